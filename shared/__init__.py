@@ -1,0 +1,1 @@
+"""The ground floor: what both ends must agree on. Imports nothing of ours."""
