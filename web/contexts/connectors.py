@@ -1,0 +1,105 @@
+"""The list of connectors, the form that creates one, and the General tab of its settings (page 3)."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from web.contexts.base import Errors, Role, template
+from web.contexts.shell import LinkStatus, Shell
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorRow:
+    """One connector of the list. `name` may be empty; `note` is a short word such as `pairing, 6 min left`."""
+
+    connector_id: str
+    name: str
+    role: Role
+    link: LinkStatus
+    peer_site_name: str | None = None
+    peer_connector_id: str | None = None
+    device_count: int = 0
+    resource_count: int = 0
+    last_seen_ms: int | None = None
+    """When the peer was last heard of."""
+    is_enabled: bool = True
+    note: str = ""
+
+
+@template("_connector_table.html")
+@dataclass(frozen=True, slots=True)
+class ConnectorTable:
+    """Fragment: the connectors of this site."""
+
+    element_id: ClassVar[str] = "connector-table"
+    rows: tuple[ConnectorRow, ...]
+
+
+@template("connectors.html")
+@dataclass(frozen=True, slots=True)
+class ConnectorsPage:
+    """All connectors of this site."""
+
+    shell: Shell
+    table: ConnectorTable
+
+
+@template("_connector_form.html")
+@dataclass(frozen=True, slots=True)
+class ConnectorForm:
+    """Fragment: create a connector; as a Remote-Sync Target it claims a pairing at once.
+
+    Form: POST `/connectors` with `name`, `is_target` (`on` or absent), `peer_site_name`, `peer_connector_id`, `code`,
+    and `pasted` (the whole text of *copy all*, used where the three fields are empty; see `web.pairing_text`).
+    Errors by these names; the empty name for refusals that concern no single field (`hub not reachable`).
+    """
+
+    element_id: ClassVar[str] = "connector-form"
+    name: str = ""
+    is_target: bool = False
+    peer_site_name: str = ""
+    peer_connector_id: str = ""
+    code: str = ""
+    pasted: str = ""
+    errors: Errors = field(default_factory=dict)
+
+
+@template("connector_form.html")
+@dataclass(frozen=True, slots=True)
+class ConnectorFormPage:
+    """The page *Create connector*, GET `/connectors/new`; it comes back with status 422 where something is wrong."""
+
+    shell: Shell
+    form: ConnectorForm
+
+
+@template("_general_settings.html")
+@dataclass(frozen=True, slots=True)
+class GeneralSettings:
+    """Fragment: name and description of a connector, and whether it may be disabled or deleted.
+
+    Forms: POST `/connectors/{id}/settings` with `name`, `description`, `allows_creation` (`on` or absent);
+    POST `/connectors/{id}/disable` and `/enable`; GET `/connectors/{id}/delete` leads to a confirmation and then POST.
+    """
+
+    element_id: ClassVar[str] = "general-settings"
+    connector_id: str
+    name: str
+    description: str
+    role: Role
+    is_enabled: bool
+    created_ms: int
+    allows_creation: bool = False
+    """Whether readings for an unknown device create it."""
+    disable_refusal: str = ""
+    """Why it cannot be disabled, such as `paired with riverside: part first`; empty where it can."""
+    delete_refusal: str = ""
+    errors: Errors = field(default_factory=dict)
+
+
+@template("settings.html")
+@dataclass(frozen=True, slots=True)
+class SettingsPage:
+    """Settings of a connector, tab *General*."""
+
+    shell: Shell
+    general: GeneralSettings

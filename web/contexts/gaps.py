@@ -1,0 +1,50 @@
+"""Gaps: readings that will never arrive, each with its cause, time range and counts (page 11, first form)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from web.contexts.base import Role, template
+from web.contexts.shell import Shell
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """One gap notice. Both sides show the same notice; `named_by_site_name` says who wrote it."""
+
+    gap_id: str
+    cause: str
+    """In plain words: `older than 30 days`, `over the size limit`, `destination restored`."""
+    first_ms: int
+    last_ms: int
+    """The range of the readings' own timestamps."""
+    reading_count: int | None
+    """`None` where it could not be counted."""
+    named_by_site_name: str
+    named_by_role: Role
+    is_own: bool
+    noticed_ms: int
+    is_known_to_peer: bool
+    """Whether the other side has the notice too."""
+    segment_count: int | None = None
+    detail: str = ""
+    """Which devices and resources, where known."""
+
+
+@template("_gap_list.html")
+@dataclass(frozen=True, slots=True)
+class GapList:
+    """Fragment: the gaps, newest notice first."""
+
+    element_id: ClassVar[str] = "gap-list"
+    gaps: tuple[Gap, ...]
+    total_reading_count: int = 0
+    retention_days: int = 30
+
+
+@template("gaps.html")
+@dataclass(frozen=True, slots=True)
+class GapsPage:
+    """The list of gaps of one connector."""
+
+    shell: Shell
+    gaps: GapList

@@ -1,0 +1,200 @@
+"""The overview of one connector: is it paired, does it flow, what waits, and where is every reading (page 2)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from web.contexts.base import Role, template
+from web.contexts.remote_sync import Claim, PairFacts, PairingState, PairingWindow
+from web.contexts.shell import LinkStatus, Shell
+
+RETENTION_S = 30 * 24 * 3600
+
+
+@template("_pairing_card.html")
+@dataclass(frozen=True, slots=True)
+class PairingCard:
+    """Fragment: the pair in short, or the next step towards one."""
+
+    element_id: ClassVar[str] = "pairing-card"
+    connector_id: str
+    site_name: str
+    role: Role
+    state: PairingState
+    link: LinkStatus
+    pair: PairFacts | None = None
+    window: PairingWindow | None = None
+    claim: Claim | None = None
+
+
+@template("_backlog.html")
+@dataclass(frozen=True, slots=True)
+class BacklogCard:
+    """Fragment: what was accepted and is not yet applied at the other side.
+
+    `tail_count + outbox_count + held_count` make the total. At a target, `held_count` waits for a device or resource.
+    """
+
+    element_id: ClassVar[str] = "backlog"
+    role: Role
+    tail_count: int
+    outbox_count: int
+    held_count: int
+    queued_bytes: int
+    oldest_age_s: float | None
+    """Age since acceptance of the oldest unapplied reading; `None` where nothing waits."""
+    retention_s: int = RETENTION_S
+    bytes_max: int | None = None
+    expiry_suspended_reason: str = ""
+    """Why nothing expires now, such as a clock that jumped; empty in normal times."""
+
+    @property
+    def queued_count(self) -> int:
+        """Readings that wait, wherever they are."""
+        return self.tail_count + self.outbox_count + self.held_count
+
+    @property
+    def limit_reached_in_s(self) -> float | None:
+        """Time until the oldest reading that waits would expire, at least 0; `None` where nothing waits."""
+        return None if self.oldest_age_s is None else max(0.0, self.retention_s - self.oldest_age_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """One flow of readings: its name, the current rate, and its recent past for the sparkline, oldest first."""
+
+    label: str
+    """As in `In from devices`, `Out to riverside`, `Applied here`."""
+    per_s: float
+    history_per_s: tuple[float, ...]
+
+
+@template("_rates.html")
+@dataclass(frozen=True, slots=True)
+class RatesCard:
+    """Fragment: rates in and out, and when a reading was last applied at the destination."""
+
+    element_id: ClassVar[str] = "rates"
+    rates: tuple[Rate, ...]
+    history_s: int
+    """The time that a sparkline spans."""
+    last_applied_ms: int | None
+
+
+class BeatState(StrEnum):
+    """What one slice of time was like."""
+
+    FLOWING = "flowing"
+    QUIET = "quiet"
+    """Linked, and nothing to send."""
+    STALLED = "stalled"
+    OFFLINE = "offline"
+    UNKNOWN = "unknown"
+    """This program was not running."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One bar of the heartbeat."""
+
+    start_ms: int
+    state: BeatState
+
+
+@template("_heartbeat.html")
+@dataclass(frozen=True, slots=True)
+class HeartbeatCard:
+    """Fragment: the recent past, one bar per slice, oldest first; 40 to 60 bars look best."""
+
+    element_id: ClassVar[str] = "heartbeat"
+    beats: tuple[Beat, ...]
+    beat_s: int
+    canary_ms: float | None = None
+    """Round trip of the last canary through the whole pair; `None` where none came back yet."""
+    oldest_unapplied_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Readings that will never arrive, by cause in plain words."""
+
+    cause: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSide:
+    """Where every reading is, by one side's own books (rule G1).
+
+    A target counts what it received: `accepted_count` is what arrived, `queued_count` what it holds.
+    """
+
+    site_name: str
+    role: Role
+    accepted_count: int
+    applied_count: int
+    queued_count: int
+    quarantined_count: int
+    dropped: tuple[Dropped, ...] = ()
+    unknown_count: int = 0
+    """What could not be counted after a restore."""
+    is_own: bool = True
+    stated_ms: int | None = None
+    """For the other side's books: when it stated them."""
+
+    @property
+    def dropped_count(self) -> int:
+        """Readings dropped, for whatever cause."""
+        return sum(each.count for each in self.dropped)
+
+    @property
+    def difference_count(self) -> int:
+        """What the books do not explain; 0 where they balance."""
+        placed = self.applied_count + self.queued_count + self.quarantined_count + self.dropped_count
+        return self.accepted_count - placed - self.unknown_count
+
+
+@template("_account.html")
+@dataclass(frozen=True, slots=True)
+class AccountCard:
+    """Fragment: the account table, source first. `cut_text` says at which common cut the sides were compared."""
+
+    element_id: ClassVar[str] = "account"
+    sides: tuple[AccountSide, ...]
+    cut_text: str = ""
+    gaps_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A named problem with its fix. Without `fix_url` the text says what to do."""
+
+    title: str
+    text: str
+    fix_label: str = ""
+    fix_url: str | None = None
+    since_ms: int | None = None
+    is_urgent: bool = False
+
+
+@template("_repairs.html")
+@dataclass(frozen=True, slots=True)
+class RepairsCard:
+    """Fragment: what needs a person; its element carries the anchor `#repairs`."""
+
+    element_id: ClassVar[str] = "repairs"
+    repairs: tuple[Repair, ...] = ()
+
+
+@template("overview.html")
+@dataclass(frozen=True, slots=True)
+class OverviewPage:
+    """The overview. Cards that mean nothing for a standalone connector are `None`."""
+
+    shell: Shell
+    pairing: PairingCard
+    repairs: RepairsCard
+    backlog: BacklogCard | None = None
+    rates: RatesCard | None = None
+    heartbeat: HeartbeatCard | None = None
+    account: AccountCard | None = None

@@ -1,0 +1,116 @@
+"""Settings, tab *Remote-Sync*: opening a pairing window, watching the claim, and the facts of a pair (page 4)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from web.contexts.base import Role, template
+from web.contexts.shell import LinkStatus, Shell
+
+
+class PairingState(StrEnum):
+    """Where a connector stands between alone and paired."""
+
+    IDLE = "idle"
+    """Not paired, no window: the button ENABLE REMOTE-SYNC."""
+    OPENING = "opening"
+    """The window is being filed at the hub."""
+    WAITING = "waiting"
+    """The window is open: countdown, site name, connector ID, code. Needs `window`."""
+    CLAIMING = "claiming"
+    """Somebody answered with the right code; the last steps run. Needs `window` and `claim`."""
+    PENDING = "pending"
+    """Pair agreed, the first sealed message not yet heard. Needs `claim` (or `pair`); a target may cancel."""
+    PAIRED = "paired"
+    """For good. Needs `pair`."""
+    EXPIRED = "expired"
+    """The window ran out; ENABLE again."""
+    CLOSED = "closed"
+    """Too many wrong codes closed the window; ENABLE again."""
+    FAILED = "failed"
+    """The window could not be opened or the pairing was rolled back: see `problem`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairingWindow:
+    """What a source shows for the other side to type. The QR code is an SVG data URI of the same text as *copy all*."""
+
+    site_name: str
+    connector_id: str
+    code: str
+    """As people read it, in groups: `7K3M-Q9TD-5`."""
+    opened_ms: int
+    expires_ms: int
+    attempts_left_count: int = 3
+    qr_data_uri: str = ""
+    """`data:image/svg+xml;base64,...`; empty shows none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who is at the other end of a pairing that is not complete yet."""
+
+    peer_site_name: str
+    peer_connector_id: str = ""
+    fingerprint: str = ""
+    started_ms: int | None = None
+    expires_ms: int | None = None
+    needs_accept: bool = False
+    """Whether this source waits for a person to press *Accept*: POST `/connectors/{id}/remote-sync/accept`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairFacts:
+    """A pair as both sides know it."""
+
+    pair_id: str
+    role: Role
+    """The role of the connector whose page this is."""
+    peer_site_name: str
+    peer_connector_id: str
+    fingerprint: str
+    """Short, the same on both sides, in groups for reading aloud."""
+    paired_since_ms: int
+    key_day: str
+    """The day of the sealing key in use, `2026-11-20` (UTC)."""
+    key_generation_count: int = 1
+    hub_url: str = ""
+    link: LinkStatus | None = None
+
+
+@template("_remote_sync.html")
+@dataclass(frozen=True, slots=True)
+class RemoteSyncCard:
+    """Fragment: everything on the tab; live, so that a claim shows itself.
+
+    Forms, all POST under `/connectors/{id}/remote-sync`: `/enable` opens a window; `/close` closes it early;
+    `/accept` and `/refuse` answer a claim that needs a person; `/cancel` gives up a pending target.
+    """
+
+    element_id: ClassVar[str] = "remote-sync"
+    connector_id: str
+    role: Role
+    state: PairingState
+    window_s: int = 600
+    """How long the next window will be open."""
+    window: PairingWindow | None = None
+    claim: Claim | None = None
+    pair: PairFacts | None = None
+    ended_ms: int | None = None
+    """When the last window expired or was closed."""
+    problem: str = ""
+    """What went wrong, in a sentence that says what to do."""
+    enable_refusal: str = ""
+    """Why ENABLE is not offered, such as `enrol this site at a hub first`; empty where it is."""
+
+
+@template("remote_sync.html")
+@dataclass(frozen=True, slots=True)
+class RemoteSyncPage:
+    """Settings of a connector, tab *Remote-Sync*."""
+
+    shell: Shell
+    card: RemoteSyncCard
+    disable_refusal: str = ""
+    """Why the connector can be neither disabled nor deleted; shown beside the disabled buttons once paired."""
+    delete_refusal: str = ""

@@ -1,0 +1,131 @@
+"""The frame around every page of a logged-in user: navigation, connector switcher, link pill, repairs, toasts."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar
+
+from web.contexts.base import Place, Role, template
+
+
+class Section(StrEnum):
+    """The entry of the sidebar that is marked as current."""
+
+    OVERVIEW = "overview"
+    DEVICES = "devices"
+    RESOURCES = "resources"
+    GAPS = "gaps"
+    SETTINGS = "settings"
+    CONNECTORS = "connectors"
+    API_KEY = "api_key"
+    OPERATOR = "operator"
+    NONE = "none"
+
+
+class LinkState(StrEnum):
+    """Whether data can flow, in the order in which a person would worry."""
+
+    CONNECTED = "connected"
+    """Linked to the hub, and the peer is there. Show `round_trip_ms` where it is known."""
+    CONNECTING = "connecting"
+    """The first attempt is under way."""
+    RECONNECTING = "reconnecting"
+    """The link was lost; the next attempt comes in `retry_in_s`."""
+    PEER_OFFLINE = "peer_offline"
+    """Linked to the hub, but the peer is not, since `since_ms`."""
+    STALLED = "stalled"
+    """Linked, data waits, and nothing was applied for `stalled_for_s` (rule G9)."""
+    OFFLINE = "offline"
+    """No link since `since_ms`."""
+    DISABLED = "disabled"
+    """Switched off by a person."""
+    NOT_PAIRED = "not_paired"
+    """No peer, so no link is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatus:
+    """The state of a connector's link and the number that belongs to it; the template makes the sentence."""
+
+    state: LinkState
+    via: str = "hub"
+    round_trip_ms: float | None = None
+    retry_in_s: float | None = None
+    stalled_for_s: float | None = None
+    since_ms: int | None = None
+
+
+@template("_link_pill.html")
+@dataclass(frozen=True, slots=True)
+class LinkPill:
+    """Fragment in the top bar: what the link of the chosen connector does. Changes on every page."""
+
+    element_id: ClassVar[str] = "link-pill"
+    link: LinkStatus
+
+
+@template("_nav_counts.html")
+@dataclass(frozen=True, slots=True)
+class NavCounts:
+    """Fragment in the top bar: how many repairs are open, with a link to them."""
+
+    element_id: ClassVar[str] = "nav-counts"
+    repairs_count: int
+    repairs_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorChoice:
+    """One entry of the connector switcher. `name` may be empty: the ID is shown then."""
+
+    connector_id: str
+    name: str
+    role: Role
+
+
+class ToastKind(StrEnum):
+    """How a toast is marked: by an icon and a word, and a colour beside them."""
+
+    DONE = "done"
+    NOTE = "note"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Toast:
+    """One short message about what just happened, shown once. See `web.flash` for carrying it over a redirect."""
+
+    kind: ToastKind
+    text: str
+
+
+@template("_toasts.html")
+@dataclass(frozen=True, slots=True)
+class Toasts:
+    """Fragment: the messages of this answer."""
+
+    element_id: ClassVar[str] = "toasts"
+    toasts: tuple[Toast, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """Everything around the contents of a page.
+
+    On a site, `connector` is the chosen connector, or `None` on pages that belong to the whole site; `connectors` are
+    all that the user may choose. A hub has none. `updates_url` is the path of this page's update stream, with its query
+    string; `None` means that the page has none.
+    """
+
+    place: Place
+    place_name: str
+    """Site name, or the name of the hub."""
+    version: str
+    section: Section
+    user_name: str
+    user_role: str = "admin"
+    connector: ConnectorChoice | None = None
+    connectors: tuple[ConnectorChoice, ...] = ()
+    link: LinkPill | None = None
+    counts: NavCounts | None = None
+    updates_url: str | None = None
+    toasts: Toasts = field(default_factory=Toasts)
