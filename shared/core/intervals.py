@@ -1,0 +1,109 @@
+"""Sets of whole numbers kept as disjoint intervals: the form of every acknowledgement (G4)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+
+
+class IntervalSet:
+    """A mutable set of non-negative whole numbers; memory grows with the number of holes, not of members."""
+
+    __slots__ = ("_highs", "_lows")
+
+    def __init__(self, flat: Iterable[int] = ()) -> None:
+        """Make a set from `[low, high, low, high, ...]` (ends included, any order, may overlap)."""
+        self._lows: list[int] = []
+        self._highs: list[int] = []
+        numbers = list(flat)
+        if len(numbers) % 2:
+            raise ValueError("intervals come in pairs of low and high")
+        for low, high in zip(numbers[::2], numbers[1::2], strict=True):
+            self.add_range(low, high)
+
+    def add(self, number: int) -> bool:
+        """Put one number in; return whether it was new."""
+        if number in self:
+            return False
+        self.add_range(number, number)
+        return True
+
+    def add_range(self, low: int, high: int) -> None:
+        """Put `low..high` in, both included; raises ValueError where high < low."""
+        if high < low:
+            raise ValueError(f"interval {low}..{high} is empty")
+        lows, highs = self._lows, self._highs
+        if lows and low == highs[-1] + 1:  # the common case: the next number
+            highs[-1] = high
+            return
+        start = bisect_left(highs, low - 1)
+        stop = bisect_right(lows, high + 1)
+        if start < stop:
+            low = min(low, lows[start])
+            high = max(high, highs[stop - 1])
+        lows[start:stop] = [low]
+        highs[start:stop] = [high]
+
+    def update(self, other: IntervalSet) -> None:
+        """Put all numbers of another set in."""
+        for low, high in other.intervals():
+            self.add_range(low, high)
+
+    def discard(self, number: int) -> None:
+        """Take one number out, if it is in."""
+        at = bisect_right(self._lows, number) - 1
+        if at < 0 or number > self._highs[at]:
+            return
+        low, high = self._lows[at], self._highs[at]
+        pieces = [(a, b) for a, b in ((low, number - 1), (number + 1, high)) if a <= b]
+        self._lows[at : at + 1] = [a for a, _ in pieces]
+        self._highs[at : at + 1] = [b for _, b in pieces]
+
+    def minus(self, other: IntervalSet) -> IntervalSet:
+        """Return the numbers that are in this set and not in the other."""
+        result = IntervalSet()
+        for low, high in self.intervals():
+            at = bisect_left(other._highs, low)
+            while at < len(other._lows) and other._lows[at] <= high:
+                if other._lows[at] > low:
+                    result.add_range(low, other._lows[at] - 1)
+                low = other._highs[at] + 1
+                at += 1
+            if low <= high:
+                result.add_range(low, high)
+        return result
+
+    def intervals(self) -> Iterator[tuple[int, int]]:
+        """Yield (low, high) in ascending order."""
+        return zip(list(self._lows), list(self._highs), strict=True)
+
+    def flat(self) -> list[int]:
+        """Return `[low, high, low, high, ...]` in ascending order."""
+        return [end for pair in self.intervals() for end in pair]
+
+    @property
+    def highest(self) -> int:
+        """The greatest number, 0 where the set is empty."""
+        return self._highs[-1] if self._highs else 0
+
+    def __contains__(self, number: int) -> bool:
+        at = bisect_right(self._lows, number) - 1
+        return at >= 0 and number <= self._highs[at]
+
+    def __iter__(self) -> Iterator[int]:
+        for low, high in self.intervals():
+            yield from range(low, high + 1)
+
+    def __len__(self) -> int:
+        return sum(high - low + 1 for low, high in self.intervals())
+
+    def __bool__(self) -> bool:
+        return bool(self._lows)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IntervalSet) and self._lows == other._lows and self._highs == other._highs
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
+
+    def __repr__(self) -> str:
+        return f"IntervalSet({self.flat()})"

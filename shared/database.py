@@ -1,0 +1,182 @@
+"""One SQLite file: a single writer with group commit, and readers apart (DESIGN section 7).
+
+A *unit of work* is a plain function of the connection. The writer runs all waiting units in one `BEGIN IMMEDIATE` ..
+`COMMIT`, each under a savepoint of its own, so that one that fails takes nothing of the others with it; a caller hears
+back only after the commit. Units run on one thread, one after another: state that only units touch needs no lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from shared.errors import Misuse, PairhubError, StorageFailed
+from shared.limits import COMMIT_UNITS_MAX
+
+T = TypeVar("T")
+Unit = Callable[[sqlite3.Connection], T]
+
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA busy_timeout=5000",
+    "PRAGMA cache_size=-16384",
+    "PRAGMA journal_size_limit=67108864",
+)
+
+
+class _Threaded(aiosqlite.Connection):
+    """aiosqlite's connection with a way to run a whole unit of work in one hop to its thread."""
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._execute(work, self._conn)  # type: ignore[no-any-return]
+
+
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=512)
+    connection.row_factory = sqlite3.Row
+    for pragma in _PRAGMAS[2:] if read_only else _PRAGMAS:
+        connection.execute(pragma)
+    return connection
+
+
+def migrate(connection: sqlite3.Connection, scripts: Traversable) -> None:
+    """Bring a database up to the newest of the numbered `.sql` files in a folder.
+
+    `PRAGMA user_version` is the number of the last one run. Each runs in a transaction of its own. Raises
+    StorageFailed where the database is newer than this release.
+    """
+    names = sorted(entry.name for entry in scripts.iterdir() if entry.name.endswith(".sql"))
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(names):
+        raise StorageFailed(f"the database has schema {version}, this release knows {len(names)}: use a newer release")
+    for number, name in enumerate(names, start=1):
+        if number > version:
+            script = (scripts / name).read_text(encoding="utf-8")
+            connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version={number};\nCOMMIT;")
+
+
+class Database:
+    """An open database. Make it with `Database.open`, end it with `close`."""
+
+    def __init__(self, path: Path, writer: _Threaded, readers: list[_Threaded]) -> None:
+        self.path = path
+        self._writer = writer
+        self._readers = readers
+        self._free: asyncio.LifoQueue[_Threaded] = asyncio.LifoQueue()
+        for reader in readers:
+            self._free.put_nowait(reader)
+        self._waiting: deque[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = deque()
+        self._pump: asyncio.Task[None] | None = None
+        self._closing = False
+        self.commits = 0
+
+    @classmethod
+    async def open(cls, path: Path, scripts: Traversable, *, readers: int = 2) -> Database:
+        """Open (or create, mode 0600) a database and bring it up to date; raises StorageFailed where that is impossible."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            if not path.exists():
+                path.touch(mode=0o600)
+            writer = await _Threaded(lambda: _connect(path, read_only=False), iter_chunk_size=64)
+            await writer.run(lambda connection: migrate(connection, scripts))
+            open_readers = [
+                await _Threaded(lambda: _connect(path, read_only=True), iter_chunk_size=64) for _ in range(readers)
+            ]
+        except (sqlite3.Error, OSError) as error:
+            raise StorageFailed(f"cannot open {path}: {error}") from error
+        return cls(path, writer, open_readers)
+
+    async def write(self, unit: Unit[T]) -> T:
+        """Run a unit of work and return its result once it is durable.
+
+        Raises what the unit raised (nothing of it is kept), or StorageFailed where the disk refused. Cancelling the
+        caller does not cancel the unit: it is committed or not, as a whole, and its result is dropped.
+        """
+        if self._closing:
+            raise StorageFailed("the database is closing")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((unit, future))
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.get_running_loop().create_task(self._commit_waiting(), name=f"writer {self.path.name}")
+        return await asyncio.shield(future)
+
+    async def read(self, unit: Unit[T]) -> T:
+        """Run a read-only unit on one consistent snapshot, beside the writer; raises StorageFailed."""
+        reader = await self._free.get()
+        try:
+            return await asyncio.shield(reader.run(lambda connection: _snapshot(connection, unit)))
+        except sqlite3.Error as error:
+            raise StorageFailed(str(error)) from error
+        finally:
+            self._free.put_nowait(reader)
+
+    async def close(self) -> None:
+        """Finish the waiting units, then close. Units offered afterwards are refused."""
+        self._closing = True
+        if self._pump is not None:
+            await asyncio.shield(self._pump)
+        for connection in (*self._readers, self._writer):
+            with contextlib.suppress(sqlite3.Error, ValueError):
+                await connection.close()
+
+    async def _commit_waiting(self) -> None:
+        while self._waiting:
+            units = [self._waiting.popleft() for _ in range(min(len(self._waiting), COMMIT_UNITS_MAX))]
+            try:
+                outcomes = await self._writer.run(lambda connection, units=units: _commit(connection, units))  # type: ignore[misc]
+            except (sqlite3.Error, ValueError) as error:
+                outcomes = [StorageFailed(str(error)) for _ in units]
+            self.commits += 1
+            for (_, future), outcome in zip(units, outcomes, strict=True):
+                if future.cancelled():
+                    continue
+                if isinstance(outcome, BaseException):
+                    future.set_exception(outcome)
+                    future.exception()  # a caller that was cancelled never looks
+                else:
+                    future.set_result(outcome)
+
+
+def _snapshot(connection: sqlite3.Connection, unit: Unit[T]) -> T:
+    connection.execute("BEGIN")
+    try:
+        return unit(connection)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _commit(connection: sqlite3.Connection, units: list[tuple[Callable[[sqlite3.Connection], Any], Any]]) -> list[Any]:
+    """Run units in one transaction; return per unit its result, or the exception that undid it."""
+    outcomes: list[Any] = []
+    if connection.in_transaction:  # a COMMIT that failed (disk full) can leave one open
+        connection.execute("ROLLBACK")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for unit, _ in units:
+            connection.execute("SAVEPOINT unit")
+            try:
+                outcomes.append(unit(connection))
+            except sqlite3.IntegrityError as error:
+                connection.execute("ROLLBACK TO unit")
+                outcomes.append(Misuse(f"a unit of work broke a constraint: {error}"))
+            except (PairhubError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+                connection.execute("ROLLBACK TO unit")
+                outcomes.append(error)
+            connection.execute("RELEASE unit")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return outcomes

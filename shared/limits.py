@@ -1,0 +1,123 @@
+"""Every bound of the system in one place: a name with its unit, a value, and the reason for it (STYLE: limits)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SECOND_MS: Final = 1_000
+MINUTE_MS: Final = 60 * SECOND_MS
+HOUR_MS: Final = 60 * MINUTE_MS
+DAY_MS: Final = 24 * HOUR_MS
+
+# --- readings -------------------------------------------------------------------------------------------------------
+# DESIGN section 2: one reading is at most 64 KiB; larger values are files, not readings.
+READING_VALUE_BYTES_MAX: Final = 64 * 1024
+# A reading from the future is a wrong clock; a day leaves room for a device that has its time zone wrong.
+READING_AHEAD_MS_MAX: Final = DAY_MS
+# Doubles hold every whole number up to here; a larger one would come out changed, so it is refused.
+NUMBER_EXACT_MAX: Final = 2**53
+# Names travel in every batch and stand in pages; these hold any sensible name and bound a hostile one.
+IDENTITY_CHARS_MAX: Final = 256
+ALIAS_CHARS_MAX: Final = 128
+NAME_CHARS_MAX: Final = 128
+DESCRIPTION_CHARS_MAX: Final = 1_024
+UNIT_CHARS_MAX: Final = 32
+TAG_CHARS_MAX: Final = 256
+# One POST of readings: large enough for a gateway's backlog of an hour, small enough to be parsed in memory.
+INGEST_BODY_BYTES_MAX: Final = 16 * 1024 * 1024
+INGEST_LINES_MAX: Final = 100_000
+# Refusals repeated in one answer; the counts are always complete.
+INGEST_REFUSALS_SHOWN_MAX: Final = 1_000
+
+# --- streams (DESIGN section 5) -------------------------------------------------------------------------------------
+SEGMENT_READINGS_MAX: Final = 4_096
+SEGMENT_PLAIN_BYTES_TARGET: Final = 64 * 1024
+# Expiry works on whole segments; a tail older than this is sealed, so that expiry is exact to within it.
+TAIL_AGE_MS_MAX: Final = HOUR_MS
+# What a decompressed segment may grow to; 20:1 over the sealed bytes is generous for readings.
+SEGMENT_PLAIN_BYTES_MAX: Final = 8 * 1024 * 1024
+DECOMPRESS_RATIO_MAX: Final = 20
+# Small batches compress far better than 20:1 in places (a constant series); below this size the ratio is not asked.
+DECOMPRESS_FREE_BYTES: Final = 1024 * 1024
+SEGMENT_SEALED_BYTES_MAX: Final = SEGMENT_PLAIN_BYTES_MAX
+# DESIGN G5. A setting at both hub and site; this is its default.
+RETENTION_MS: Final = 30 * DAY_MS
+OUTBOX_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
+HUB_COPY_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
+# Live is what was accepted within the last minute (G6).
+LIVE_AGE_MS: Final = MINUTE_MS
+# Ids of segments accepted but not yet sent on this link that are remembered for the live lane; older ones are backfill.
+FRESH_SEGMENTS_MAX: Final = 1_024
+# Small accepts wait in the tail while this many live segments are unacknowledged (the previous send is in flight).
+LIVE_IN_FLIGHT_MAX: Final = 4
+# A segment sent, neither applied nor held by the hub, is asked about again after this long without progress.
+RESYNC_AFTER_MS: Final = 10 * SECOND_MS
+# Gap notices group what was dropped; one notice names at most this many (device, resource) rows.
+GAP_ROWS_MAX: Final = 1_000
+# Epochs stated in one acknowledgement: one per start of the origin; completed ones are forgotten after twice 30 days.
+EPOCHS_STATED_MAX: Final = 4_096
+
+# --- control log ----------------------------------------------------------------------------------------------------
+CONTROL_ENTRY_BYTES_MAX: Final = 256 * 1024
+# Entries sent beyond the last acknowledged one; control bypasses byte credit, so its count is bounded instead.
+CONTROL_IN_FLIGHT_MAX: Final = 64
+# Cells in one control entry when whole states are exchanged.
+CELLS_PER_ENTRY_MAX: Final = 500
+# A stamp further ahead than this never moves our clock (G11).
+HLC_AHEAD_MS_MAX: Final = 5 * MINUTE_MS
+
+# --- links ----------------------------------------------------------------------------------------------------------
+FRAME_BYTES_MAX: Final = SEGMENT_SEALED_BYTES_MAX + 64 * 1024
+# Segment bytes a sender may have outstanding on one hop before the receiver grants more (G8).
+CREDIT_BYTES: Final = 4 * 1024 * 1024
+# The receiver grants again once this much was consumed, so that credit frames stay rare.
+CREDIT_GRANT_BYTES: Final = 512 * 1024
+# Frames that bypass credit waiting in one link's queue; beyond it the peer is not reading and the link is aborted.
+LINK_QUEUE_FRAMES_MAX: Final = 4_096
+# A send that does not finish in this time means a peer that does not read.
+SEND_DEADLINE_S: Final = 20.0
+HANDSHAKE_DEADLINE_S: Final = 10.0
+PING_INTERVAL_S: Final = 10.0
+PING_TIMEOUT_S: Final = 20.0
+# Reconnecting: doubling from the first to the last with full jitter, so that a thousand sites do not knock at once.
+BACKOFF_FIRST_MS: Final = 250
+BACKOFF_LAST_MS: Final = 30 * SECOND_MS
+# A link that lived this long was healthy: the next failure starts the backoff afresh.
+BACKOFF_HEALTHY_MS: Final = 30 * SECOND_MS
+# G2: this many mutual displacements in a minute mean two live copies of one site.
+DISPLACEMENTS_MAX: Final = 3
+DISPLACEMENT_WINDOW_MS: Final = MINUTE_MS
+# The hub writes a copy of what is not acknowledged within this (G5).
+HUB_COPY_DELAY_MS: Final = 250
+# Unwritten segments the hub keeps in memory per pair and direction before it stops granting credit.
+HUB_MEMORY_BYTES_PER_STREAM: Final = 8 * 1024 * 1024
+# A link assertion lives this long at most (SECURITY, joining a hub).
+ASSERTION_LIFE_S: Final = 60
+NONCE_LIFE_S: Final = 60
+
+# --- pairing --------------------------------------------------------------------------------------------------------
+WINDOW_MS: Final = 10 * MINUTE_MS
+WINDOW_MS_MIN: Final = 3 * MINUTE_MS
+WINDOW_MS_MAX: Final = 15 * MINUTE_MS
+CODE_ATTEMPTS: Final = 3
+# One whole claim: four messages over two links and some CPU.
+CLAIM_DEADLINE_MS: Final = 30 * SECOND_MS
+# The target repeats its first sealed message this often until it hears `welcome` or `rolled back`.
+PAIR_HELLO_EVERY_MS: Final = 5 * SECOND_MS
+ENROLMENT_TOKEN_LIFE_MS: Final = DAY_MS
+# Claims one target site may start in a minute: people type a code every few seconds at most.
+KNOCKS_PER_MINUTE_MAX: Final = 20
+
+# --- calls ----------------------------------------------------------------------------------------------------------
+CALL_DEADLINE_S: Final = 5.0
+CALL_BODY_BYTES_MAX: Final = 1024 * 1024
+CALLS_IN_FLIGHT_MAX: Final = 256
+LOOKUP_PAGE_ROWS_MAX: Final = 500
+
+# --- clocks (G5) ----------------------------------------------------------------------------------------------------
+CLOCK_JUMP_MS_MAX: Final = HOUR_MS
+
+# --- storage --------------------------------------------------------------------------------------------------------
+# Units of work in one commit: more save fsyncs, fewer keep the wait of the first one short.
+COMMIT_UNITS_MAX: Final = 64
+HISTORY_RETENTION_MS: Final = 366 * DAY_MS
