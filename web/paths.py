@@ -1,0 +1,68 @@
+"""The addresses of all pages and forms, in one place: templates link to them, sites and hubs must serve them.
+
+The constants are patterns for routers; `fill` makes links of them. `{device}` and `{alias}` may hold any text: a
+handler passes such a path parameter through `unsegment`.
+"""
+
+from urllib.parse import quote
+
+STATIC = "/static"
+HOME = "/"
+SETUP = "/setup"
+LOGIN = "/login"
+LOGOUT = "/logout"
+THEME = "/theme"
+API_KEY = "/api-key"
+API_KEY_REVOKE = "/api-key/revoke"
+
+CONNECTORS = "/connectors"
+CONNECTOR_NEW = "/connectors/new"
+OVERVIEW = "/connectors/{connector_id}"
+UPDATES = "/connectors/{connector_id}/updates"
+SETTINGS = "/connectors/{connector_id}/settings"
+DISABLE = "/connectors/{connector_id}/disable"
+ENABLE = "/connectors/{connector_id}/enable"
+DELETE = "/connectors/{connector_id}/delete"
+REMOTE_SYNC = "/connectors/{connector_id}/remote-sync"
+REMOTE_SYNC_ENABLE = "/connectors/{connector_id}/remote-sync/enable"
+REMOTE_SYNC_CLOSE = "/connectors/{connector_id}/remote-sync/close"
+REMOTE_SYNC_ACCEPT = "/connectors/{connector_id}/remote-sync/accept"
+REMOTE_SYNC_REFUSE = "/connectors/{connector_id}/remote-sync/refuse"
+REMOTE_SYNC_CANCEL = "/connectors/{connector_id}/remote-sync/cancel"
+DEVICES = "/connectors/{connector_id}/devices"
+DEVICE = "/connectors/{connector_id}/devices/{device}"
+DEVICE_TAGS = "/connectors/{connector_id}/devices/{device}/tags"
+DEVICE_TAG_REMOVE = "/connectors/{connector_id}/devices/{device}/tags/remove"
+RESOURCES = "/connectors/{connector_id}/resources"
+RESOURCE_REMOTE_SYNC = "/connectors/{connector_id}/resources/{alias}/remote-sync"
+RESOURCE_CREATE_HERE = "/connectors/{connector_id}/resources/{alias}/create-here"
+RESOURCE_CREATE_THERE = "/connectors/{connector_id}/resources/{alias}/create-there"
+GAPS = "/connectors/{connector_id}/gaps"
+
+OPERATOR = "/operator"
+OPERATOR_UPDATES = "/operator/updates"
+OPERATOR_TOKENS = "/operator/tokens"
+OPERATOR_TOKEN_REVOKE = "/operator/tokens/{token_id}/revoke"  # noqa: S105
+OPERATOR_SITE_REVOKE = "/operator/sites/{site_id}/revoke"
+
+
+def fill(pattern: str, **parts: str) -> str:
+    """Return the address of `pattern` with its parts quoted, as in `fill(DEVICE, connector_id="K7", device="a/b")`."""
+    return pattern.format(**{name: segment(part) for name, part in parts.items()})
+
+
+def segment(text: str) -> str:
+    """Quote `text` as one segment of a path.
+
+    Servers decode `%2F` before they route, so a slash is written as `~2F` and a tilde as `~7E`; `unsegment` undoes it.
+    `.` and `..` are quoted the same way, because clients fold such segments away.
+    """
+    text = text.replace("~", "~7E").replace("/", "~2F")
+    if text in {".", ".."}:
+        text = text.replace(".", "~2E")
+    return quote(text, safe="~")
+
+
+def unsegment(part: str) -> str:
+    """Return the text that `segment` quoted, from a path parameter as the router hands it over."""
+    return part.replace("~2E", ".").replace("~2F", "/").replace("~7E", "~")
