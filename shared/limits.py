@@ -91,6 +91,22 @@ DISPLACEMENT_WINDOW_MS: Final = MINUTE_MS
 HUB_COPY_DELAY_MS: Final = 250
 # Unwritten segments the hub keeps in memory per pair and direction before it stops granting credit.
 HUB_MEMORY_BYTES_PER_STREAM: Final = 8 * 1024 * 1024
+# While the peer keeps acknowledging, a backlog that passes through need not be written; but the origin may want to leave.
+HUB_COPY_DELAY_MS_MAX: Final = 5 * SECOND_MS
+# The same bound as a count: tiny segments take more room than their bytes.
+HUB_MEMORY_COPIES_PER_STREAM: Final = 32_768
+# Copies read, and written, in one go: few trips to the disk, and little memory.
+HUB_LOAD_BYTES: Final = 1024 * 1024
+HUB_STORE_BYTES: Final = 2 * 1024 * 1024
+HUB_STORE_RETRY_MS: Final = 5 * SECOND_MS
+# Held, forwarded and never acknowledged: delivered again after RESYNC_AFTER_MS, then twice as long, up to this.
+REDELIVER_AFTER_MS_MAX: Final = 10 * MINUTE_MS
+# Live goes first, yet backfill always gets a tenth: one segment of it after nine times a segment's usual bytes (G6).
+BACKFILL_AFTER_LIVE_BYTES: Final = 9 * SEGMENT_PLAIN_BYTES_TARGET
+# What compression may add to incompressible bytes, and the seal to those.
+SEAL_OVERHEAD_BYTES_MAX: Final = 4 * 1024
+# Numbers are kept as signed 64-bit integers in databases.
+SEALED_NUMBER_MAX: Final = 2**63 - 1
 # A link assertion lives this long at most (SECURITY, joining a hub).
 ASSERTION_LIFE_S: Final = 60
 NONCE_LIFE_S: Final = 60

@@ -1,0 +1,176 @@
+"""The control log (G12): everything that is not a reading, in order, once in effect, never expiring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import msgspec
+
+from shared.core.entries import Entry, decode_entry, encode_entry
+from shared.core.intervals import IntervalSet
+from shared.core.ports import ControlStore
+from shared.errors import PairhubError, SealBroken
+from shared.limits import CONTROL_IN_FLIGHT_MAX
+from shared.sealing import NONCE_BYTES, Kind, PairKeys
+
+Chance = Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingEntry:
+    """A sealed entry to send now."""
+
+    header: bytes
+    body: bytes
+
+
+class ControlOrigin:
+    """Our log. Numbers restart with every start of the daemon in a new epoch; what was not acknowledged moves into it."""
+
+    def __init__(self, keys: PairKeys, chance: Chance) -> None:
+        self._keys = keys
+        self._chance = chance
+        self._epoch = 0
+        self._last = 0
+        self.on_link_closed()
+
+    def load(self, store: ControlStore, now_ms: int) -> None:
+        """Open the epoch of this start, or take it up again after a unit of work that was undone."""
+        if self._epoch == 0:
+            self.renew(store, now_ms)
+        else:
+            self._last = store.control_epoch_last(self._epoch)
+
+    def renew(self, store: ControlStore, now_ms: int) -> None:
+        """Open a new epoch and carry over what is not acknowledged, in order."""
+        self._epoch = int.from_bytes(self._chance(8), "big") >> 1 or 1
+        self._last = 0
+        after_row = 0
+        while rows := store.control_rows(after_row, CONTROL_IN_FLIGHT_MAX):
+            for row in rows:
+                self._last += 1
+                store.renumber_control(row.row, self._epoch, self._last, *self._sealed(row.entry, now_ms))
+                after_row = row.row
+        self._sent_row = 0
+        self._acknowledged = 0
+
+    def append(self, store: ControlStore, entry: Entry, now_ms: int) -> int:
+        """Put an entry at the end; return its row, which names it until it is acknowledged."""
+        plain = encode_entry(entry)
+        self._last += 1
+        header, body = self._sealed(plain, now_ms)
+        return store.append_control(self._epoch, self._last, plain, header, body, now_ms)
+
+    def _sealed(self, plain: bytes, now_ms: int) -> tuple[bytes, bytes]:
+        return self._keys.seal(
+            Kind.CONTROL,
+            plain,
+            epoch=self._epoch,
+            number=self._last,
+            accepted_ms=now_ms,
+            count=0,
+            nonce=self._chance(NONCE_BYTES),
+        )
+
+    def on_link_closed(self) -> None:
+        """Forget the present link."""
+        self._open = False
+        self._sent_row = 0
+        self._acknowledged = 0
+        self._hub_holds = IntervalSet()
+
+    def on_link_opened(self, hub_holds: IntervalSet) -> None:
+        """Send from the start of what is not acknowledged, but not what the hub holds."""
+        self._open = True
+        self._sent_row = 0
+        self._hub_holds = hub_holds
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of this start."""
+        return self._epoch
+
+    @property
+    def waits_for_word(self) -> bool:
+        """Whether something was sent on this link that is not acknowledged."""
+        return self._sent_row > 0 and self._acknowledged < self._last
+
+    def on_hub_holds(self, numbers: IntervalSet) -> None:
+        """The hub holds these numbers of the present epoch."""
+        self._hub_holds.update(numbers)
+
+    def on_stated(self, store: ControlStore, stated: dict[int, int], *, fresh: bool) -> tuple[bool, bool]:
+        """Take the peer's word on what it applied; return (entries were acknowledged, the peer was restored).
+
+        The peer was restored where a fresh statement lacks what it had acknowledged: entries that are gone here.
+        """
+        removed = 0
+        for epoch, up_to in stated.items():
+            removed += store.remove_control(epoch, up_to)
+        up_to = stated.get(self._epoch, 0)
+        first = store.control_rows(0, 1)
+        first_number = first[0].number if first else self._last + 1
+        restored = fresh and up_to + 1 < first_number
+        self._acknowledged = max(self._acknowledged, up_to)
+        return removed > 0, restored
+
+    def pump(self, store: ControlStore) -> list[OutgoingEntry]:
+        """Return the entries to send now, in order."""
+        if not self._open:
+            return []
+        outgoing: list[OutgoingEntry] = []
+        for row in store.control_rows(self._sent_row, CONTROL_IN_FLIGHT_MAX):
+            if row.number > self._acknowledged + CONTROL_IN_FLIGHT_MAX and row.number not in self._hub_holds:
+                break
+            self._sent_row = row.row
+            if row.number not in self._hub_holds:
+                outgoing.append(OutgoingEntry(row.header, row.body))
+        return outgoing
+
+
+class Taken(Enum):
+    """What became of an entry that arrived."""
+
+    APPLIED = "applied"
+    REPEATED = "repeated"
+    OUT_OF_ORDER = "out_of_order"
+    QUARANTINED = "quarantined"
+    SEAL_BROKEN = "seal_broken"
+
+
+class ControlDestination:
+    """The other side's log as it arrives here."""
+
+    def __init__(self, keys: PairKeys) -> None:
+        self._keys = keys
+        self.changed = False
+
+    def on_entry(
+        self, store: ControlStore, packed: bytes, body: bytes, now_ms: int, apply: Callable[[Entry], None]
+    ) -> Taken:
+        """Apply the next entry, in order; poison is quarantined and passed."""
+        try:
+            header, plain = self._keys.open(Kind.CONTROL, packed, body)
+        except SealBroken:
+            return Taken.SEAL_BROKEN
+        self.changed = True
+        up_to = store.control_in().get(header.epoch, 0)
+        if header.number <= up_to:
+            return Taken.REPEATED
+        if header.number > up_to + 1:
+            return Taken.OUT_OF_ORDER  # the origin sends again from what we state
+        taken = Taken.APPLIED
+        try:
+            apply(decode_entry(plain))
+        except (msgspec.MsgspecError, PairhubError, ValueError) as error:
+            store.quarantine_entry(header.epoch, header.number, str(error), plain, now_ms)
+            taken = Taken.QUARANTINED
+        store.save_control_in(header.epoch, header.number, now_ms)
+        return taken
+
+    def state(self, store: ControlStore) -> list[tuple[int, int]]:
+        """Return (epoch, applied up to) of the log as stored."""
+        self.changed = False
+        return list(store.control_in().items())

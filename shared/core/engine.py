@@ -1,0 +1,474 @@
+"""One side of one pair: outbox, inbox and control log behind one link (DESIGN sections 3 to 5).
+
+The engine is fed events and returns effects; each event runs inside one unit of work of the store it is given, and its
+effects are carried out only after that is committed (persist, commit, then send). `flush` ends every unit of work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+import msgspec
+
+from shared.batches import BatchCodec, Series
+from shared.core import cells as cell_rules
+from shared.core.cells import Cell
+from shared.core.control import ControlDestination, ControlOrigin, Taken
+from shared.core.entries import (
+    CAUSE_BYTE_CAP,
+    CAUSE_HELD_TOO_LONG,
+    CAUSE_RETENTION,
+    CellsEntry,
+    DefinitionsEntry,
+    Entry,
+    GapEntry,
+    Private,
+    decode_private,
+    encode_entry,
+)
+from shared.core.gaps import GapTally
+from shared.core.inbox import Arrival, Inbox
+from shared.core.intervals import IntervalSet
+from shared.core.outbox import Outbox, OutboxLimits
+from shared.core.ports import EpochOut, PairStore
+from shared.errors import ProtocolError, SealBroken
+from shared.limits import CELLS_PER_ENTRY_MAX, CREDIT_GRANT_BYTES, RESYNC_AFTER_MS, SECOND_MS
+from shared.messages import (
+    LANE_CONTROL,
+    AskHeld,
+    AskStatement,
+    Credit,
+    Held,
+    Recorded,
+    Sealed,
+    Statement,
+    decode_recorded,
+    encode_recorded,
+)
+from shared.sealing import NONCE_BYTES, Kind, PairKeys, Side
+
+Chance = Callable[[int], bytes]
+# While a backlog of expired readings is worked off, the next unit of work comes after this pause.
+_EXPIRE_AGAIN_MS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Put a frame on the link, if there is one."""
+
+    frame: Sealed | Statement | AskStatement | AskHeld | Credit
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Something people look at changed: `readings`, `account`, `devices`, `resources`, `gaps`, `link`."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The link carried something broken; it is counted and the link goes on (G7)."""
+
+    what: str
+
+
+Effect = Send | Changed | Fault
+
+
+@dataclass(slots=True)
+class _Link:
+    """What is known about the present link."""
+
+    nonce: bytes = b""
+    peer_linked: bool = False
+    stated: bool = False  # a fresh statement of the peer arrived on this link
+    held: dict[tuple[int, int], IntervalSet] | None = None  # what the hub holds, once it said
+    peer_start: int = 0
+    peer_counter: int = 0
+    asked_ms: int = 0
+    consumed_bytes: int = 0
+    exchanged: bytes = b""  # digest of our cells that were sent whole on this link
+
+
+class PairEngine:
+    """One side of one pair. Not safe for two threads: all calls come from the store's one writer."""
+
+    def __init__(
+        self, *, keys: PairKeys, site_id: str, chance: Chance, limits: OutboxLimits | None = None, codec: BatchCodec | None = None
+    ) -> None:
+        """`chance(n)` returns n random bytes; `site_id` signs our edits (G11)."""
+        self.side = keys.side
+        self._keys = keys
+        self._site_id = site_id
+        self._chance = chance
+        codec = codec or BatchCodec()
+        self.outbox = Outbox(keys, codec, chance, limits or OutboxLimits())
+        self.inbox = Inbox(keys, codec)
+        self._log = ControlOrigin(keys, chance)
+        self._peer_log = ControlDestination(keys)
+        self._link: _Link | None = None
+        self._statements = 0
+        self._start = int.from_bytes(chance(8), "big") >> 1 or 1
+        self._stated_ledger: object = None
+        self._expire_after_ms = 0
+        self._appeared: list[tuple[str | None, str | None]] = []
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    def load(self, store: PairStore, now_ms: int) -> None:
+        """Take up what is stored: at the start, and after a unit of work of ours was undone (then the link is over)."""
+        self._link = None
+        self.outbox.on_link_closed()
+        self._log.on_link_closed()
+        self._log.load(store, now_ms)
+        self.outbox.load(store, self._accepted_by_peer(store))
+
+    def on_link_opened(self, store: PairStore, *, peer_linked: bool, credit_bytes: int, now_ms: int) -> list[Effect]:
+        """A link to a hub that knows the pair is up; the hub tells next what it holds."""
+        self.outbox.on_link_closed()
+        self._log.on_link_closed()
+        self._link = _Link()
+        self.outbox.add_credit(credit_bytes)
+        return self.on_presence(store, linked=peer_linked, now_ms=now_ms)
+
+    def on_link_closed(self) -> list[Effect]:
+        """The link is gone. What was sent and not acknowledged is sent again on the next one."""
+        self._link = None
+        self.outbox.on_link_closed()
+        self._log.on_link_closed()
+        return [Changed("link")]
+
+    def on_presence(self, store: PairStore, *, linked: bool, now_ms: int) -> list[Effect]:
+        """The other side got or lost its link to the hub."""
+        link = self._link
+        if link is None:
+            return []
+        link.peer_linked = linked
+        link.stated = False
+        self.outbox.set_reachable(False)
+        effects: list[Effect] = [Changed("link")]
+        if linked:
+            effects.append(self._ask(link, now_ms))
+        else:
+            self._begin(store, now_ms)
+        return effects
+
+    def _ask(self, link: _Link, now_ms: int) -> Send:
+        link.nonce = self._chance(16)
+        link.asked_ms = now_ms
+        return Send(AskStatement(self._keys.pair_id, link.nonce))
+
+    def _begin(self, store: PairStore, now_ms: int) -> None:
+        """Start sending, once the hub said what it holds and the peer, if there, what it has."""
+        link = self._link
+        if link is None or link.held is None or (link.peer_linked and not link.stated):
+            return
+        segments = {epoch: numbers for (kind, epoch), numbers in link.held.items() if kind == Kind.SEGMENT}
+        self.outbox.on_link_opened(store, segments, now_ms)
+        self.outbox.set_reachable(link.peer_linked)
+        self._log.on_link_opened(link.held.get((Kind.CONTROL, self._log.epoch), IntervalSet()))
+
+    # --- what a site does -------------------------------------------------------------------------------------------
+
+    def accept(self, store: PairStore, batch: Sequence[Series], now_ms: int) -> None:
+        """Take new readings into the stream (Outbox.accept); raises Refused('outbox_full')."""
+        self.outbox.accept(store, batch, now_ms)
+
+    def edit(self, store: PairStore, edits: Sequence[tuple[str, str, str | None]], now_ms: int) -> list[Cell]:
+        """Apply (object, field, JSON value or None) edits here and queue them for the other side, in one transaction."""
+        changed: list[Cell] = []
+        for name, field_name, value in edits:
+            old = store.cell(name, field_name)
+            if old is not None and old.value == value:
+                continue
+            changed.append(
+                cell_rules.edited(
+                    old, object=name, field=field_name, value=value, side=self.side, now_ms=now_ms, site_id=self._site_id
+                )
+            )
+        for at in range(0, len(changed), CELLS_PER_ENTRY_MAX):
+            part = changed[at : at + CELLS_PER_ENTRY_MAX]
+            row = self._log.append(store, CellsEntry(part), now_ms)
+            for cell in part:
+                self._keep(store, cell, row, now_ms)
+        return changed
+
+    def on_definitions_changed(self, store: PairStore, resource: str | None, now_ms: int) -> None:
+        """Our resources changed: tell the other side; `resource` names one that may be new here and release what is held."""
+        self._log.append(store, DefinitionsEntry(store.definitions()), now_ms)
+        self.outbox.set_accepts(self._accepted_by_peer(store))
+        if resource is not None:
+            self._appeared.append((None, resource))
+
+    def on_device_appeared(self, identity: str) -> None:
+        """A device is new here: what is held for it can be applied."""
+        self._appeared.append((identity, None))
+
+    def _accepted_by_peer(self, store: PairStore) -> frozenset[str]:
+        theirs = {definition.alias: definition.accepts for definition in store.peer_definitions() or ()}
+        return frozenset(d.alias for d in store.definitions() if theirs.get(d.alias) == d.accepts)
+
+    def _keep(self, store: PairStore, cell: Cell, control_row: int | None, now_ms: int) -> None:
+        store.save_cell(cell, control_row, now_ms)
+        identity = cell_rules.device_identity(cell.object)
+        if identity is not None and cell.field == cell_rules.EXISTS:
+            self._appeared.append((identity, None))
+
+    # --- what arrives -----------------------------------------------------------------------------------------------
+
+    def on_frame(
+        self, store: PairStore, frame: Sealed | Statement | AskStatement | Held | Credit, now_ms: int
+    ) -> list[Effect]:
+        """Take one frame of the pair. Raises ProtocolError where the hub broke the protocol."""
+        link = self._link
+        if link is None:
+            return []
+        match frame:
+            case Sealed():
+                return self._on_sealed(store, link, frame, now_ms)
+            case Statement():
+                return self._on_statement(store, link, frame, now_ms)
+            case AskStatement():
+                return [self._statement(store, nonce=frame.nonce, whole=True, now_ms=now_ms)]
+            case Held():
+                self._on_held(store, link, frame, now_ms)
+            case Credit():
+                self.outbox.add_credit(frame.body_bytes)
+            case _:
+                assert_never(frame)
+        return []
+
+    def _on_sealed(self, store: PairStore, link: _Link, frame: Sealed, now_ms: int) -> list[Effect]:
+        kind = frame.header[1] if len(frame.header) > 1 else -1
+        effects: list[Effect] = []
+        if kind == Kind.SEGMENT:
+            link.consumed_bytes += len(frame.body)
+            arrival = self.inbox.on_segment(store, frame.header, frame.body, now_ms)
+            if arrival is Arrival.SEAL_BROKEN:
+                effects.append(Fault("a segment's seal does not fit"))
+            else:
+                effects.append(Changed("readings"))
+        elif kind == Kind.CONTROL:
+            taken = self._peer_log.on_entry(
+                store, frame.header, frame.body, now_ms, lambda entry: self._apply(store, entry, effects, now_ms)
+            )
+            if taken is Taken.SEAL_BROKEN:
+                effects.append(Fault("a control entry's seal does not fit"))
+        else:
+            raise ProtocolError(f"sealed frame of kind {kind} does not belong here")
+        return effects
+
+    def _apply(self, store: PairStore, entry: Entry, effects: list[Effect], now_ms: int) -> None:
+        match entry:
+            case CellsEntry():
+                for theirs in entry.cells:
+                    self._merge(store, theirs, now_ms)
+                effects.append(Changed("devices"))
+            case GapEntry():
+                self.inbox.on_gap(store, entry.notice, now_ms)
+                effects.append(Changed("gaps"))
+            case DefinitionsEntry():
+                store.save_peer_definitions(entry.definitions)
+                self.outbox.set_accepts(self._accepted_by_peer(store))
+                effects.append(Changed("resources"))
+            case _:
+                assert_never(entry)
+
+    def _merge(self, store: PairStore, theirs: Cell, now_ms: int) -> None:
+        mine = store.cell(theirs.object, theirs.field)
+        kept, lost = cell_rules.merged(mine, theirs)
+        if lost is not None:
+            store.add_conflict(kept, lost, now_ms)
+        if kept != mine:
+            self._keep(store, kept, None, now_ms)
+
+    def _on_held(self, store: PairStore, link: _Link, frame: Held, now_ms: int) -> None:
+        if frame.whole:
+            link.held = {}
+        if link.held is None:
+            return
+        for part in frame.epochs:
+            numbers = IntervalSet(part.numbers)
+            link.held.setdefault((part.kind, part.epoch), IntervalSet()).update(numbers)
+            if not frame.whole and part.kind == Kind.SEGMENT:
+                self.outbox.on_hub_holds(part.epoch, numbers)
+            elif not frame.whole and part.kind == Kind.CONTROL and part.epoch == self._log.epoch:
+                self._log.on_hub_holds(numbers)
+        if frame.whole:
+            self._begin(store, now_ms)
+
+    # --- statements (G4) ----------------------------------------------------------------------------------------------
+
+    def _on_statement(self, store: PairStore, link: _Link, frame: Statement, now_ms: int) -> list[Effect]:
+        try:
+            header, plain = self._keys.open(Kind.STATEMENT, frame.header, frame.body, associated=frame.public)
+            public, private = decode_recorded(frame.public), decode_private(plain)
+        except (SealBroken, ProtocolError, msgspec.DecodeError) as error:
+            return [Fault(f"a statement that cannot be believed: {error}")]
+        fresh = public.whole and public.nonce == link.nonce and bool(link.nonce)
+        if fresh:
+            link.peer_start, link.peer_counter = header.epoch, header.number
+        elif header.epoch != link.peer_start or header.number <= link.peer_counter:
+            return []  # late, repeated, or of a start we have not asked yet
+        link.peer_counter = header.number
+        link.asked_ms = now_ms
+        effects: list[Effect] = []
+        tally = GapTally("destination_restored")
+        counts = {stated.epoch: stated for stated in private.epochs}
+        epochs = []
+        for part in public.segments:
+            stated = counts.get(part.epoch)
+            if stated is None:
+                return [Fault("a statement whose parts do not fit together")]
+            epochs.append(
+                EpochOut(
+                    part.epoch,
+                    0,
+                    IntervalSet(part.recorded),
+                    IntervalSet(part.closed),
+                    stated.applied,
+                    stated.held,
+                    stated.quarantined,
+                    stated.dropped,
+                )
+            )
+        if fresh:
+            named = {epoch.epoch for epoch in epochs}
+            epochs += [EpochOut(epoch) for epoch, known in store.epochs_out().items() if epoch not in named and known.recorded]
+        moved = [self.outbox.on_stated(store, epoch, fresh=fresh, now_ms=now_ms, tally=tally) for epoch in epochs]
+        if any(moved):
+            effects.append(Changed("account"))
+        acknowledged, restored = self._log.on_stated(store, dict(public.control), fresh=fresh)
+        if acknowledged:
+            effects.append(Changed("devices"))
+        self._give_notice(store, tally, effects, now_ms)
+        if private.ledger is not None:
+            store.save_peer_ledger(private.ledger, private.time_ms)
+            effects.append(Changed("account"))
+        if fresh:
+            if restored or tally.destination_restored:
+                self._log.renew(store, now_ms)
+                self._tell_all(store, now_ms)
+            self._exchange_cells(store, link, private.cells, now_ms)
+            link.stated = True
+            self._begin(store, now_ms)
+        return effects
+
+    def _tell_all(self, store: PairStore, now_ms: int) -> None:
+        """Repeat what the acknowledged, forgotten part of the log said to a peer that lost it."""
+        self._log.append(store, DefinitionsEntry(store.definitions()), now_ms)
+        for notice in store.own_gaps():
+            self._log.append(store, GapEntry(notice), now_ms)
+
+    def _exchange_cells(self, store: PairStore, link: _Link, theirs: bytes, now_ms: int) -> None:
+        """Send our whole versioned state where the digests differ (G13); merging makes both equal."""
+        mine = store.cells()
+        digest = cell_rules.digest(mine)
+        if digest in (theirs, link.exchanged):
+            return
+        link.exchanged = digest
+        for at in range(0, len(mine), CELLS_PER_ENTRY_MAX):
+            self._log.append(store, CellsEntry(mine[at : at + CELLS_PER_ENTRY_MAX]), now_ms)
+
+    def _statement(self, store: PairStore, *, nonce: bytes, whole: bool, now_ms: int) -> Send:
+        public, private = self.inbox.state(store, whole=whole)
+        recorded = encode_recorded(Recorded(nonce, whole, public, self._peer_log.state(store)))
+        ledger = store.ledger() if self.side is Side.SOURCE else None
+        self._stated_ledger = ledger
+        digest = cell_rules.digest(store.cells()) if whole else b""
+        self._statements += 1
+        header, body = self._keys.seal(
+            Kind.STATEMENT,
+            encode_entry(Private(private, ledger, now_ms, digest)),
+            epoch=self._start,
+            number=self._statements,
+            accepted_ms=now_ms,
+            count=0,
+            nonce=self._chance(NONCE_BYTES),
+            associated=recorded,
+        )
+        return Send(Statement(header, recorded, body))
+
+    # --- the end of every unit of work --------------------------------------------------------------------------------
+
+    def flush(self, store: PairStore, now_ms: int) -> list[Effect]:
+        """Return what follows from all events of this unit of work: releases, one acknowledgement, and what to send."""
+        effects: list[Effect] = []
+        appeared, self._appeared = self._appeared, []
+        for device, resource in dict.fromkeys(appeared):
+            if self.inbox.release_held(store, device, resource, now_ms):
+                effects.append(Changed("readings"))
+        link = self._link
+        if link is None:
+            return effects
+        if self.inbox.changed or self._peer_log.changed:
+            effects.append(self._statement(store, nonce=b"", whole=False, now_ms=now_ms))
+        if link.consumed_bytes >= CREDIT_GRANT_BYTES:
+            effects.append(Send(Credit(link.consumed_bytes)))
+            link.consumed_bytes = 0
+        for entry in self._log.pump(store):
+            effects.append(Send(Sealed(LANE_CONTROL, entry.header, entry.body)))
+        for segment in self.outbox.pump(store, now_ms):
+            effects.append(Send(Sealed(segment.lane, segment.header, segment.body)))
+        return effects
+
+    # --- time -----------------------------------------------------------------------------------------------------------
+
+    def next_deadline_ms(self, store: PairStore) -> int | None:
+        """When `on_deadline` is due next (wall clock ms), None for never."""
+        due = [self.outbox.next_deadline_ms(store), self.inbox.next_deadline_ms(store)]
+        link = self._link
+        if link is not None and link.peer_linked:
+            if not link.stated or self.outbox.waits_for_word or self._log.waits_for_word:
+                due.append(link.asked_ms + RESYNC_AFTER_MS)
+            elif self.side is Side.SOURCE:
+                due.append(link.asked_ms + 5 * SECOND_MS)
+        times = [time_ms for time_ms in due if time_ms is not None]
+        return max(min(times), self._expire_after_ms) if times else None
+
+    def on_deadline(self, store: PairStore, now_ms: int, *, expire: bool = True) -> list[Effect]:
+        """Do what is due: expiry (unless the clock is in doubt, G5), sealing by age, asking again after silence."""
+        effects: list[Effect] = []
+        if expire:
+            self._expire(store, effects, now_ms)
+        self.outbox.on_deadline(store, now_ms)
+        link = self._link
+        if link is not None and link.peer_linked:
+            waits = not link.stated or self.outbox.waits_for_word or self._log.waits_for_word
+            if waits and now_ms - link.asked_ms >= RESYNC_AFTER_MS:
+                # Nothing moved although something is under way: start over on this link.
+                link.held = None
+                link.stated = False
+                effects += [Send(AskHeld()), self._ask(link, now_ms)]
+            elif self.side is Side.SOURCE and now_ms - link.asked_ms >= 5 * SECOND_MS:
+                link.asked_ms = now_ms
+                if store.ledger() != self._stated_ledger:
+                    effects.append(self._statement(store, nonce=b"", whole=False, now_ms=now_ms))
+        return effects
+
+    def _expire(self, store: PairStore, effects: list[Effect], now_ms: int) -> None:
+        tally = GapTally(CAUSE_RETENTION)
+        more = self.outbox.expire(store, now_ms, tally)
+        self._expire_after_ms = now_ms + _EXPIRE_AGAIN_MS if more else 0
+        self._give_notice(store, tally, effects, now_ms)
+        held = GapTally(CAUSE_HELD_TOO_LONG)
+        self.inbox.expire_held(store, now_ms, held)
+        self._give_notice(store, held, effects, now_ms)
+
+    def enforce_cap(self, store: PairStore, now_ms: int) -> list[Effect]:
+        """Drop the oldest where the outbox is over its byte cap and that is the policy."""
+        effects: list[Effect] = []
+        if not self.outbox.limits.refuse_when_full:
+            tally = GapTally(CAUSE_BYTE_CAP)
+            self.outbox.drop_over_cap(store, tally)
+            self._give_notice(store, tally, effects, now_ms)
+        return effects
+
+    def _give_notice(self, store: PairStore, tally: GapTally, effects: list[Effect], now_ms: int) -> None:
+        for notice in tally.notices(self._chance(8).hex(), now_ms):
+            store.add_gap(notice, ours=True)
+            self._log.append(store, GapEntry(notice), now_ms)
+            effects.append(Changed("gaps"))

@@ -1,0 +1,120 @@
+"""What the control log carries (G12), and the private part of a statement. All of it travels sealed."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+from shared.core.cells import Cell
+from shared.core.ledger import Ledger
+
+# Causes of a gap (G1). Shown to people by web and API; stable.
+CAUSE_RETENTION: Final = "retention"
+CAUSE_BYTE_CAP: Final = "byte_cap"
+CAUSE_DESTINATION_RESTORED: Final = "destination_restored"
+CAUSE_ORIGIN_RESTORED: Final = "origin_restored"
+CAUSE_HELD_TOO_LONG: Final = "held_too_long"
+
+
+class GapRow(msgspec.Struct, frozen=True, array_like=True):
+    """Readings of one series inside a gap; times are the readings' own."""
+
+    device: str
+    resource: str
+    count: int
+    first_ms: int
+    last_ms: int
+
+
+class GapNotice(msgspec.Struct, frozen=True, array_like=True):
+    """Readings that will never arrive. `count` None: not countable (unknown). `epochs`: the segment numbers given up."""
+
+    gap_id: str
+    cause: str
+    count: int | None
+    first_ms: int
+    last_ms: int
+    rows: list[GapRow]
+    epochs: list[tuple[int, list[int]]]
+    noticed_ms: int
+
+
+class Definition(msgspec.Struct, frozen=True, array_like=True):
+    """A resource as its side defines it; `allowed` is JSON (a [low, high] range or a list under "any"), or None."""
+
+    alias: str
+    format: str
+    unit: str
+    allowed: str | None
+    settable: bool
+    remote_sync: bool
+
+    @property
+    def accepts(self) -> bytes:
+        """What must be equal on both sides before readings flow (G14)."""
+        return sha256(msgspec.msgpack.encode([self.alias, self.format, self.unit, self.allowed])).digest()[:8]
+
+
+class CellsEntry(msgspec.Struct, frozen=True, array_like=True, tag="cells"):
+    """Edits: new versions of cells."""
+
+    cells: list[Cell]
+
+
+class GapEntry(msgspec.Struct, frozen=True, array_like=True, tag="gap"):
+    """The origin gives readings up."""
+
+    notice: GapNotice
+
+
+class DefinitionsEntry(msgspec.Struct, frozen=True, array_like=True, tag="definitions"):
+    """All resources of the sender's connector, replacing what it said before."""
+
+    definitions: list[Definition]
+
+
+Entry = CellsEntry | GapEntry | DefinitionsEntry
+
+
+class StatedEpoch(msgspec.Struct, frozen=True, array_like=True):
+    """Where the readings of one epoch's recorded segments are at the destination."""
+
+    epoch: int
+    applied: int
+    held: int
+    quarantined: int
+    dropped: dict[str, int]
+
+
+class Private(msgspec.Struct, frozen=True, array_like=True):
+    """Private part of a statement: counts that go with its intervals, the sender's ledger if it is an origin, its clock.
+
+    `cells` is the digest of its versioned state (G13), empty in statements that are not whole.
+    """
+
+    epochs: list[StatedEpoch]
+    ledger: Ledger | None
+    time_ms: int
+    cells: bytes
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_ENTRY: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
+_PRIVATE: msgspec.msgpack.Decoder[Private] = msgspec.msgpack.Decoder(Private)
+
+
+def encode_entry(entry: Entry | Private) -> bytes:
+    """Return the plain bytes of an entry or a statement's private part."""
+    return _ENCODER.encode(entry)
+
+
+def decode_entry(body: bytes) -> Entry:
+    """Read an entry; raises msgspec.DecodeError (poison, G12)."""
+    return _ENTRY.decode(body)
+
+
+def decode_private(body: bytes) -> Private:
+    """Read a statement's private part; raises msgspec.DecodeError."""
+    return _PRIVATE.decode(body)

@@ -1,0 +1,195 @@
+"""What the core asks of a site's storage: rows, and the verbs of one pair. Implemented by connector/streams.py.
+
+All verbs run inside one unit of work; none commits. Times are ms since 1970, counts are readings, `bytes` are sealed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from shared.batches import Series
+from shared.core.cells import Cell
+from shared.core.entries import Definition, GapNotice
+from shared.core.intervals import IntervalSet
+from shared.core.ledger import Ledger
+
+
+@dataclass(slots=True)
+class EpochOut:
+    """An epoch of this origin: numbers given, numbers with a word from the destination, and the counts it stated."""
+
+    epoch: int
+    last_number: int = 0
+    recorded: IntervalSet = field(default_factory=IntervalSet)
+    closed: IntervalSet = field(default_factory=IntervalSet)
+    applied: int = 0
+    held: int = 0
+    quarantined: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def recorded_count(self) -> int:
+        """Readings of the recorded segments, wherever they are at the destination."""
+        return self.applied + self.held + self.quarantined + sum(self.dropped.values())
+
+
+@dataclass(slots=True)
+class EpochIn:
+    """An epoch of the other side's origin, as this destination has it."""
+
+    epoch: int
+    recorded: IntervalSet = field(default_factory=IntervalSet)
+    closed: IntervalSet = field(default_factory=IntervalSet)
+    applied: int = 0
+    held: int = 0
+    quarantined: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A sealed segment in the outbox. `row` orders segments over all epochs; `dropped` names the cause where given up."""
+
+    row: int
+    epoch: int
+    number: int
+    count: int
+    accepted_ms: int
+    header: bytes
+    body: bytes
+    dropped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SentSegment:
+    """What is kept of a recorded segment for 30 days: enough to make it again from history (G4)."""
+
+    epoch: int
+    number: int
+    count: int
+    first_ms: int
+    last_ms: int
+    series: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TailTotal:
+    """Readings of one resource that wait unsealed."""
+
+    count: int
+    bytes: int
+    oldest_accepted_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TailChunk:
+    """Readings of one accept of one resource, as an encoded batch."""
+
+    row: int
+    resource: str
+    accepted_ms: int
+    count: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HeldChunk:
+    """Readings of one series that arrived before their device or resource did."""
+
+    row: int
+    epoch: int
+    count: int
+    arrived_ms: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRow:
+    """An entry of our control log that the other side has not acknowledged. `row` never changes, the number may."""
+
+    row: int
+    epoch: int
+    number: int
+    entry: bytes
+    header: bytes
+    body: bytes
+
+
+class OutboxStore(Protocol):
+    """Origin of readings."""
+
+    def count_accepted(self, count: int) -> None: ...
+    def count_adopted(self, count: int) -> None: ...
+    def set_unknown(self) -> None: ...
+    def add_tail(self, resource: str, accepted_ms: int, batch: Sequence[Series], body: bytes) -> None: ...
+    def tail_totals(self) -> dict[str, TailTotal]: ...
+    def tail_chunks(self, resources: Iterable[str], readings_max: int) -> list[TailChunk]: ...
+    def expired_tail(self, before_ms: int, limit: int) -> list[TailChunk]: ...
+    def oldest_tail(self, limit: int) -> list[TailChunk]: ...
+    def remove_tail(self, chunks: Sequence[TailChunk]) -> None: ...
+    def add_segment(
+        self, epoch: int, number: int, batch: Sequence[Series], count: int, accepted_ms: int, header: bytes, body: bytes
+    ) -> int: ...
+    def segment(self, row: int) -> Segment | None: ...
+    def segments_after(self, row: int, limit: int) -> list[Segment]: ...
+    def fresh_rows(self, accepted_since_ms: int, limit: int) -> list[int]: ...
+    def segments_numbered(self, epoch: int, numbers: IntervalSet) -> list[Segment]: ...
+    def expired_segments(self, before_ms: int, limit: int) -> list[Segment]: ...
+    def oldest_segments(self, limit: int) -> list[Segment]: ...
+    def oldest_accepted_ms(self) -> int | None: ...
+    def settle_segment(self, segment: Segment, now_ms: int) -> None: ...
+    def drop_segment(self, segment: Segment, cause: str) -> None: ...
+    def undrop_segment(self, segment: Segment) -> None: ...
+    def forget_segment(self, segment: Segment) -> None: ...
+    def count_dropped(self, cause: str, count: int) -> None: ...
+    def waiting_bytes(self) -> int: ...
+    def epochs_out(self) -> dict[int, EpochOut]: ...
+    def save_epoch_out(self, epoch: EpochOut) -> None: ...
+    def sent_segments(self, epoch: int, numbers: IntervalSet) -> list[SentSegment]: ...
+    def history(self, series: Sequence[int], first_ms: int, last_ms: int, limit: int) -> list[Series]: ...
+    def ledger(self) -> Ledger: ...
+    def add_gap(self, notice: GapNotice, *, ours: bool) -> bool: ...
+    def own_gaps(self) -> list[GapNotice]: ...
+
+
+class InboxStore(Protocol):
+    """Destination of readings."""
+
+    def epoch_in(self, epoch: int) -> EpochIn | None: ...
+    def epochs_in(self) -> list[EpochIn]: ...
+    def save_epoch_in(self, epoch: EpochIn, now_ms: int) -> None: ...
+    def apply(self, series: Series, now_ms: int) -> bool: ...
+    def hold(self, epoch: int, series: Series, body: bytes, now_ms: int) -> None: ...
+    def held_for(self, device: str | None, resource: str | None, limit: int) -> list[HeldChunk]: ...
+    def expired_held(self, before_ms: int, limit: int) -> list[HeldChunk]: ...
+    def oldest_held_ms(self) -> int | None: ...
+    def remove_held(self, chunk: HeldChunk) -> None: ...
+    def quarantine(self, epoch: int, number: int, count: int, reason: str, header: bytes, body: bytes, now_ms: int) -> None: ...
+    def add_gap(self, notice: GapNotice, *, ours: bool) -> bool: ...
+
+
+class ControlStore(Protocol):
+    """Both ends of the control log, and the versioned state it keeps equal."""
+
+    def append_control(self, epoch: int, number: int, entry: bytes, header: bytes, body: bytes, now_ms: int) -> int: ...
+    def renumber_control(self, row: int, epoch: int, number: int, header: bytes, body: bytes) -> None: ...
+    def control_rows(self, after_row: int, limit: int) -> list[ControlRow]: ...
+    def remove_control(self, epoch: int, up_to: int) -> int: ...
+    def control_epoch_last(self, epoch: int) -> int: ...
+    def control_in(self) -> dict[int, int]: ...
+    def save_control_in(self, epoch: int, up_to: int, now_ms: int) -> None: ...
+    def quarantine_entry(self, epoch: int, number: int, reason: str, entry: bytes, now_ms: int) -> None: ...
+    def cell(self, object: str, field: str) -> Cell | None: ...
+    def cells(self) -> list[Cell]: ...
+    def save_cell(self, cell: Cell, control_row: int | None, now_ms: int) -> None: ...
+    def add_conflict(self, kept: Cell, lost: Cell, now_ms: int) -> None: ...
+    def definitions(self) -> list[Definition]: ...
+    def peer_definitions(self) -> list[Definition] | None: ...
+    def save_peer_definitions(self, definitions: Sequence[Definition]) -> None: ...
+    def save_peer_ledger(self, ledger: Ledger, stated_ms: int) -> None: ...
+
+
+class PairStore(OutboxStore, InboxStore, ControlStore, Protocol):
+    """Everything one pair keeps at one side."""
