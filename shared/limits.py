@@ -103,6 +103,8 @@ HUB_STORE_RETRY_MS: Final = 5 * SECOND_MS
 REDELIVER_AFTER_MS_MAX: Final = 10 * MINUTE_MS
 # Live goes first, yet backfill always gets a tenth: one segment of it after nine times a segment's usual bytes (G6).
 BACKFILL_AFTER_LIVE_BYTES: Final = 9 * SEGMENT_PLAIN_BYTES_TARGET
+# Credit that backfill leaves to live.
+LIVE_RESERVE_BYTES: Final = 512 * 1024
 # What compression may add to incompressible bytes, and the seal to those.
 SEAL_OVERHEAD_BYTES_MAX: Final = 4 * 1024
 # Numbers are kept as signed 64-bit integers in databases.

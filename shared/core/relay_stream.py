@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from shared.core.intervals import IntervalSet
+from shared.core.number_sets import Key, NumberSets
 from shared.core.relay_effects import Copy, Effect, LoadCopies, Send, StoreCopies, TrimCopies
 from shared.limits import (
     BACKFILL_AFTER_LIVE_BYTES,
@@ -24,76 +25,12 @@ from shared.limits import (
     HUB_MEMORY_COPIES_PER_STREAM,
     HUB_STORE_BYTES,
     HUB_STORE_RETRY_MS,
+    LIVE_RESERVE_BYTES,
     REDELIVER_AFTER_MS_MAX,
     RESYNC_AFTER_MS,
 )
 from shared.messages import LANE_BACKFILL, LANE_CONTROL, LANE_LIVE, Credit, Held, HeldEpoch, Sealed
 from shared.sealing import Kind, Side
-
-Key = tuple[Kind, int, int]
-_EpochKey = tuple[Kind, int]
-
-
-class NumberSets:
-    """Sets of numbers per kind and epoch; epochs without numbers take no room."""
-
-    __slots__ = ("_sets",)
-
-    def __init__(self) -> None:
-        self._sets: dict[_EpochKey, IntervalSet] = {}
-
-    def add(self, key: Key) -> None:
-        """Put one number in."""
-        self._sets.setdefault(key[:2], IntervalSet()).add(key[2])
-
-    def add_flat(self, kind: Kind, epoch: int, flat: Iterable[int]) -> None:
-        """Put intervals in."""
-        added = IntervalSet(flat)
-        if added:
-            self._sets.setdefault((kind, epoch), IntervalSet()).update(added)
-
-    def remove(self, key: Key) -> None:
-        """Take one number out, if it is in."""
-        if numbers := self._sets.get(key[:2]):
-            numbers.discard(key[2])
-            if not numbers:
-                del self._sets[key[:2]]
-
-    def take(self, kind: Kind, epoch: int, stated: IntervalSet) -> IntervalSet:
-        """Take out, and return, those of the stated numbers that are in."""
-        numbers = self._sets.get((kind, epoch))
-        if not numbers:
-            return IntervalSet()
-        rest = numbers.minus(stated)
-        if rest:
-            self._sets[kind, epoch] = rest
-        else:
-            del self._sets[kind, epoch]
-        return numbers.minus(rest)
-
-    def has(self, kind: Kind) -> bool:
-        """Tell whether there is any number of this kind."""
-        return any(key[0] is kind for key in self._sets)
-
-    def count(self, kind: Kind) -> int:
-        """Count the numbers of a kind."""
-        return sum(len(numbers) for key, numbers in self._sets.items() if key[0] is kind)
-
-    def highest(self, kind: Kind, epoch: int) -> int:
-        """The greatest number of an epoch, 0 where there is none."""
-        numbers = self._sets.get((kind, epoch))
-        return numbers.highest if numbers else 0
-
-    def listed(self) -> list[HeldEpoch]:
-        """All of it, in the form of a `Held` frame."""
-        return [HeldEpoch(int(kind), epoch, numbers.flat()) for (kind, epoch), numbers in self._sets.items()]
-
-    def __contains__(self, key: Key) -> bool:
-        numbers = self._sets.get(key[:2])
-        return numbers is not None and key[2] in numbers
-
-    def __bool__(self) -> bool:
-        return bool(self._sets)
 
 
 @dataclass(slots=True)
@@ -196,9 +133,7 @@ class StreamRelay:
         if before := self._memory.get(key):
             self._free(before)
             self._memory_bytes -= len(before.copy.body)
-        elif (
-            self._memory_bytes + len(copy.body) > HUB_MEMORY_BYTES_PER_STREAM and self._memory
-        ) or len(self._memory) >= HUB_MEMORY_COPIES_PER_STREAM:
+        elif self._is_full(len(copy.body)):
             self.dropped_copies += 1  # the origin keeps it and asks about it again (RESYNC_AFTER_MS)
             self._free(waiting)
             return
@@ -306,6 +241,10 @@ class StreamRelay:
         self._unstored.clear()
         return StoreCopies(copies) if copies else None
 
+    def _is_full(self, body_bytes: int) -> bool:
+        too_many = len(self._memory) >= HUB_MEMORY_COPIES_PER_STREAM
+        return too_many or (bool(self._memory) and self._memory_bytes + body_bytes > HUB_MEMORY_BYTES_PER_STREAM)
+
     def _line_up(self, key: Key, waiting: _Waiting) -> None:
         {LANE_CONTROL: self._control, LANE_LIVE: self._live, LANE_BACKFILL: self._backfill}[waiting.lane].append(key)
 
@@ -335,8 +274,11 @@ class StreamRelay:
     def _forward_segments(self) -> Iterator[Effect]:
         loaded = self._shelves[Kind.SEGMENT].loaded
         while self._credit > 0:
-            backfill_next = bool(loaded or self._backfill) and (
-                not self._live or self._live_run_bytes >= BACKFILL_AFTER_LIVE_BYTES
+            # Backfill leaves some credit over, so that live finds room the moment it comes.
+            backfill_next = (
+                self._credit > LIVE_RESERVE_BYTES
+                and bool(loaded or self._backfill)
+                and (not self._live or self._live_run_bytes >= BACKFILL_AFTER_LIVE_BYTES)
             )
             if backfill_next and loaded:
                 copy, lane = self._wanted(loaded.popleft()), LANE_BACKFILL
