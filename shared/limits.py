@@ -122,6 +122,13 @@ CODE_ATTEMPTS: Final = 3
 CLAIM_DEADLINE_MS: Final = 30 * SECOND_MS
 # The target repeats its first sealed message this often until it hears `welcome` or `rolled back`.
 PAIR_HELLO_EVERY_MS: Final = 5 * SECOND_MS
+# One pairing message: names, keys, a share and a signature, with room.
+CLAIM_BODY_BYTES_MAX: Final = 16 * 1024
+# Facts of a refusal that is passed on, and the length of each with its name.
+FACTS_MAX: Final = 16
+FACT_CHARS_MAX: Final = 1_024
+# How long the hub says `window expired` rather than `no such window`.
+WINDOW_REMEMBERED_MS: Final = WINDOW_MS_MAX
 ENROLMENT_TOKEN_LIFE_MS: Final = DAY_MS
 # Claims one target site may start in a minute: people type a code every few seconds at most.
 KNOCKS_PER_MINUTE_MAX: Final = 20

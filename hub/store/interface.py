@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from hub.store.rows import AuditRow, Backlog, Dropped, Pair, Session, Site, Token, User
+from hub.store.rows import AuditRow, Backlog, Dropped, Pair, Site, Token, User
 from shared.certificates import PairCertificate
 from shared.core.relay_effects import Copy
 from shared.messages import HeldEpoch
 from shared.sealing import Kind, Side
+from web.sessions import SessionStore
 
 
 class CopyStore(Protocol):
@@ -76,7 +77,7 @@ class RegistryStore(Protocol):
         """Keep a token."""
 
     async def tokens(self, *, now_ms: int) -> list[Token]:
-        """Return tokens that are neither used nor expired, newest first."""
+        """Return tokens that have not expired, used ones included, newest first."""
 
     async def revoke_token(self, token_id: str) -> None:
         """Delete an unused token; raises Refused('not_found')."""
@@ -100,8 +101,8 @@ class RegistryStore(Protocol):
         """Return the packed dissolution that this site sent for this pair."""
 
 
-class OperatorStore(Protocol):
-    """People who operate the hub, and what they did."""
+class OperatorStore(SessionStore, Protocol):
+    """People who operate the hub, their log-ins, and what they did."""
 
     async def add_user(self, user: User, *, only_first: bool = False) -> None:
         """Add a user; raises Refused('exists') for a name that is there, or (`only_first`) where there is any user."""
@@ -111,15 +112,6 @@ class OperatorStore(Protocol):
 
     async def users_count(self) -> int:
         """Count the users."""
-
-    async def add_session(self, session: Session) -> None:
-        """Keep a session, and forget those that have expired when it was created."""
-
-    async def session(self, digest: bytes, *, now_ms: int) -> Session | None:
-        """Return a session that has not expired."""
-
-    async def end_session(self, digest: bytes) -> None:
-        """Forget a session."""
 
     async def add_audit(self, *, at_ms: int, who: str, where: str, action: str, what: str) -> None:
         """Append to the audit."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from hub.store.audit import chain_digest
-from hub.store.rows import AuditRow, Backlog, Dropped, Pair, Session, Site, Token, User
+from hub.store.rows import AuditRow, Backlog, Dropped, Pair, Site, Token, User
 from hub.store.rules import check_known_site, check_token
 from shared.certificates import PairCertificate, Party
 from shared.core.number_sets import NumberSets
@@ -18,6 +18,7 @@ from shared.core.relay_effects import Copy
 from shared.errors import Refused
 from shared.messages import HeldEpoch
 from shared.sealing import Kind, Side
+from web.sessions import SessionRow
 
 _CopyKey = tuple[Side, Kind, int, int]
 
@@ -110,7 +111,7 @@ class MemoryStore:
         self._pairs: dict[bytes, Pair] = {}
         self._dissolutions: dict[tuple[bytes, str], tuple[bytes, int]] = {}
         self._users: dict[str, User] = {}
-        self._sessions: dict[bytes, Session] = {}
+        self._sessions: dict[bytes, SessionRow] = {}
         self._audit: list[AuditRow] = []
 
     # --- copies ------------------------------------------------------------------------------------------------------
@@ -178,7 +179,7 @@ class MemoryStore:
         self._tokens[token.token_id] = token
 
     async def tokens(self, *, now_ms: int) -> list[Token]:
-        usable = [token for token in self._tokens.values() if token.used_ms is None and token.expires_ms > now_ms]
+        usable = [token for token in self._tokens.values() if token.expires_ms > now_ms]
         return sorted(usable, key=lambda token: (-token.created_ms, token.token_id))
 
     async def revoke_token(self, token_id: str) -> None:
@@ -228,16 +229,28 @@ class MemoryStore:
     async def users_count(self) -> int:
         return len(self._users)
 
-    async def add_session(self, session: Session) -> None:
-        self._sessions = {d: s for d, s in self._sessions.items() if s.expires_ms > session.created_ms}
-        self._sessions[session.digest] = session
+    async def insert_session(self, row: SessionRow) -> None:
+        self._sessions[row.id_hash] = row
 
-    async def session(self, digest: bytes, *, now_ms: int) -> Session | None:
-        session = self._sessions.get(digest)
-        return session if session is not None and session.expires_ms > now_ms else None
+    async def find_session(self, id_hash: bytes) -> SessionRow | None:
+        return self._sessions.get(id_hash)
 
-    async def end_session(self, digest: bytes) -> None:
-        self._sessions.pop(digest, None)
+    async def touch_session(self, id_hash: bytes, used_ms: int) -> None:
+        if id_hash in self._sessions:
+            self._sessions[id_hash] = replace(self._sessions[id_hash], used_ms=used_ms)
+
+    async def delete_session(self, id_hash: bytes) -> None:
+        self._sessions.pop(id_hash, None)
+
+    async def delete_sessions_of(self, user_name: str) -> None:
+        self._sessions = {key: row for key, row in self._sessions.items() if row.user_name != user_name}
+
+    async def delete_stale_sessions(self, created_before_ms: int, used_before_ms: int) -> None:
+        self._sessions = {
+            key: row
+            for key, row in self._sessions.items()
+            if row.created_ms >= created_before_ms and row.used_ms >= used_before_ms
+        }
 
     async def add_audit(self, *, at_ms: int, who: str, where: str, action: str, what: str) -> None:
         before = self._audit[-1].chain if self._audit else sha256(b"").digest()

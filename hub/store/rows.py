@@ -79,16 +79,6 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """A log-in, stored under the SHA-256 of its ID."""
-
-    digest: bytes
-    user_name: str
-    created_ms: int
-    expires_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class AuditRow:
     """One entry of the append-only audit; `chain` is the SHA-256 over the entry before it and this one's contents."""
 

@@ -1,0 +1,365 @@
+"""The conformance suite of hub stores: what every implementation must do (hub/store/interface.py)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hub.store.interface import HubStore
+from hub.store.memory import MemoryStore
+from hub.store.rows import Token, User
+from hub.store.sqlite import DATABASE_NAME, SqliteStore
+from shared.errors import Refused, StorageFailed
+from shared.limits import ENROLMENT_TOKEN_LIFE_MS
+from shared.messages import HeldEpoch
+from shared.sealing import Kind, Side
+from tests.hub.builders import TestPair, TestSite, make_copy
+from web.sessions import SessionRow
+
+S, T = Side.SOURCE, Side.TARGET
+SEGMENT, CONTROL = Kind.SEGMENT, Kind.CONTROL
+EPOCH = 2**64 - 3
+PAIR = b"p" * 16
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[HubStore]:
+    opened: HubStore = MemoryStore() if request.param == "memory" else await SqliteStore.open(tmp_path)
+    yield opened
+    await opened.close()
+
+
+async def refusal_of(awaitable: object) -> str:
+    with pytest.raises(Refused) as caught:
+        await awaitable  # type: ignore[misc]
+    return caught.value.code
+
+
+def a_token(site_name: str, digest: bytes = b"d" * 32, token_id: str = "t1") -> Token:
+    return Token(token_id, digest, site_name, "phe_12...", 1_000, 1_000 + ENROLMENT_TOKEN_LIFE_MS)
+
+
+async def a_pair(store: HubStore, pair_id: bytes = PAIR) -> TestPair:
+    pair = TestPair(TestSite("plant " + pair_id.hex()), TestSite("office " + pair_id.hex()), pair_id)
+    assert await store.register_pair(pair.certificate, pair.packed, now_ms=1_000)
+    return pair
+
+
+# --- sites and tokens ------------------------------------------------------------------------------------------------
+
+
+async def test_a_token_enrols_its_site_once(store: HubStore) -> None:
+    plant, other = TestSite("plant"), TestSite("plant two")
+    await store.add_token(a_token("plant"))
+    assert await store.enrol_site(plant.row(), token_digest=b"d" * 32, now_ms=2_000) == plant.row()
+    assert await store.site(plant.site_id) == plant.row()
+    assert [token.used_ms for token in await store.tokens(now_ms=2_000)] == [2_000]
+    assert await refusal_of(store.enrol_site(other.row(), token_digest=b"d" * 32, now_ms=2_000)) == "token_used"
+
+
+async def test_a_token_is_for_its_site_name_and_its_day(store: HubStore) -> None:
+    await store.add_token(a_token("plant"))
+    wrong, late = TestSite("office").row(), TestSite("plant").row()
+    late_ms = 1_000 + ENROLMENT_TOKEN_LIFE_MS
+    assert await refusal_of(store.enrol_site(wrong, token_digest=b"d" * 32, now_ms=2_000)) == "token_other_site"
+    assert await refusal_of(store.enrol_site(late, token_digest=b"d" * 32, now_ms=late_ms)) == "token_expired"
+    assert await refusal_of(store.enrol_site(late, token_digest=b"x" * 32, now_ms=2_000)) == "token_unknown"
+    assert await store.sites() == []
+    assert await store.tokens(now_ms=late_ms) == []
+
+
+async def test_of_two_sites_that_race_with_one_token_one_is_enrolled(store: HubStore) -> None:
+    await store.add_token(a_token("plant"))
+    outcomes = await asyncio.gather(
+        *(store.enrol_site(TestSite("plant").row(), token_digest=b"d" * 32, now_ms=2_000) for _ in range(2)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(outcome, Refused) for outcome in outcomes) == 1
+    assert len(await store.sites()) == 1
+
+
+async def test_the_very_same_site_enrols_again_without_a_token(store: HubStore) -> None:
+    plant = TestSite("plant")
+    await store.enrol_site(plant.row(), token_digest=None, now_ms=1_000)
+    again = await store.enrol_site(plant.row(enrolled_ms=9_000), token_digest=b"none", now_ms=9_000)
+    assert again == plant.row()
+
+
+async def test_a_name_belongs_to_one_site_whatever_its_case(store: HubStore) -> None:
+    await store.enrol_site(TestSite("Plant").row(), token_digest=None, now_ms=1_000)
+    code = await refusal_of(store.enrol_site(TestSite("plant").row(), token_digest=None, now_ms=1_000))
+    assert code == "site_name_taken"
+    assert await refusal_of(store.restore_site(TestSite("PLANT").row())) == "site_name_taken"
+
+
+async def test_a_site_id_keeps_its_keys_and_name(store: HubStore) -> None:
+    plant = TestSite("plant")
+    await store.enrol_site(plant.row(), token_digest=None, now_ms=1_000)
+    for other in (TestSite("plant", site_id=plant.site_id), replace(plant, name="elsewhere")):
+        code = await refusal_of(store.enrol_site(other.row(), token_digest=None, now_ms=1_000))
+        assert code == "certificate_refused"
+
+
+async def test_a_site_is_restored_by_its_certificate(store: HubStore) -> None:
+    plant = TestSite("plant")
+    assert await store.restore_site(plant.row()) == plant.row()
+    assert await store.restore_site(plant.row()) == plant.row()
+    assert await store.sites() == [plant.row()]
+
+
+async def test_a_revoked_site_stays_out(store: HubStore) -> None:
+    plant = TestSite("plant")
+    await store.enrol_site(plant.row(), token_digest=None, now_ms=1_000)
+    assert (await store.revoke_site(plant.site_id, now_ms=5_000)).revoked_ms == 5_000
+    assert (await store.revoke_site(plant.site_id, now_ms=6_000)).revoked_ms == 5_000
+    assert await refusal_of(store.restore_site(plant.row())) == "site_revoked"
+    assert await refusal_of(store.enrol_site(plant.row(), token_digest=None, now_ms=6_000)) == "site_revoked"
+    assert await refusal_of(store.revoke_site("nobody", now_ms=1)) == "not_found"
+
+
+async def test_an_unused_token_can_be_revoked(store: HubStore) -> None:
+    await store.add_token(a_token("plant"))
+    await store.revoke_token("t1")
+    assert await store.tokens(now_ms=2_000) == []
+    assert await refusal_of(store.revoke_token("t1")) == "not_found"
+
+
+# --- pairs -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_pair_is_registered_once_and_again_without_change(store: HubStore) -> None:
+    pair = await a_pair(store)
+    assert not await store.register_pair(pair.certificate, pair.packed, now_ms=9_000)
+    (stored,) = await store.pairs()
+    assert (stored.certificate, stored.packed, stored.registered_ms) == (pair.certificate, pair.packed, 1_000)
+
+
+async def test_a_connector_is_in_one_pair_only(store: HubStore) -> None:
+    pair = await a_pair(store)
+    others = [
+        TestPair(pair.source, TestSite("c"), b"q" * 16),
+        TestPair(TestSite("c"), pair.target, b"q" * 16),
+        TestPair(pair.target, TestSite("c"), b"q" * 16, source_connector=pair.target_connector),
+        TestPair(TestSite("c"), TestSite("d"), pair.pair_id),
+    ]
+    for other in others:
+        assert await refusal_of(store.register_pair(other.certificate, other.packed, now_ms=1)) == "pair_conflict"
+    assert len(await store.pairs()) == 1
+
+
+async def test_one_site_may_have_many_pairs(store: HubStore) -> None:
+    pair = await a_pair(store)
+    second = TestPair(pair.source, pair.target, b"q" * 16, "SRC2-SRC2", "TGT2-TGT2")
+    assert await store.register_pair(second.certificate, second.packed, now_ms=1)
+    assert len(await store.pairs()) == 2
+
+
+async def test_of_two_targets_that_race_for_a_source_one_wins(store: HubStore) -> None:
+    source = TestSite("plant")
+    rivals = [TestPair(source, TestSite(f"office {n}"), bytes([n]) * 16) for n in (1, 2, 3)]
+    outcomes = await asyncio.gather(
+        *(store.register_pair(pair.certificate, pair.packed, now_ms=1) for pair in rivals), return_exceptions=True
+    )
+    assert outcomes.count(True) == 1
+    assert [type(outcome) for outcome in outcomes].count(Refused) == 2
+
+
+async def test_a_dissolved_pair_is_gone_with_its_copies_and_remembered(store: HubStore) -> None:
+    pair = await a_pair(store)
+    await store.store_copies(PAIR, [make_copy(1)])
+    dissolved = await store.dissolve_pair(PAIR, pair.source.site_id, pair.dissolution, now_ms=2_000)
+    assert dissolved is not None
+    assert dissolved.certificate == pair.certificate
+    assert await store.pairs() == []
+    assert await store.backlogs() == []
+    assert await store.held(PAIR) == {S: [], T: []}
+    assert await store.dissolution(PAIR, pair.source.site_id) == pair.dissolution
+    assert await refusal_of(store.store_copies(PAIR, [make_copy(2)])) == "not_found"
+    assert await store.register_pair(pair.certificate, pair.packed, now_ms=3_000)
+
+
+async def test_only_the_source_dissolves_a_pair(store: HubStore) -> None:
+    pair = await a_pair(store)
+    code = await refusal_of(store.dissolve_pair(PAIR, pair.target.site_id, b"signed", now_ms=2_000))
+    assert code == "certificate_refused"
+    assert len(await store.pairs()) == 1
+    assert await store.dissolution(PAIR, pair.target.site_id) is None
+
+
+async def test_a_pair_the_hub_never_saw_can_be_dissolved(store: HubStore) -> None:
+    assert await store.dissolve_pair(PAIR, "site", b"signed", now_ms=1) is None
+    assert await store.dissolve_pair(PAIR, "site", b"signed", now_ms=1) is None
+    assert await store.dissolution(PAIR, "site") == b"signed"
+    assert await store.dissolution(PAIR, "other site") is None
+
+
+# --- copies ----------------------------------------------------------------------------------------------------------
+
+
+async def load(
+    store: HubStore, kind: Kind = SEGMENT, side: Side = S, after: int = 0, body_bytes_max: int = 10**6
+) -> list[int]:
+    copies = await store.load_copies(PAIR, side, kind, after=after, body_bytes_max=body_bytes_max, copies_max=1_000)
+    return [copy.number for copy in copies]
+
+
+async def test_copies_come_back_as_they_were_in_order_of_arrival(store: HubStore) -> None:
+    await a_pair(store)
+    for number in (5, 3, 4):
+        await store.store_copies(PAIR, [make_copy(number)])
+    copies = await store.load_copies(PAIR, S, SEGMENT, after=0, body_bytes_max=10**6, copies_max=9)
+    assert [replace(copy, place=0) for copy in copies] == [make_copy(5), make_copy(3), make_copy(4)]
+    assert copies[0].place < copies[1].place < copies[2].place
+    assert await load(store, after=copies[1].place) == [4]
+
+
+async def test_sides_kinds_and_pairs_are_apart(store: HubStore) -> None:
+    await a_pair(store)
+    await a_pair(store, b"q" * 16)
+    await store.store_copies(PAIR, [make_copy(1), make_copy(2, kind=CONTROL), make_copy(3, side=T)])
+    await store.store_copies(b"q" * 16, [make_copy(4)])
+    assert await load(store) == [1]
+    assert await load(store, CONTROL) == [2]
+    assert await load(store, side=T) == [3]
+    assert await store.held(b"q" * 16) == {S: [HeldEpoch(SEGMENT, EPOCH, [4, 4])], T: []}
+
+
+async def test_loading_is_bounded_but_always_brings_one(store: HubStore) -> None:
+    await a_pair(store)
+    await store.store_copies(PAIR, [make_copy(n) for n in (1, 2, 3)])
+    assert await load(store, body_bytes_max=1) == [1]
+    assert await load(store, body_bytes_max=51) == [1, 2]
+    found = await store.load_copies(PAIR, S, SEGMENT, after=0, body_bytes_max=10**6, copies_max=2)
+    assert len(found) == 2
+
+
+async def test_the_same_number_again_takes_the_others_place(store: HubStore) -> None:
+    await a_pair(store)
+    await store.store_copies(PAIR, [make_copy(1), make_copy(2)])
+    newer = make_copy(1, nonce=b"m" * 12, body=b"c" * 70)
+    await store.store_copies(PAIR, [newer, newer])
+    copies = await store.load_copies(PAIR, S, SEGMENT, after=0, body_bytes_max=10**6, copies_max=9)
+    assert [replace(copy, place=0) for copy in copies] == [newer, make_copy(2)]
+    (backlog,) = await store.backlogs()
+    assert (backlog.copies_count, backlog.body_bytes) == (2, 120)
+
+
+async def test_trimming_deletes_the_stated_numbers_only(store: HubStore) -> None:
+    await a_pair(store)
+    await store.store_copies(PAIR, [make_copy(n) for n in range(1, 8)] + [make_copy(2, kind=CONTROL)])
+    await store.trim_copies(PAIR, S, SEGMENT, EPOCH, [1, 2, 5, 6, 100, 2**62])
+    await store.trim_copies(PAIR, S, SEGMENT, 7, [1, 10])
+    await store.trim_copies(b"nobody", S, SEGMENT, EPOCH, [1, 10])
+    held = await store.held(PAIR)
+    assert sorted(held[S], key=lambda h: h.kind) == [
+        HeldEpoch(SEGMENT, EPOCH, [3, 4, 7, 7]),
+        HeldEpoch(CONTROL, EPOCH, [2, 2]),
+    ]
+
+
+async def test_places_are_never_used_again(store: HubStore) -> None:
+    await a_pair(store)
+    await store.store_copies(PAIR, [make_copy(1)])
+    (first,) = await store.load_copies(PAIR, S, SEGMENT, after=0, body_bytes_max=1, copies_max=1)
+    await store.trim_copies(PAIR, S, SEGMENT, EPOCH, [1, 1])
+    await store.store_copies(PAIR, [make_copy(2)])
+    assert await load(store, after=first.place) == [2]
+
+
+async def test_the_oldest_are_dropped_by_age(store: HubStore) -> None:
+    await a_pair(store)
+    await store.store_copies(PAIR, [make_copy(n, arrived_ms=n * 1_000) for n in (1, 2, 3)])
+    (dropped,) = await store.drop_copies(before_ms=2_500, body_bytes_max=10**9)
+    assert (dropped.pair_id, dropped.side, dropped.epochs) == (PAIR, S, (HeldEpoch(SEGMENT, EPOCH, [1, 2]),))
+    assert await store.drop_copies(before_ms=2_500, body_bytes_max=10**9) == []
+    assert await load(store) == [3]
+
+
+async def test_the_oldest_are_dropped_by_cap_over_all_pairs(store: HubStore) -> None:
+    await a_pair(store)
+    await a_pair(store, b"q" * 16)
+    await store.store_copies(PAIR, [make_copy(1)])
+    await store.store_copies(b"q" * 16, [make_copy(1)])
+    await store.store_copies(PAIR, [make_copy(2)])
+    dropped = await store.drop_copies(before_ms=0, body_bytes_max=60, copies_max=1)
+    dropped += await store.drop_copies(before_ms=0, body_bytes_max=60, copies_max=1)
+    assert await store.drop_copies(before_ms=0, body_bytes_max=60) == []
+    assert [one.pair_id for one in dropped] == [PAIR, b"q" * 16]
+    assert await load(store) == [2]
+
+
+async def test_backlogs_count_what_waits(store: HubStore) -> None:
+    await a_pair(store)
+    assert await store.backlogs() == []
+    await store.store_copies(PAIR, [make_copy(1, arrived_ms=7_000), make_copy(1, arrived_ms=5_000, kind=CONTROL)])
+    (backlog,) = await store.backlogs()
+    assert (backlog.pair_id, backlog.side) == (PAIR, S)
+    assert (backlog.copies_count, backlog.body_bytes, backlog.oldest_ms) == (2, 100, 5_000)
+    await store.trim_copies(PAIR, S, SEGMENT, EPOCH, [1, 1])
+    await store.trim_copies(PAIR, S, CONTROL, EPOCH, [1, 1])
+    assert await store.backlogs() == []
+
+
+# --- operators -------------------------------------------------------------------------------------------------------
+
+
+async def test_the_first_user_is_made_once(store: HubStore) -> None:
+    await store.add_user(User("admin", "hash", 1_000), only_first=True)
+    assert await refusal_of(store.add_user(User("eve", "hash", 1_000), only_first=True)) == "exists"
+    assert await refusal_of(store.add_user(User("admin", "other", 1_000))) == "exists"
+    assert await store.user("admin") == User("admin", "hash", 1_000)
+    assert await store.user("eve") is None
+    assert await store.users_count() == 1
+
+
+async def test_sessions_live_until_they_are_closed_or_stale(store: HubStore) -> None:
+    await store.add_user(User("admin", "hash", 1_000))
+    rows = [SessionRow(bytes([n]) * 32, "admin", n * 1_000, n * 1_000, "::1", "browser") for n in (1, 2, 3)]
+    for row in rows:
+        await store.insert_session(row)
+    await store.touch_session(rows[2].id_hash, 9_000)
+    assert await store.find_session(rows[2].id_hash) == replace(rows[2], used_ms=9_000)
+    await store.delete_session(rows[0].id_hash)
+    await store.delete_stale_sessions(0, 2_500)
+    assert [await store.find_session(row.id_hash) is not None for row in rows] == [False, False, True]
+    await store.delete_sessions_of("admin")
+    assert await store.find_session(rows[2].id_hash) is None
+
+
+async def test_the_audit_is_chained_and_newest_first(store: HubStore) -> None:
+    for n in (1, 2, 3):
+        await store.add_audit(at_ms=n, who="admin", where="::1", action="site.revoke", what=f"site {n}")
+    newest = await store.audit(rows_max=2)
+    assert [row.number for row in newest] == [3, 2]
+    assert newest[0].what == "site 3"
+    assert len({row.chain for row in await store.audit(rows_max=9)}) == 3
+
+
+# --- what only a disk can do -----------------------------------------------------------------------------------------
+
+
+async def test_a_store_opened_again_has_everything(tmp_path: Path) -> None:
+    before = await SqliteStore.open(tmp_path)
+    pair = await a_pair(before)
+    await before.store_copies(PAIR, [make_copy(1)])
+    await before.close()
+    after = await SqliteStore.open(tmp_path)
+    assert [stored.certificate for stored in await after.pairs()] == [pair.certificate]
+    assert await load(after) == [1]
+    await after.close()
+
+
+async def test_what_goes_into_a_deleted_file_is_not_called_stored(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path)
+    await a_pair(store)
+    await store.check()
+    (tmp_path / DATABASE_NAME).unlink()
+    with pytest.raises(StorageFailed):
+        await store.check()
+    with pytest.raises(StorageFailed):
+        await store.store_copies(PAIR, [make_copy(1)])
+    await store.close()
