@@ -12,6 +12,7 @@ import contextlib
 import sqlite3
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +33,15 @@ _PRAGMAS = (
     "PRAGMA cache_size=-16384",
     "PRAGMA journal_size_limit=67108864",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A unit of work that waits for the writer."""
+
+    unit: Callable[[sqlite3.Connection], Any]
+    future: asyncio.Future[Any]
+    after: Callable[[Any], None] | None
 
 
 class _Threaded(aiosqlite.Connection):
@@ -76,7 +86,7 @@ class Database:
         self._free: asyncio.LifoQueue[_Threaded] = asyncio.LifoQueue()
         for reader in readers:
             self._free.put_nowait(reader)
-        self._waiting: deque[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._closing = False
         self.commits = 0
@@ -97,16 +107,18 @@ class Database:
             raise StorageFailed(f"cannot open {path}: {error}") from error
         return cls(path, writer, open_readers)
 
-    async def write(self, unit: Unit[T]) -> T:
+    async def write(self, unit: Unit[T], after: Callable[[T | BaseException], None] | None = None) -> T:
         """Run a unit of work and return its result once it is durable.
 
         Raises what the unit raised (nothing of it is kept), or StorageFailed where the disk refused. Cancelling the
-        caller does not cancel the unit: it is committed or not, as a whole, and its result is dropped.
+        caller does not cancel the unit: it is committed or not, as a whole, and its result is dropped. `after` is
+        called on the event loop with the result or the exception, in the order of the units, whether or not the caller
+        still waits: effects that must follow a commit belong there. It must not raise.
         """
         if self._closing:
             raise StorageFailed("the database is closing")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((unit, future))
+        self._waiting.append(_Waiting(unit, future, after))
         if self._pump is None or self._pump.done():
             self._pump = asyncio.get_running_loop().create_task(self._commit_waiting(), name=f"writer {self.path.name}")
         return await asyncio.shield(future)
@@ -138,7 +150,10 @@ class Database:
             except (sqlite3.Error, ValueError) as error:
                 outcomes = [StorageFailed(str(error)) for _ in units]
             self.commits += 1
-            for (_, future), outcome in zip(units, outcomes, strict=True):
+            for waiting, outcome in zip(units, outcomes, strict=True):
+                future = waiting.future
+                if waiting.after is not None:
+                    waiting.after(outcome)
                 if future.cancelled():
                     continue
                 if isinstance(outcome, BaseException):
@@ -156,17 +171,17 @@ def _snapshot(connection: sqlite3.Connection, unit: Unit[T]) -> T:
         connection.execute("ROLLBACK")
 
 
-def _commit(connection: sqlite3.Connection, units: list[tuple[Callable[[sqlite3.Connection], Any], Any]]) -> list[Any]:
+def _commit(connection: sqlite3.Connection, units: list[_Waiting]) -> list[Any]:
     """Run units in one transaction; return per unit its result, or the exception that undid it."""
     outcomes: list[Any] = []
     if connection.in_transaction:  # a COMMIT that failed (disk full) can leave one open
         connection.execute("ROLLBACK")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for unit, _ in units:
+        for waiting in units:
             connection.execute("SAVEPOINT unit")
             try:
-                outcomes.append(unit(connection))
+                outcomes.append(waiting.unit(connection))
             except sqlite3.IntegrityError as error:
                 connection.execute("ROLLBACK TO unit")
                 outcomes.append(Misuse(f"a unit of work broke a constraint: {error}"))

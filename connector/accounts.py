@@ -1,0 +1,116 @@
+"""The account of a pair as one site can show it (G1, N4): its own side, and the other's last statement."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from connector.catalogue import Catalogue
+from connector.connectors import Pair
+from connector.streams import Streams
+from shared.core.entries import GapNotice
+from shared.core.ledger import Ledger
+from shared.sealing import Side
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Readings by where they are. Times are ms since 1970; `stated_ms` only in what the other side said."""
+
+    accepted: int
+    applied: int
+    queued: int
+    quarantined: int
+    dropped: int
+    dropped_by_cause: dict[str, int] = {}
+    tail: int = 0
+    outbox: int = 0
+    held: int = 0
+    adopted: int = 0
+    unknown: bool = False
+    stated_ms: int | None = None
+
+    @classmethod
+    def of(cls, ledger: Ledger, stated_ms: int | None = None) -> Account:
+        """Make it from a ledger."""
+        return cls(
+            ledger.accepted,
+            ledger.applied,
+            ledger.queued,
+            ledger.quarantined,
+            ledger.dropped_total,
+            dict(ledger.dropped),
+            ledger.tail,
+            ledger.outbox,
+            ledger.held,
+            ledger.adopted,
+            ledger.unknown,
+            stated_ms,
+        )
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """What waits at the source: readings, bytes, since when (acceptance, ms), and when something was applied last."""
+
+    count: int
+    bytes: int
+    oldest_ms: int | None
+    last_applied_ms: int | None
+
+
+class GapRow(msgspec.Struct, frozen=True):
+    """A gap notice and whose it is."""
+
+    ours: bool
+    notice: GapNotice
+
+
+def own_account(connection: sqlite3.Connection, pair: Pair) -> Account:
+    """Return this site's side: the source's ledger, or what the target received (its `accepted` is what arrived)."""
+    store = Streams(connection, pair.connector_id, Catalogue())
+    if pair.side is Side.SOURCE:
+        return Account.of(store.ledger())
+    epochs = store.epochs_in()
+    applied = sum(epoch.applied for epoch in epochs)
+    held = sum(epoch.held for epoch in epochs)
+    quarantined = sum(epoch.quarantined for epoch in epochs)
+    dropped: dict[str, int] = {}
+    for epoch in epochs:
+        for cause, count in epoch.dropped.items():
+            dropped[cause] = dropped.get(cause, 0) + count
+    total = sum(dropped.values())
+    return Account(applied + held + quarantined + total, applied, held, quarantined, total, dropped, held=held)
+
+
+def peer_account(connection: sqlite3.Connection, connector_id: str) -> Account | None:
+    """Return the source's last stated ledger, as the target has it."""
+    row = connection.execute(
+        "SELECT ledger, stated_ms FROM peer_ledger WHERE connector_id = ?", (connector_id,)
+    ).fetchone()
+    return Account.of(msgspec.msgpack.decode(row[0], type=Ledger), row[1]) if row else None
+
+
+def backlog(connection: sqlite3.Connection, connector_id: str) -> Backlog:
+    """Return what waits to be delivered by this connector."""
+    store = Streams(connection, connector_id, Catalogue())
+    row = connection.execute(
+        "SELECT tail_count + outbox_count, tail_bytes + outbox_bytes, last_settled_ms FROM stream WHERE connector_id = ?",
+        (connector_id,),
+    ).fetchone()
+    count, size, last_ms = row or (0, 0, None)
+    return Backlog(count, size, store.oldest_accepted_ms(), last_ms)
+
+
+def last_arrival_ms(connection: sqlite3.Connection, connector_id: str) -> int | None:
+    """Return when a target recorded something last."""
+    row = connection.execute("SELECT MAX(updated_ms) FROM epoch_in WHERE connector_id = ?", (connector_id,)).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
+def list_gaps(connection: sqlite3.Connection, connector_id: str, limit: int = 200) -> list[GapRow]:
+    """Return gap notices, newest first."""
+    rows = connection.execute(
+        "SELECT ours, notice FROM gap WHERE connector_id = ? ORDER BY noticed_ms DESC, gap_id LIMIT ?",
+        (connector_id, limit),
+    )
+    return [GapRow(bool(row[0]), msgspec.msgpack.decode(row[1], type=GapNotice)) for row in rows]

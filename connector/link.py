@@ -1,0 +1,274 @@
+"""One link of one connector to the hub: nonce, assertion, WebSocket, one reader, one writer (docs/protocol.md, links)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import httpx2
+import msgspec
+import websockets
+from websockets.asyncio.client import ClientConnection, connect
+
+from connector.identity import Identity
+from shared.errors import LinkLost, ProtocolError, Refused
+from shared.joining import (
+    ENROL_PATH,
+    LINK_PATH,
+    NONCE_PATH,
+    PRESENT_PATH,
+    EnrolAnswer,
+    EnrolRequest,
+    NonceAnswer,
+    PresentRequest,
+    make_assertion,
+)
+from shared.certificates import public_bytes
+from shared.limits import (
+    FRAME_BYTES_MAX,
+    HANDSHAKE_DEADLINE_S,
+    LINK_QUEUE_FRAMES_MAX,
+    PING_INTERVAL_S,
+    PING_TIMEOUT_S,
+    SEND_DEADLINE_S,
+)
+from shared.messages import (
+    LANE_BACKFILL,
+    LANE_CONTROL,
+    LANE_LIVE,
+    PROTOCOL_HIGHEST,
+    PROTOCOL_LOWEST,
+    AnyFrame,
+    Hello,
+    HelloBack,
+    Notice,
+    Sealed,
+    decode_frame,
+    encode_frame,
+)
+
+_log = logging.getLogger(__name__)
+# Frames taken into one unit of work: enough to share a commit, few enough that live data slips between.
+_FRAMES_AT_ONCE_MAX = 64
+
+
+class HubClient:
+    """HTTP requests to one hub: nonce, enrolment, presentation."""
+
+    def __init__(self, hub_url: str) -> None:
+        self.hub_url = hub_url.rstrip("/")
+        self._http = httpx2.AsyncClient(base_url=self.hub_url, timeout=HANDSHAKE_DEADLINE_S, trust_env=False)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._http.aclose()
+
+    async def nonce(self) -> NonceAnswer:
+        """Ask for a nonce; raises LinkLost where the hub cannot be reached."""
+        return msgspec.json.decode(await self._ask("GET", NONCE_PATH), type=NonceAnswer)
+
+    async def enrol(self, identity: Identity, token: str, now_s: float) -> EnrolAnswer:
+        """Enrol the site; raises Refused with the hub's reason, LinkLost."""
+        nonce = await self.nonce()
+        request = EnrolRequest(
+            token,
+            identity.site_id,
+            identity.site_name,
+            public_bytes(identity.hub_private).hex(),
+            public_bytes(identity.identity_private).hex(),
+            self._assertion(identity, "", nonce, now_s),
+        )
+        return msgspec.json.decode(await self._ask("POST", ENROL_PATH, request), type=EnrolAnswer)
+
+    async def present(self, identity: Identity) -> None:
+        """Show the enrolment certificate to a hub that lost its disk; raises Refused, LinkLost."""
+        await self._ask("POST", PRESENT_PATH, PresentRequest(identity.enrolment.hex()))
+
+    async def open(self, identity: Identity, connector_id: str, start_id: bytes, now_s: float) -> ClientConnection:
+        """Open an authenticated WebSocket; raises Refused with the hub's reason, LinkLost."""
+        nonce = await self.nonce()
+        if identity.hub_key and nonce.hub_key != identity.hub_key:
+            raise Refused("certificate_refused", why="the hub has another key than the one this site enrolled with")
+        assertion = self._assertion(identity, connector_id, nonce, now_s)
+        address = "ws" + self.hub_url.removeprefix("http") + LINK_PATH
+        try:
+            return await connect(
+                address,
+                additional_headers={"Authorization": f"Bearer {assertion}", "Pairhub-Start": start_id.hex()},
+                compression=None,
+                max_size=FRAME_BYTES_MAX,
+                proxy=None,
+                open_timeout=HANDSHAKE_DEADLINE_S,
+                ping_interval=PING_INTERVAL_S,
+                ping_timeout=PING_TIMEOUT_S,
+                close_timeout=2,
+            )
+        except websockets.InvalidStatus as error:
+            raise _refusal(error.response.status_code, bytes(error.response.body or b"")) from error
+        except (OSError, TimeoutError, websockets.WebSocketException) as error:
+            raise LinkLost(f"the hub cannot be reached: {error}") from error
+
+    def _assertion(self, identity: Identity, connector_id: str, nonce: NonceAnswer, now_s: float) -> str:
+        return make_assertion(
+            identity.hub_private,
+            site_id=identity.site_id,
+            connector_id=connector_id,
+            hub_key=nonce.hub_key,
+            nonce=nonce.nonce,
+            token_id=secrets.token_hex(8),
+            now_s=now_s,
+        )
+
+    async def _ask(self, method: str, path: str, body: msgspec.Struct | None = None) -> bytes:
+        content = None if body is None else msgspec.json.encode(body)
+        try:
+            response = await self._http.request(
+                method, path, content=content, headers={"Content-Type": "application/json"}
+            )
+        except (httpx2.HTTPError, OSError) as error:
+            raise LinkLost(f"the hub cannot be reached: {error or type(error).__name__}") from error
+        if response.status_code >= 400:
+            raise _refusal(response.status_code, response.content)
+        return response.content
+
+
+class _Answer(msgspec.Struct):
+    code: str = ""
+    facts: dict[str, str] = {}
+
+
+def _refusal(status: int, body: bytes) -> Refused | LinkLost:
+    try:
+        answer = msgspec.json.decode(body, type=_Answer)
+        return Refused(answer.code, **answer.facts)
+    except (msgspec.DecodeError, UnicodeDecodeError, Exception) as error:  # noqa: BLE001  # whatever a proxy answers
+        return LinkLost(f"the hub answered {status} in a way this site does not understand ({type(error).__name__})")
+
+
+Handler = Callable[[list[AnyFrame]], Awaitable[None]]
+
+
+class Link:
+    """An open link: `run` reads and writes until it ends; `send` queues by lane."""
+
+    def __init__(self, socket: ClientConnection, start_id: bytes) -> None:
+        self._socket = socket
+        self._start_id = start_id
+        self._lanes: tuple[deque[AnyFrame], ...] = (deque(), deque(), deque())
+        self._to_send = asyncio.Event()
+        self._arrived: deque[AnyFrame] = deque()
+        self._to_take = asyncio.Event()
+        self._taken = asyncio.Event()
+        self._ended = asyncio.Event()
+        self.why = ""
+        self.hello: HelloBack | None = None
+        self.opened_ms = time.monotonic_ns() // 1_000_000
+
+    @property
+    def round_trip_ms(self) -> float:
+        """The last measured round trip to the hub (WebSocket ping), ms; 0 before the first."""
+        return self._socket.latency * 1000
+
+    def send(self, frame: AnyFrame) -> None:
+        """Queue a frame; a queue that overflows means the hub does not read, and ends the link."""
+        lane = frame.lane if isinstance(frame, Sealed) and LANE_CONTROL <= frame.lane <= LANE_BACKFILL else LANE_CONTROL
+        self._lanes[lane].append(frame)
+        if len(self._lanes[lane]) > LINK_QUEUE_FRAMES_MAX:
+            self.abort("the hub does not take what is sent")
+        self._to_send.set()
+
+    def abort(self, why: str) -> None:
+        """End the link soon; the connector makes a new one."""
+        if not self._ended.is_set():
+            self.why = why
+            self._ended.set()
+
+    async def greet(self) -> HelloBack:
+        """Exchange the first frames; raises Refused('version_mismatch'), LinkLost, ProtocolError."""
+        await self._put(Hello(PROTOCOL_LOWEST, PROTOCOL_HIGHEST, self._start_id))
+        try:
+            async with asyncio.timeout(HANDSHAKE_DEADLINE_S):
+                first = decode_frame(await self._socket.recv())
+        except (TimeoutError, websockets.WebSocketException) as error:
+            raise LinkLost("the hub did not greet back") from error
+        if isinstance(first, Notice):
+            raise _notice(first)
+        if not isinstance(first, HelloBack):
+            raise ProtocolError("the hub's first frame is no greeting")
+        self.hello = first
+        return first
+
+    async def run(self, handle: Handler) -> None:
+        """Read, write and handle until the link ends; raises LinkLost or ProtocolError with the reason."""
+        tasks = [
+            asyncio.ensure_future(part)
+            for part in (self._read(), self._write(), self._handle(handle), self._ended.wait())
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if task.exception() is not None:
+                    raise task.exception()  # type: ignore[misc]
+            raise LinkLost(self.why or "the link ended")
+        except websockets.ConnectionClosed as error:
+            raise LinkLost(f"the hub closed the link: {error.reason if hasattr(error, 'reason') else error}") from error
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.shield(self._close())
+
+    async def _close(self) -> None:
+        try:
+            async with asyncio.timeout(2):
+                await self._socket.close()
+        except (TimeoutError, OSError, websockets.WebSocketException):
+            pass
+
+    async def _read(self) -> None:
+        while True:
+            frame = decode_frame(await self._socket.recv())
+            self._arrived.append(frame)
+            self._to_take.set()
+            if len(self._arrived) >= LINK_QUEUE_FRAMES_MAX:
+                # Segments are bounded by credit; this bounds the rest. The socket's own buffers push back further.
+                self._taken.clear()
+                await self._taken.wait()
+
+    async def _handle(self, handle: Handler) -> None:
+        while True:
+            await self._to_take.wait()
+            frames = [self._arrived.popleft() for _ in range(min(len(self._arrived), _FRAMES_AT_ONCE_MAX))]
+            if not self._arrived:
+                self._to_take.clear()
+            self._taken.set()
+            await handle(frames)
+
+    async def _write(self) -> None:
+        control, live, backfill = self._lanes
+        while True:
+            await self._to_send.wait()
+            while lane := control or live or backfill:
+                await self._put(lane.popleft())
+            self._to_send.clear()
+
+    async def _put(self, frame: AnyFrame) -> None:
+        try:
+            async with asyncio.timeout(SEND_DEADLINE_S):
+                await self._socket.send(encode_frame(frame))
+        except TimeoutError as error:
+            raise LinkLost("the hub did not read for too long") from error
+
+
+def _notice(notice: Notice) -> Refused | LinkLost:
+    try:
+        return Refused(notice.code, **notice.facts)
+    except Exception:  # noqa: BLE001  # a code of a newer release
+        return LinkLost(f"the hub refused with a code this release does not know: {notice.code}")
+
+
+assert LANE_LIVE == 1  # the lanes above are indexed by these numbers

@@ -1,0 +1,191 @@
+"""Runs a pair's engine: events in as units of work, effects out after their commit, one deadline re-armed (DESIGN 3)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from connector.catalogue import Catalogue
+from connector.connectors import Pair
+from connector.streams import Streams
+from shared.clock import Clock
+from shared.core.clock_guard import ClockGuard
+from shared.core.engine import Changed, Effect, Fault, PairEngine, Send
+from shared.core.outbox import OutboxLimits
+from shared.database import Database
+from shared.errors import Refused, StorageFailed
+from shared.messages import AnyFrame, AskStatement, Credit, Held, Sealed, Statement
+
+T = TypeVar("T")
+Work = Callable[[PairEngine, Streams, int], tuple[T, list[Effect]]]
+_log = logging.getLogger(__name__)
+# Sleeping longer than this would miss a wall clock that somebody sets forward.
+_SLEEP_S_MAX = 30.0
+
+
+class Outlet(Protocol):
+    """Where effects go: the present link of the connector."""
+
+    def send(self, frame: AnyFrame) -> None: ...
+    def abort(self, why: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Done(Generic[T]):
+    result: T
+    effects: list[Effect]
+    deadline_ms: int | None
+    reloaded: bool
+
+
+class PairRunner:
+    """One paired connector at work."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        catalogue: Catalogue,
+        pair: Pair,
+        site_id: str,
+        limits: OutboxLimits,
+        clock: Clock,
+        guard: ClockGuard,
+        ring: Callable[[str], None],
+    ) -> None:
+        self.pair = pair
+        self._database = database
+        self._catalogue = catalogue
+        self._clock = clock
+        self._guard = guard
+        self._ring = ring
+        self._engine = PairEngine(keys=pair.keys, site_id=site_id, chance=secrets.token_bytes, limits=limits)
+        self._outlet: Outlet | None = None
+        self._stale = True  # the first unit of work loads
+        self._deadline_ms: int | None = None
+        self._rearmed = asyncio.Event()
+        self.faults = 0
+
+    async def run(self, work: Work[T]) -> T:
+        """Run an event of the engine as one unit of work; its effects follow its commit. Raises as Database.write."""
+        return (await self._database.write(lambda connection: self._unit(connection, work), self._after)).result
+
+    def _unit(self, connection: sqlite3.Connection, work: Work[T]) -> _Done[T]:
+        store = Streams(connection, self.pair.connector_id, self._catalogue)
+        now_ms = self._clock.wall_ms()
+        reloaded = self._stale
+        if reloaded:
+            self._catalogue.forget()
+            self._engine.load(store, now_ms)
+            self._stale = False
+        try:
+            result, effects = work(self._engine, store, now_ms)
+            effects += self._engine.flush(store, now_ms)
+            return _Done(result, effects, self._engine.next_deadline_ms(store), reloaded)
+        except Refused:
+            self._catalogue.forget()  # a refusal comes before the engine is touched; only rows found are undone
+            raise
+        except BaseException:
+            self._stale = True
+            raise
+
+    def _after(self, outcome: _Done[T] | BaseException) -> None:
+        if isinstance(outcome, BaseException):
+            if not isinstance(outcome, Refused):
+                if isinstance(outcome, StorageFailed):
+                    self._stale = True
+                _log.error("unit of work undone: %s", outcome, extra={"connector": self.pair.connector_id})
+                if self._outlet is not None:
+                    self._outlet.abort("its state has to be loaded again")
+            return
+        if outcome.reloaded and self._outlet is not None:
+            self._outlet.abort("its state was loaded again")
+        self._deadline_ms = outcome.deadline_ms
+        self._rearmed.set()
+        rung: dict[str, None] = {}
+        for effect in outcome.effects:
+            match effect:
+                case Send():
+                    if self._outlet is not None:
+                        self._outlet.send(effect.frame)
+                case Changed():
+                    rung[effect.what] = None
+                case Fault():
+                    self.faults += 1
+                    _log.warning("fault of the link: %s", effect.what, extra={"connector": self.pair.connector_id})
+        for what in rung:
+            self._ring(what)
+
+    # --- the link -------------------------------------------------------------------------------------------------------
+
+    async def open_link(self, outlet: Outlet, *, peer_linked: bool, credit_bytes: int) -> None:
+        """A link to a hub that knows the pair is up; effects go to it from here on."""
+        await self.run(lambda engine, store, now_ms: (None, []))  # load before the outlet is there, if that is due
+        self._outlet = outlet
+        await self.run(
+            lambda engine, store, now_ms: (
+                None,
+                engine.on_link_opened(store, peer_linked=peer_linked, credit_bytes=credit_bytes, now_ms=now_ms),
+            )
+        )
+
+    async def close_link(self) -> None:
+        """The link is gone."""
+        self._outlet = None
+        await self.run(lambda engine, store, now_ms: (None, engine.on_link_closed()))
+
+    async def take(self, frames: list[Sealed | Statement | AskStatement | Held | Credit]) -> None:
+        """Take frames that arrived, many in one transaction."""
+
+        def work(engine: PairEngine, store: Streams, now_ms: int) -> tuple[None, list[Effect]]:
+            effects: list[Effect] = []
+            for frame in frames:
+                effects += engine.on_frame(store, frame, now_ms)
+            return None, effects
+
+        await self.run(work)
+
+    async def set_presence(self, *, linked: bool) -> None:
+        """The other side got or lost its link."""
+        await self.run(lambda engine, store, now_ms: (None, engine.on_presence(store, linked=linked, now_ms=now_ms)))
+
+    async def introduce(self) -> None:
+        """Tell a new peer our resources; devices follow by themselves when the first statements are compared."""
+
+        def work(engine: PairEngine, store: Streams, now_ms: int) -> tuple[None, list[Effect]]:
+            engine.on_definitions_changed(store, None, now_ms)
+            return None, []
+
+        await self.run(work)
+
+    # --- time -----------------------------------------------------------------------------------------------------------
+
+    async def keep_time(self) -> None:
+        """Run deadlines until cancelled."""
+        await self.run(lambda engine, store, now_ms: (None, []))
+        while True:
+            self._rearmed.clear()
+            wait_s = _SLEEP_S_MAX
+            if self._deadline_ms is not None:
+                wait_s = min(wait_s, max(0.0, (self._deadline_ms - self._clock.wall_ms()) / 1000))
+            try:
+                await asyncio.wait_for(self._rearmed.wait(), wait_s)
+                continue  # something happened; look at the deadline again
+            except TimeoutError:
+                pass
+            self._guard.on_tick(self._clock.wall_ms(), self._clock.monotonic_ms())
+            expire = not self._guard.in_doubt
+            try:
+                await self.run(
+                    lambda engine, store, now_ms, expire=expire: (  # type: ignore[misc]
+                        None,
+                        engine.on_deadline(store, now_ms, expire=expire) + engine.enforce_cap(store, now_ms),
+                    )
+                )
+            except StorageFailed:
+                await asyncio.sleep(1)  # said in the log and on the pages; tried again until the disk is back

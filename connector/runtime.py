@@ -1,0 +1,392 @@
+"""One connector at run time: its link to the hub, and the parts that use it (pairing, the pair's engine, calls)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from connector import connectors
+from connector.calls import Calls
+from connector.catalogue import Catalogue
+from connector.connectors import Connector, Pair
+from connector.identity import Identity
+from connector.link import HubClient, Link
+from connector.pair_runner import PairRunner
+from connector.pairing import Completion, SourceDesk, TargetDesk
+from shared.clock import Clock
+from shared.core.clock_guard import ClockGuard
+from shared.core.completion import HELLO_METHOD, PairState
+from shared.core.link_state import LINK_TABLE, Backoff, LinkEvent, LinkState
+from shared.core.outbox import OutboxLimits
+from shared.database import Database
+from shared.errors import LinkLost, ProtocolError, Refused, StorageFailed
+from shared.limits import SECOND_MS
+from shared.messages import (
+    AnyFrame,
+    AskHeld,
+    AskStatement,
+    ClaimRefused,
+    ClaimStep,
+    Credit,
+    DissolvePair,
+    Held,
+    Knock,
+    Notice,
+    PairDissolved,
+    PairKnown,
+    PeerPresence,
+    PresentPair,
+    Sealed,
+    Statement,
+    WindowOpened,
+)
+from shared.sealing import Side
+
+_log = logging.getLogger(__name__)
+_IDLE_LOOK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a connector gets from its site."""
+
+    database: Database
+    catalogue: Catalogue
+    clock: Clock
+    guard: ClockGuard
+    limits: OutboxLimits
+    start_id: bytes
+    identity: Callable[[], Identity]
+    hub: Callable[[], HubClient | None]
+    ensure_enrolled: Callable[[bool], Awaitable[None]]
+    answer: Callable[[str, str, bytes], Awaitable[bytes]]
+    ring: Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkView:
+    """How the link looks to people. Times are ms since 1970."""
+
+    state: LinkState
+    since_ms: int
+    round_trip_ms: float
+    next_attempt_ms: int
+    peer_linked: bool
+    problem: str
+
+
+class ConnectorRuntime:
+    """Runs one connector until cancelled. `runner` is there once the connector is paired."""
+
+    def __init__(self, connector: Connector, pair: Pair | None, surroundings: Surroundings) -> None:
+        self.connector_id = connector.connector_id
+        self.disabled = connector.disabled
+        self.pair = pair
+        self.runner: PairRunner | None = None
+        self.calls: Calls | None = None
+        self._around = surroundings
+        self._ring = lambda what: surroundings.ring(self.connector_id, what)
+        self.source = SourceDesk(
+            surroundings.database,
+            self.connector_id,
+            surroundings.identity,
+            surroundings.clock,
+            self._on_agreed,
+            self._ring,
+        )
+        self.target = TargetDesk(self.connector_id, surroundings.identity)
+        self._completion = Completion(
+            surroundings.database, surroundings.clock, surroundings.identity, self._on_paired, self._on_rolled_back
+        )
+        self._state = LINK_TABLE.start
+        self._since_ms = surroundings.clock.wall_ms()
+        self._next_attempt_ms = 0
+        self._peer_linked = False
+        self._problem = ""
+        self._link: Link | None = None
+        self._claiming = 0
+        self._look_again = asyncio.Event()
+        self._side_task: asyncio.Task[None] | None = None
+        self._time_task: asyncio.Task[None] | None = None
+        if pair is not None:
+            self._make_calls(pair)
+
+    # --- what people see ------------------------------------------------------------------------------------------------
+
+    @property
+    def view(self) -> LinkView:
+        """The link as it is now."""
+        round_trip_ms = self._link.round_trip_ms if self._link is not None else 0.0
+        return LinkView(
+            self._state, self._since_ms, round_trip_ms, self._next_attempt_ms, self._peer_linked, self._problem
+        )
+
+    async def claim(self, *, site_name: str, source_connector: str, code: str) -> Pair:
+        """Claim a source as this target (W3); returns the pending pair. Raises Refused."""
+        if self.pair is not None:
+            raise Refused("target_paired")
+        self._claiming += 1
+        self._look_again.set()
+        try:
+            agreed = await self.target.claim(
+                site_name=site_name, source_connector=source_connector, code=code, link_wait_s=10
+            )
+            now_ms = self._around.clock.wall_ms()
+            pair = await self._around.database.write(
+                lambda c: connectors.save_agreed(c, self.connector_id, Side.TARGET, agreed, now_ms)
+            )
+        finally:
+            self._claiming -= 1
+        await self._on_agreed(pair)
+        return pair
+
+    async def reload(self) -> None:
+        """Look again whether a link is wanted (the connector was enabled or disabled, a window opened)."""
+        connector = await self._around.database.read(lambda c: connectors.get_connector(c, self.connector_id))
+        self.disabled = connector.disabled
+        self._look_again.set()
+
+    # --- pair states --------------------------------------------------------------------------------------------------
+
+    def _make_calls(self, pair: Pair) -> None:
+        self.calls = Calls(pair.keys, self._around.clock, self._answer)
+        if pair.state is PairState.PAIRED and self.runner is None:
+            self.runner = PairRunner(
+                database=self._around.database,
+                catalogue=self._around.catalogue,
+                pair=pair,
+                site_id=self._around.identity().site_id,
+                limits=self._around.limits,
+                clock=self._around.clock,
+                guard=self._around.guard,
+                ring=self._ring,
+            )
+
+    async def _answer(self, method: str, body: bytes) -> bytes:
+        if method == HELLO_METHOD:
+            if self.pair is None:
+                raise Refused("rolled_back")
+            return await self._completion.on_hello(self.pair)
+        return await self._around.answer(self.connector_id, method, body)
+
+    async def _on_agreed(self, pair: Pair) -> None:
+        self.pair = pair
+        self._make_calls(pair)
+        self._ring("pairing")
+        self._look_again.set()
+        if self._link is not None:
+            self._link.send(PresentPair(pair.certificate))
+        if self._side_task is None and pair.side is Side.SOURCE:
+            self._side_task = asyncio.ensure_future(self._roll_back(pair))
+
+    async def _on_paired(self) -> None:
+        pair = await self._around.database.read(lambda c: connectors.find_pair(c, self.connector_id))
+        assert pair is not None
+        self.pair = pair
+        keep = self.calls
+        self._make_calls(pair)
+        self.calls = keep  # the call that completed us is being answered on it
+        assert self.runner is not None
+        await self.runner.introduce()
+        self._time_task = asyncio.ensure_future(self.runner.keep_time())
+        if self._link is not None and self._link.hello is not None:
+            await self.runner.open_link(
+                self._link, peer_linked=self._peer_linked, credit_bytes=self._link.hello.credit_bytes
+            )
+            # The hub said what it holds before there was an engine to hear it.
+            self._link.send(AskHeld())
+        self._ring("pairing")
+
+    async def _on_rolled_back(self) -> None:
+        self.pair = None
+        self.calls = None
+        self._problem = "The pairing was never completed, so the source gave it up. Pair again."
+        self._ring("pairing")
+
+    async def _roll_back(self, pair: Pair) -> None:
+        packed = await self._completion.roll_back_when_due(pair)
+        if packed and self._link is not None:
+            self._link.send(DissolvePair(packed))
+
+    # --- the link -------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep a link up while one is wanted, until cancelled."""
+        backoff = Backoff()
+        if self.runner is not None:
+            self._time_task = asyncio.ensure_future(self.runner.keep_time())
+        if self.pair is not None and self.pair.side is Side.SOURCE and self.pair.state is PairState.PENDING:
+            self._side_task = asyncio.ensure_future(self._roll_back(self.pair))
+        try:
+            while True:
+                await self._until_wanted()
+                started_ms = self._around.clock.monotonic_ms()
+                self._move(LinkEvent.WANTED if self._state is LinkState.IDLE else LinkEvent.TIME_UP)
+                try:
+                    await self._link_once()
+                except (LinkLost, ProtocolError, Refused, StorageFailed) as error:
+                    self._problem = str(error)
+                    _log.info("link lost: %s", error, extra={"connector": self.connector_id})
+                lived_ms = self._around.clock.monotonic_ms() - started_ms
+                wait_ms = backoff.next_ms(lived_ms=lived_ms, chance=secrets.randbelow(1 << 24) / (1 << 24))
+                self._next_attempt_ms = self._around.clock.wall_ms() + wait_ms
+                self._move(LinkEvent.LOST)
+                await asyncio.sleep(wait_ms / SECOND_MS)
+        finally:
+            for task in (self._side_task, self._time_task):
+                if task is not None:
+                    task.cancel()
+
+    async def _until_wanted(self) -> None:
+        while not await self._wanted():
+            if self._state is not LinkState.IDLE:
+                self._move(LinkEvent.UNWANTED)
+            self._look_again.clear()
+            try:
+                await asyncio.wait_for(self._look_again.wait(), _IDLE_LOOK_S)
+            except TimeoutError:
+                continue
+
+    async def _wanted(self) -> bool:
+        if self.disabled or self._around.hub() is None:
+            return False
+        if self.pair is not None or self._claiming:
+            return True
+        window = await self.source.window()
+        if window is not None and window.open:
+            return True
+        found = await self._around.database.read(lambda c: connectors.dissolutions(c, self.connector_id))
+        return bool(found) and self._state is LinkState.LINKED
+
+    def _move(self, event: LinkEvent) -> None:
+        self._state = LINK_TABLE.after(self._state, event)
+        self._since_ms = self._around.clock.wall_ms()
+        self._ring("link")
+
+    async def _link_once(self) -> None:
+        hub = self._around.hub()
+        if hub is None:
+            raise LinkLost("no hub is set")
+        await self._around.ensure_enrolled(False)
+        now_s = self._around.clock.wall_ms() / SECOND_MS
+        try:
+            socket = await hub.open(self._around.identity(), self.connector_id, self._around.start_id, now_s)
+        except Refused as refused:
+            if refused.code in ("site_unknown", "certificate_refused"):
+                # A hub that lost its disk: show the certificate, or enrol anew where even its key is new.
+                await self._around.ensure_enrolled(True)
+            raise
+        link = Link(socket, self._around.start_id)
+        try:
+            hello = await link.greet()
+        except BaseException:
+            await socket.close()
+            raise
+        self._around.guard.on_hub_time(hello.time_ms, self._around.clock.wall_ms())
+        self._link = link
+        self._problem = ""
+        self._move(LinkEvent.CONNECTED)
+        watch = asyncio.ensure_future(self._end_unwanted(link))
+        try:
+            await self._open(link)
+            await link.run(lambda frames: self._handle(link, frames))
+        finally:
+            watch.cancel()
+            self._link = None
+            self._peer_linked = False
+            await self._close()
+
+    async def _end_unwanted(self, link: Link) -> None:
+        while await self._wanted():
+            await asyncio.sleep(_IDLE_LOOK_S)
+        link.abort("the link is not needed any more")
+
+    async def _open(self, link: Link) -> None:
+        self.target.open_link(link.send)
+        if self.pair is None:
+            await self.source.open_link(link.send)
+            for statement in await self._around.database.read(lambda c: connectors.dissolutions(c, self.connector_id)):
+                link.send(DissolvePair(statement))
+        else:
+            link.send(PresentPair(self.pair.certificate))
+
+    async def _close(self) -> None:
+        self.target.close_link()
+        await self.source.close_link()
+        if self.calls is not None:
+            self.calls.close_link()
+        if self.runner is not None:
+            await self.runner.close_link()
+
+    # --- frames ---------------------------------------------------------------------------------------------------------
+
+    async def _handle(self, link: Link, frames: list[AnyFrame]) -> None:
+        for_engine: list[Sealed | Statement | AskStatement | Held | Credit] = []
+        for frame in frames:
+            if isinstance(frame, Sealed) and self.calls is not None and self.calls.is_call(frame):
+                await self.calls.on_frame(frame)
+            elif isinstance(frame, Sealed | Statement | AskStatement | Held | Credit):
+                for_engine.append(frame)
+            else:
+                await self._take(for_engine)
+                for_engine = []
+                await self._on_frame(link, frame)
+        await self._take(for_engine)
+
+    async def _take(self, frames: list[Sealed | Statement | AskStatement | Held | Credit]) -> None:
+        if frames and self.runner is not None:
+            await self.runner.take(frames)
+
+    async def _on_frame(self, link: Link, frame: AnyFrame) -> None:
+        match frame:
+            case WindowOpened():
+                self.source.on_filed()
+            case Knock():
+                await self.source.on_knock(frame)
+            case ClaimStep():
+                self.target.on_step(frame)
+                await self.source.on_step(frame)
+            case ClaimRefused():
+                self.target.on_refused(frame)
+                await self.source.on_claim_over(frame)
+            case PairKnown():
+                await self._on_pair_known(link, frame)
+            case PeerPresence():
+                self._peer_linked = frame.linked
+                if self.runner is not None:
+                    await self.runner.set_presence(linked=frame.linked)
+                self._ring("link")
+            case PairDissolved():
+                if self.pair is not None:
+                    await self._completion.on_dissolved(self.pair, frame)
+            case Notice():
+                self._on_notice(frame)
+            case _:
+                raise ProtocolError(f"the hub sent {type(frame).__name__}, which is a connector's")
+
+    async def _on_pair_known(self, link: Link, known: PairKnown) -> None:
+        if self.pair is None or known.pair_id != self.pair.pair_id or link.hello is None:
+            return
+        self._peer_linked = known.peer_linked
+        if self.calls is not None:
+            self.calls.open_link(link.send)
+        if self.runner is not None:
+            await self.runner.open_link(link, peer_linked=known.peer_linked, credit_bytes=link.hello.credit_bytes)
+        elif self.pair.side is Side.TARGET and self.calls is not None:
+            if self._side_task is not None:
+                self._side_task.cancel()
+            self._side_task = asyncio.ensure_future(self._completion.say_hello(self.pair, self.calls))
+        self._ring("link")
+
+    def _on_notice(self, notice: Notice) -> None:
+        if notice.code == "peer_not_linked" and self.calls is not None:
+            self.calls.on_peer_not_linked(notice.ref)
+            return
+        try:
+            self._problem = str(Refused(notice.code, **notice.facts))
+        except Exception:  # noqa: BLE001  # a code of a newer release
+            self._problem = f"The hub refused: {notice.code}."
+        self._ring("link")

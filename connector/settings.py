@@ -1,0 +1,48 @@
+"""The settings of a site (`[site]`, `PAIRHUB_SITE_*`)."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from shared.limits import DAY_MS, OUTBOX_BYTES_MAX, RETENTION_MS
+from shared.settings import setting
+
+SETTINGS_NAME = "site"
+
+
+@dataclass(frozen=True)
+class SiteSettings:
+    """Everything the owner of a site may choose."""
+
+    host: str = setting("127.0.0.1", "Address to listen on; 0.0.0.0 or :: for all")
+    port: int = setting(8471, "TCP port to listen on; 0 takes a free one", least=0, most=65_535)
+    data_dir: Path = setting(Path("site-data"), "Directory of the database: all that the site is")  # noqa: RUF009  # makes a field
+    site_name: str = setting("", "Name of the site, unique at its hub; empty for this machine's name")
+    hub_url: str = setting("", "Address of the hub, such as http://127.0.0.1:8470; empty for none")
+    enrolment_token: str = setting("", "Token from the hub's operator, needed once; not needed where enrolment is open")
+    retention_days: float = setting(
+        RETENTION_MS / DAY_MS, "How long readings wait for the other side", unit="days", least=0, most=3_660
+    )
+    outbox_bytes_max: int = setting(
+        OUTBOX_BYTES_MAX, "Most that waiting readings of one connector may take", unit="bytes", least=65_536
+    )
+    outbox_full: Literal["drop_oldest", "refuse_new"] = setting(
+        "drop_oldest",
+        "What gives way when that is reached: the oldest readings, or new ones (the device gets an error)",
+    )
+    window_minutes: float = setting(10.0, "How long a pairing window stays open", unit="minutes", least=3, most=15)
+    log_level: Literal["debug", "info", "warning", "error"] = setting("info", "How much is logged")
+    log_format: Literal["text", "json"] = setting("text", "How log lines are written to standard error")
+
+    @property
+    def name(self) -> str:
+        """The site's name."""
+        return self.site_name or socket.gethostname()
+
+    @property
+    def retention_ms(self) -> int:
+        """How long readings wait, ms."""
+        return int(self.retention_days * DAY_MS)

@@ -1,0 +1,546 @@
+"""A site: one daemon, one data directory, many connectors. Composes the parts; what pages and API do, they do through it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import sqlite3
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from typing import TypeVar
+
+from connector import accounts, connectors, devices, resources
+from connector.accounts import Account, Backlog, GapRow
+from connector.catalogue import Catalogue
+from connector.connectors import Connector, Pair
+from connector.devices import Edit
+from connector.host import HOST_DEVICE, HostDevice
+from connector.identity import Identity, enrolled, load_or_create
+from connector.link import HubClient
+from connector.lookups import Lookups
+from connector.readings import Groups, Outcome, group_lines, parse_ndjson, store_readings
+from connector.resources import NewResource, ResourceRow
+from connector.runtime import ConnectorRuntime, Surroundings
+from connector.settings import SiteSettings
+from connector.streams import Streams
+from shared.clock import Clock, SystemClock
+from shared.core import cells
+from shared.core.clock_guard import ClockGuard
+from shared.core.completion import PairState
+from shared.core.engine import Effect, PairEngine
+from shared.core.outbox import OutboxLimits
+from shared.core.window import Window
+from shared.database import Database
+from shared.errors import PairhubError, Refused, StorageFailed
+from shared.limits import DAY_MS, HISTORY_RETENTION_MS, MINUTE_MS, RETENTION_MS, SECOND_MS
+from shared.names import make_connector_id, read_connector_id
+from shared.sealing import Side
+from web.updates import ChangeBell
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+_HOUSEKEEPING_S = 600.0
+# Old rows go in small bites, so that the writer is never kept for long.
+_HOUSEKEEPING_ROWS = 5_000
+
+
+class Site:
+    """A running site. Make it with `Site.open`, keep `run` going, end with `close`."""
+
+    def __init__(self, settings: SiteSettings, database: Database, identity: Identity, clock: Clock) -> None:
+        self.settings = settings
+        self.database = database
+        self.identity = identity
+        self.clock = clock
+        self.guard = ClockGuard()
+        self.catalogue = Catalogue()
+        self.lookups = Lookups(database, clock)
+        self.runtimes: dict[str, ConnectorRuntime] = {}
+        self.enrolment_problem = ""
+        self.storage_problem = ""
+        self._hub = HubClient(settings.hub_url) if settings.hub_url else None
+        self._token = settings.enrolment_token
+        self._enrolling = asyncio.Lock()
+        self._bells: dict[str, ChangeBell] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._hosts: dict[str, asyncio.Task[None]] = {}
+        self._around = Surroundings(
+            database=database,
+            catalogue=self.catalogue,
+            clock=clock,
+            guard=self.guard,
+            limits=OutboxLimits(settings.retention_ms, settings.outbox_bytes_max, settings.outbox_full == "refuse_new"),
+            start_id=secrets.token_bytes(16),
+            identity=lambda: self.identity,
+            hub=lambda: self._hub,
+            ensure_enrolled=self._ensure_enrolled,
+            answer=self.lookups.answer,
+            ring=self.ring,
+        )
+
+    @classmethod
+    async def open(cls, settings: SiteSettings, clock: Clock | None = None) -> Site:
+        """Open (or make) the data directory; raises StorageFailed."""
+        clock = clock or SystemClock()
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        database = await Database.open(settings.data_dir / "site.db", files("connector") / "sql")
+        identity = await database.write(lambda connection: load_or_create(connection, settings.name))
+        site = cls(settings, database, identity, clock)
+        pairs = {pair.connector_id: pair for pair in await database.read(connectors.list_pairs)}
+        for connector in await database.read(connectors.list_connectors):
+            site._make(connector, pairs.get(connector.connector_id))
+        return site
+
+    async def run(self, started: Callable[[], None] | None = None) -> None:
+        """Run all connectors until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for connector_id in list(self.runtimes):
+                self._start(connector_id)
+            for connector_id, every_s in await self.database.read(_host_rows):
+                self._start_host(connector_id, every_s)
+            tasks.create_task(self._keep_house())
+            if started is not None:
+                started()
+
+    async def close(self) -> None:
+        """Finish what is being written and close the database."""
+        if self._hub is not None:
+            await self._hub.close()
+        await self.database.close()
+
+    def bell(self, connector_id: str) -> ChangeBell:
+        """The bell that rings when something of a connector changes; `""` for changes of the site."""
+        return self._bells.setdefault(connector_id, ChangeBell())
+
+    def ring(self, connector_id: str, what: str) -> None:
+        """Say that something (`what`, for the log) changed that pages may show."""
+        self.bell(connector_id).ring()
+        if what not in ("readings", "account"):
+            self.bell("").ring()
+
+    async def write(self, unit: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a unit of work that may find series; raises as Database.write."""
+
+        def guarded(connection: sqlite3.Connection) -> T:
+            try:
+                return unit(connection)
+            except BaseException:
+                self.catalogue.forget()  # rows it found may be undone with it
+                raise
+
+        def after(outcome: T | BaseException) -> None:
+            if isinstance(outcome, StorageFailed):
+                self.catalogue.forget()
+
+        return await self.database.write(guarded, after)
+
+    # --- hub ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def hub_url(self) -> str:
+        """The hub's address, empty where none is set."""
+        return self.settings.hub_url
+
+    async def enrol(self, token: str) -> None:
+        """Enrol at the hub with a token, now; raises Refused, LinkLost."""
+        self._token = token
+        await self._ensure_enrolled(forget=True, present=False)
+
+    async def _ensure_enrolled(self, forget: bool, present: bool = True) -> None:
+        """Enrol where that was never done; with `forget`, show the hub our certificate, or enrol anew."""
+        if self._hub is None:
+            return
+        async with self._enrolling:
+            if self.identity.enrolment and not forget:
+                return
+            if self.identity.enrolment and present:
+                try:
+                    await self._hub.present(self.identity)
+                    return
+                except Refused as refused:
+                    _log.info("the hub does not take our certificate: %s", refused)
+            try:
+                answer = await self._hub.enrol(self.identity, self._token, self.clock.wall_ms() / SECOND_MS)
+            except PairhubError as error:
+                self.enrolment_problem = str(error)
+                self.ring("", "enrolment")
+                raise
+            self.enrolment_problem = ""
+            self.identity = await self.database.write(
+                lambda c: enrolled(c, self.identity, bytes.fromhex(answer.certificate), answer.hub_key)
+            )
+            self.ring("", "enrolment")
+
+    # --- connectors -----------------------------------------------------------------------------------------------------
+
+    def _make(self, connector: Connector, pair: Pair | None) -> ConnectorRuntime:
+        runtime = ConnectorRuntime(connector, pair, self._around)
+        self.runtimes[connector.connector_id] = runtime
+        return runtime
+
+    def _start(self, connector_id: str) -> None:
+        assert self._tasks is not None
+        self._running[connector_id] = self._tasks.create_task(self._supervise(connector_id), name=connector_id)
+
+    async def _supervise(self, connector_id: str) -> None:
+        """Keep one connector going: a bug or a broken disk in one must not stop the others."""
+        while True:
+            try:
+                await self.runtimes[connector_id].run()
+                return
+            except Exception as error:
+                self.storage_problem = str(error) if isinstance(error, StorageFailed) else self.storage_problem
+                _log.exception("connector stopped, started again in a second", extra={"connector": connector_id})
+                await asyncio.sleep(1)
+
+    async def connectors(self) -> list[Connector]:
+        """Return all connectors, oldest first."""
+        return await self.database.read(connectors.list_connectors)
+
+    async def connector(self, connector_id: str) -> Connector:
+        """Return one connector; raises Refused('not_found')."""
+        return await self.database.read(lambda c: connectors.get_connector(c, connector_id))
+
+    def runtime(self, connector_id: str) -> ConnectorRuntime:
+        """Return a connector at run time; raises Refused('not_found')."""
+        runtime = self.runtimes.get(connector_id)
+        if runtime is None:
+            raise Refused("not_found", what="connector")
+        return runtime
+
+    def pair(self, connector_id: str) -> Pair | None:
+        """Return a connector's pair, pending or paired."""
+        return self.runtime(connector_id).pair
+
+    async def create_connector(
+        self, name: str, *, creates_devices: bool = False, target: bool = False, host_every_s: float = 0.0
+    ) -> Connector:
+        """Make a connector; with `host_every_s` it reports this machine. Raises Refused('exists', 'invalid')."""
+        connector_id = make_connector_id(secrets.token_bytes(8))
+        now_ms = self.clock.wall_ms()
+
+        def unit(connection: sqlite3.Connection) -> Connector:
+            connector = connectors.create_connector(
+                connection,
+                connector_id,
+                name,
+                "target" if target else "standalone",
+                now_ms,
+                creates_devices=creates_devices,
+            )
+            connection.execute(
+                "UPDATE connector SET host_every_s = ? WHERE connector_id = ?", (host_every_s, connector_id)
+            )
+            return connector
+
+        connector = await self.write(unit)
+        self._make(connector, None)
+        self._start(connector_id)
+        if host_every_s:
+            await self._prepare_host(connector_id)
+            self._start_host(connector_id, host_every_s)
+        self.ring("", "connectors")
+        return connector
+
+    async def create_target(self, name: str, *, site_name: str, source_connector: str, code: str) -> Connector:
+        """Make a target connector and finish the pairing (W3); where it is refused, no connector stays. Raises Refused."""
+        source_id = read_connector_id(source_connector)
+        if source_id is None:
+            raise Refused("invalid", what="Connector ID", why="it is 8 letters and digits, as shown at the source")
+        connector = await self.create_connector(name, target=True)
+        try:
+            await self.claim(connector.connector_id, site_name=site_name, source_connector=source_id, code=code)
+        except BaseException:
+            await asyncio.shield(self.delete_connector(connector.connector_id))
+            raise
+        return await self.connector(connector.connector_id)
+
+    async def claim(self, connector_id: str, *, site_name: str, source_connector: str, code: str) -> Pair:
+        """Let an unpaired target claim a source; raises Refused."""
+        if self._hub is None:
+            raise Refused("hub_not_reachable")
+        return await self.runtime(connector_id).claim(
+            site_name=site_name.strip(), source_connector=source_connector, code=code
+        )
+
+    async def change_connector(self, connector_id: str, name: str, *, creates_devices: bool) -> Connector:
+        """Rename a connector and set whether readings make devices; raises Refused."""
+        connector = await self.write(
+            lambda c: connectors.rename_connector(c, connector_id, name, creates_devices=creates_devices)
+        )
+        self.ring("", "connectors")
+        return connector
+
+    async def disable_connector(self, connector_id: str, *, disabled: bool) -> None:
+        """Disable or enable; refused where paired (W5). Raises Refused('still_paired', 'not_found')."""
+        await self.write(lambda c: connectors.disable_connector(c, connector_id, disabled=disabled))
+        await self.runtime(connector_id).reload()
+        self.ring(connector_id, "connectors")
+
+    async def delete_connector(self, connector_id: str) -> None:
+        """Delete; refused where paired (W5). Raises Refused('still_paired', 'not_found')."""
+        await self.write(lambda c: connectors.delete_connector(c, connector_id))
+        self.catalogue.forget()
+        for tasks in (self._running, self._hosts):
+            task = tasks.pop(connector_id, None)
+            if task is not None:
+                task.cancel()
+        self.runtimes.pop(connector_id, None)
+        self.ring("", "connectors")
+
+    # --- pairing --------------------------------------------------------------------------------------------------------
+
+    async def enable_remote_sync(self, connector_id: str) -> Window:
+        """Open the pairing window of a source (W1); raises Refused."""
+        if self._hub is None:
+            raise Refused("hub_not_reachable")
+        runtime = self.runtime(connector_id)
+        window = await runtime.source.enable(int(self.settings.window_minutes * MINUTE_MS))
+        await runtime.reload()
+        return window
+
+    async def close_window(self, connector_id: str) -> None:
+        """Close an open pairing window, or put a finished one away; raises Refused('not_found')."""
+        await self.runtime(connector_id).source.cancel()
+
+    async def window(self, connector_id: str) -> Window | None:
+        """Return the last pairing window as it stands now; raises Refused('not_found')."""
+        return await self.runtime(connector_id).source.window()
+
+    # --- devices and tags -----------------------------------------------------------------------------------------------
+
+    async def edit(self, connector_id: str, edits: Sequence[Edit]) -> int:
+        """Apply edits here and queue them for the other side (W8); return how many changed something."""
+        runtime = self.runtime(connector_id)
+        if runtime.runner is not None:
+
+            def work(engine: PairEngine, store: Streams, now_ms: int) -> tuple[int, list[Effect]]:
+                return len(engine.edit(store, edits, now_ms)), []
+
+            changed = await runtime.runner.run(work)
+        else:
+            changed = await self.write(lambda c: self._edit_alone(c, connector_id, edits))
+        self.ring(connector_id, "devices")
+        return changed
+
+    def _edit_alone(self, connection: sqlite3.Connection, connector_id: str, edits: Sequence[Edit]) -> int:
+        """Edits of a connector without a peer: versions count all the same, and are compared once it is paired."""
+        store = Streams(connection, connector_id, self.catalogue)
+        now_ms = self.clock.wall_ms()
+        target = connectors.get_connector(connection, connector_id).role == "target"
+        side = Side.TARGET if target else Side.SOURCE
+        changed = 0
+        for name, field, value in edits:
+            old = store.cell(name, field)
+            if old is None or old.value != value:
+                cell = cells.edited(
+                    old, object=name, field=field, value=value, side=side, now_ms=now_ms, site_id=self.identity.site_id
+                )
+                store.save_cell(cell, None, now_ms)
+                changed += 1
+        return changed
+
+    async def create_device(self, connector_id: str, identity: str, name: str = "", description: str = "") -> None:
+        """Add a device; raises Refused('exists', 'invalid', 'not_found')."""
+        edits = devices.creation(identity, name, description)
+        if await self.database.read(lambda c: devices.exists(c, connector_id, identity.strip())):
+            raise Refused("exists", what="device")
+        await self.edit(connector_id, edits)
+
+    async def add_tag(self, connector_id: str, identity: str, name: str, value: str) -> None:
+        """Add a tag to a device; raises Refused('not_found', 'invalid')."""
+        await self._require_device(connector_id, identity)
+        await self.edit(connector_id, devices.tagging(identity, name, value))
+
+    async def remove_tag(self, connector_id: str, identity: str, name: str, value: str) -> None:
+        """Take a tag from a device; raises Refused('not_found')."""
+        await self._require_device(connector_id, identity)
+        await self.edit(connector_id, devices.untagging(identity, name, value))
+
+    async def rename_device(self, connector_id: str, identity: str, name: str, description: str) -> None:
+        """Change a device's name and description; raises Refused('not_found', 'invalid')."""
+        await self._require_device(connector_id, identity)
+        await self.edit(connector_id, devices.renaming(identity, name, description))
+
+    async def _require_device(self, connector_id: str, identity: str) -> None:
+        if not await self.database.read(lambda c: devices.exists(c, connector_id, identity)):
+            raise Refused("not_found", what="device")
+
+    # --- resources ------------------------------------------------------------------------------------------------------
+
+    async def resources(self, connector_id: str) -> list[ResourceRow]:
+        """Return the resources of a connector compared with the other side's."""
+        paired = self.runtime(connector_id).runner is not None
+        return await self.database.read(lambda c: resources.list_resources(c, connector_id, paired=paired))
+
+    async def create_resource(self, connector_id: str, new: NewResource) -> None:
+        """Make a resource; held readings of that name are released. Raises Refused('exists', 'invalid')."""
+        now_ms = self.clock.wall_ms()
+        await self._change_resources(
+            connector_id, lambda c: resources.create_resource(c, connector_id, new, now_ms), new.alias.strip()
+        )
+
+    async def create_resource_like_peer(self, connector_id: str, alias: str) -> None:
+        """Make the same resource that the other side has (W9); raises Refused('exists', 'not_found')."""
+        new = await self.database.read(lambda c: resources.like_peer(c, connector_id, alias))
+        await self.create_resource(connector_id, new)
+
+    async def set_remote_sync(self, connector_id: str, alias: str, *, on: bool) -> None:
+        """Switch a resource's readings into the stream or out of it (W9, G14); raises Refused('not_found')."""
+        await self._change_resources(
+            connector_id, lambda c: resources.set_remote_sync(c, connector_id, alias, on=on), None
+        )
+
+    async def _change_resources(
+        self, connector_id: str, change: Callable[[sqlite3.Connection], None], appeared: str | None
+    ) -> None:
+        runtime = self.runtime(connector_id)
+        if runtime.runner is not None:
+
+            def work(engine: PairEngine, store: Streams, now_ms: int) -> tuple[None, list[Effect]]:
+                change(store.connection)
+                engine.on_definitions_changed(store, appeared, now_ms)
+                return None, []
+
+            await runtime.runner.run(work)
+        else:
+            await self.write(change)
+        self.ring(connector_id, "resources")
+
+    # --- readings -------------------------------------------------------------------------------------------------------
+
+    async def ingest_ndjson(self, connector_id: str, body: bytes) -> Outcome:
+        """Take readings as newline-delimited JSON; raises Refused for the request as a whole, else says it per line."""
+        outcome = Outcome()
+        groups = parse_ndjson(body, outcome)
+        await self.ingest(connector_id, groups, outcome)
+        return outcome
+
+    async def ingest(self, connector_id: str, groups: Groups, outcome: Outcome) -> None:
+        """Take grouped readings; counts into `outcome`. Raises Refused('target_not_writable', 'outbox_full', ...)."""
+        connector = await self.connector(connector_id)
+        runtime = self.runtime(connector_id)
+        if connector.disabled:
+            raise Refused("connector_disabled")
+        if connector.role == "target":
+            source = runtime.pair.peer_site_name if runtime.pair is not None else "its source"
+            raise Refused("target_not_writable", source=source)
+        if connector.creates_devices:
+            await self._create_missing(connector_id, groups)
+        counted = Outcome()
+        if runtime.runner is not None:
+
+            def work(engine: PairEngine, store: Streams, now_ms: int) -> tuple[None, list[Effect]]:
+                stored = store_readings(store.connection, self.catalogue, connector_id, groups, counted, now_ms)
+                if stored.for_stream:
+                    engine.accept(store, stored.for_stream, now_ms)
+                return None, []
+
+            await runtime.runner.run(work)
+        else:
+            now_ms = self.clock.wall_ms()
+            await self.write(lambda c: store_readings(c, self.catalogue, connector_id, groups, counted, now_ms))
+        outcome.accepted += counted.accepted
+        outcome.repeated += counted.repeated
+        outcome.refused += counted.refused
+        outcome.refusals += counted.refusals
+        outcome.refusals.sort(key=lambda refusal: refusal.line)
+        self.ring(connector_id, "readings")
+
+    async def _create_missing(self, connector_id: str, groups: Groups) -> None:
+        identities = list(dict.fromkeys(device for device, _ in groups))
+        missing = await self.database.read(
+            lambda c: [identity for identity in identities if not devices.exists(c, connector_id, identity)]
+        )
+        edits: list[Edit] = []
+        for identity in missing:
+            try:
+                edits += devices.creation(identity)
+            except Refused:
+                continue  # its lines are refused as of an unknown device
+        if edits:
+            await self.edit(connector_id, edits)
+
+    async def _prepare_host(self, connector_id: str) -> None:
+        await self.create_device(
+            connector_id, HOST_DEVICE, "This machine", "CPU, memory, disk, network of this machine"
+        )
+        for resource in await asyncio.to_thread(lambda: HostDevice().resources()):
+            await self.create_resource(
+                connector_id, NewResource(alias=resource.alias, format="number", unit=resource.unit)
+            )
+
+    def _start_host(self, connector_id: str, every_s: float) -> None:
+        assert self._tasks is not None
+        self._hosts[connector_id] = self._tasks.create_task(self._report_host(connector_id, every_s))
+
+    async def _report_host(self, connector_id: str, every_s: float) -> None:
+        host = HostDevice()
+        while True:
+            await asyncio.sleep(every_s)
+            groups: Groups = {}
+            lines = await asyncio.to_thread(host.measure, self.clock.wall_ms())
+            group_lines(enumerate(lines, start=1), groups)
+            try:
+                await self.ingest(connector_id, groups, Outcome())
+                self.storage_problem = ""
+            except PairhubError as error:
+                self.storage_problem = str(error) if isinstance(error, StorageFailed) else self.storage_problem
+                _log.warning("host readings not taken: %s", error, extra={"connector": connector_id})
+
+    # --- account --------------------------------------------------------------------------------------------------------
+
+    async def account(self, connector_id: str) -> tuple[Account | None, Account | None]:
+        """Return (this side's account, the source's last statement at a target); None where there is none."""
+        pair = self.pair(connector_id)
+        if pair is None or pair.state is not PairState.PAIRED:
+            return None, None
+        return await self.database.read(
+            lambda c: (accounts.own_account(c, pair), accounts.peer_account(c, connector_id))
+        )
+
+    async def backlog(self, connector_id: str) -> Backlog:
+        """Return what waits to be delivered."""
+        return await self.database.read(lambda c: accounts.backlog(c, connector_id))
+
+    async def gaps(self, connector_id: str) -> list[GapRow]:
+        """Return gap notices, newest first."""
+        return await self.database.read(lambda c: accounts.list_gaps(c, connector_id))
+
+    # --- housekeeping ---------------------------------------------------------------------------------------------------
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING_S)
+            if self.guard.in_doubt:
+                continue
+            now_ms = self.clock.wall_ms()
+            try:
+                while await self.database.write(lambda c, now_ms=now_ms: _sweep(c, now_ms)):  # type: ignore[misc]
+                    await asyncio.sleep(0.05)
+            except StorageFailed as error:
+                self.storage_problem = str(error)
+
+
+def _host_rows(connection: sqlite3.Connection) -> list[tuple[str, float]]:
+    rows = connection.execute("SELECT connector_id, host_every_s FROM connector WHERE host_every_s > 0")
+    return [(row[0], row[1]) for row in rows]
+
+
+def _sweep(connection: sqlite3.Connection, now_ms: int) -> bool:
+    """Delete a bite of what is past its time; return whether more may wait."""
+    gone = connection.execute(
+        "DELETE FROM sent_segment WHERE (connector_id, epoch, number) IN"
+        " (SELECT connector_id, epoch, number FROM sent_segment WHERE settled_ms < ? LIMIT ?)",
+        (now_ms - RETENTION_MS, _HOUSEKEEPING_ROWS),
+    ).rowcount
+    connection.execute("DELETE FROM dissolution WHERE dissolved_ms < ?", (now_ms - 30 * DAY_MS,))
+    gone += connection.execute(
+        "DELETE FROM reading WHERE (series_id, at_ms) IN (SELECT series_id, at_ms FROM series JOIN reading USING (series_id)"
+        " WHERE at_ms < ? LIMIT ?)",
+        (now_ms - HISTORY_RETENTION_MS, _HOUSEKEEPING_ROWS),
+    ).rowcount
+    return gone >= _HOUSEKEEPING_ROWS

@@ -1,0 +1,501 @@
+"""A pair's streams in SQLite: what shared.core.ports asks for, for one connector. Every verb runs in the caller's transaction.
+
+Queries here touch the tables of streams, control log and cells; devices and resources have files of their own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from connector.catalogue import Catalogue
+from shared.batches import Series
+from shared.core.cells import Cell
+from shared.core.entries import Definition, GapNotice
+from shared.core.intervals import IntervalSet
+from shared.core.ledger import Ledger
+from shared.core.ports import (
+    ControlRow,
+    EpochIn,
+    EpochOut,
+    HeldChunk,
+    Segment,
+    SentSegment,
+    TailChunk,
+    TailTotal,
+)
+
+_pack = msgspec.msgpack.encode
+_unpack = msgspec.msgpack.decode
+_SEGMENT_COLUMNS = "row, epoch, number, count, accepted_ms, header, body, dropped"
+_FOUND_AT_ONCE_MAX = 4_096
+
+
+class Streams:
+    """The PairStore of one connector on one open connection. Cheap to make: one per unit of work."""
+
+    def __init__(self, connection: sqlite3.Connection, connector_id: str, catalogue: Catalogue) -> None:
+        self.connection = self._connection = connection
+        self._run = connection.execute
+        self._id = connector_id
+        self._catalogue = catalogue
+
+    # --- account ------------------------------------------------------------------------------------------------------
+
+    def _count(self, **deltas: int) -> None:
+        changes = ", ".join(f"{name} = {name} + ?" for name in deltas)
+        done = self._run(f"UPDATE stream SET {changes} WHERE connector_id = ?", (*deltas.values(), self._id))
+        if done.rowcount == 0:
+            self._run("INSERT INTO stream (connector_id) VALUES (?)", (self._id,))
+            self._count(**deltas)
+
+    def count_accepted(self, count: int) -> None:
+        self._count(accepted=count)
+
+    def count_adopted(self, count: int) -> None:
+        self._count(accepted=count, adopted=count)
+
+    def set_unknown(self) -> None:
+        self._count(accepted=0)
+        self._run("UPDATE stream SET unknown = 1 WHERE connector_id = ?", (self._id,))
+
+    def count_dropped(self, cause: str, count: int) -> None:
+        self._run(
+            "INSERT INTO dropped (connector_id, cause, count) VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET count = count + excluded.count",
+            (self._id, cause, count),
+        )
+
+    def waiting_bytes(self) -> int:
+        row = self._run("SELECT tail_bytes + outbox_bytes FROM stream WHERE connector_id = ?", (self._id,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def ledger(self) -> Ledger:
+        row = self._run(
+            "SELECT accepted, tail_count, outbox_count, adopted, unknown FROM stream WHERE connector_id = ?",
+            (self._id,),
+        ).fetchone()
+        accepted, tail, outbox, adopted, unknown = row or (0, 0, 0, 0, 0)
+        dropped = dict(self._run("SELECT cause, count FROM dropped WHERE connector_id = ? AND count <> 0", (self._id,)))
+        applied = held = quarantined = 0
+        for epoch in self.epochs_out().values():
+            applied += epoch.applied
+            held += epoch.held
+            quarantined += epoch.quarantined
+            for cause, count in epoch.dropped.items():
+                dropped[cause] = dropped.get(cause, 0) + count
+        return Ledger(accepted, applied, tail, outbox, held, quarantined, dropped, adopted, bool(unknown))
+
+    # --- tail ---------------------------------------------------------------------------------------------------------
+
+    def add_tail(self, resource: str, accepted_ms: int, batch: Sequence[Series], body: bytes) -> None:
+        count = sum(len(series) for series in batch)
+        self._run(
+            "INSERT INTO tail (connector_id, resource, accepted_ms, count, body) VALUES (?, ?, ?, ?, ?)",
+            (self._id, resource, accepted_ms, count, body),
+        )
+        self._count(tail_count=count, tail_bytes=len(body))
+
+    def tail_totals(self) -> dict[str, TailTotal]:
+        rows = self._run(
+            "SELECT resource, SUM(count), SUM(LENGTH(body)), MIN(accepted_ms) FROM tail WHERE connector_id = ?"
+            " GROUP BY resource ORDER BY resource",
+            (self._id,),
+        )
+        return {row[0]: TailTotal(row[1], row[2], row[3]) for row in rows}
+
+    def tail_chunks(self, resources: Iterable[str], readings_max: int) -> list[TailChunk]:
+        wanted = list(resources)
+        marks = ", ".join("?" * len(wanted))
+        rows = self._run(
+            f"SELECT row, resource, accepted_ms, count, body FROM tail WHERE connector_id = ?"  # noqa: S608
+            f" AND resource IN ({marks}) ORDER BY row",
+            (self._id, *wanted),
+        )
+        chunks: list[TailChunk] = []
+        readings = 0
+        for row in rows:
+            chunks.append(TailChunk(*row))
+            readings += row[3]
+            if readings >= readings_max:
+                break
+        return chunks
+
+    def expired_tail(self, before_ms: int, limit: int) -> list[TailChunk]:
+        rows = self._run(
+            "SELECT row, resource, accepted_ms, count, body FROM tail WHERE connector_id = ? AND accepted_ms <= ?"
+            " ORDER BY accepted_ms, row LIMIT ?",
+            (self._id, before_ms, limit),
+        )
+        return [TailChunk(*row) for row in rows]
+
+    def oldest_tail(self, limit: int) -> list[TailChunk]:
+        rows = self._run(
+            "SELECT row, resource, accepted_ms, count, body FROM tail WHERE connector_id = ? ORDER BY row LIMIT ?",
+            (self._id, limit),
+        )
+        return [TailChunk(*row) for row in rows]
+
+    def remove_tail(self, chunks: Sequence[TailChunk]) -> None:
+        self._connection.executemany("DELETE FROM tail WHERE row = ?", [(chunk.row,) for chunk in chunks])
+        self._count(
+            tail_count=-sum(chunk.count for chunk in chunks), tail_bytes=-sum(len(chunk.body) for chunk in chunks)
+        )
+
+    # --- outbox -------------------------------------------------------------------------------------------------------
+
+    def add_segment(
+        self, epoch: int, number: int, batch: Sequence[Series], count: int, accepted_ms: int, header: bytes, body: bytes
+    ) -> int:
+        first_ms = min(min(series.times_ms) for series in batch)
+        last_ms = max(max(series.times_ms) for series in batch)
+        series_ids = sorted(self._catalogue.series_ids(self._connection, self._id, batch))
+        done = self._run(
+            "INSERT INTO segment (connector_id, epoch, number, count, accepted_ms, first_ms, last_ms, series, header, body)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (self._id, epoch, number, count, accepted_ms, first_ms, last_ms, _pack(series_ids), header, body),
+        )
+        self._count(outbox_count=count, outbox_bytes=len(body))
+        return int(done.lastrowid or 0)
+
+    def segment(self, row: int) -> Segment | None:
+        found = self._run(f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE row = ?", (row,)).fetchone()  # noqa: S608
+        return Segment(*found) if found else None
+
+    def segments_after(self, row: int, limit: int) -> list[Segment]:
+        rows = self._run(
+            f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE connector_id = ? AND row > ? ORDER BY row LIMIT ?",  # noqa: S608
+            (self._id, row, limit),
+        )
+        return [Segment(*found) for found in rows]
+
+    def fresh_rows(self, accepted_since_ms: int, limit: int) -> list[int]:
+        rows = self._run(
+            "SELECT row FROM segment WHERE connector_id = ? AND accepted_ms >= ? AND dropped IS NULL"
+            " ORDER BY accepted_ms DESC, row DESC LIMIT ?",
+            (self._id, accepted_since_ms, limit),
+        )
+        return [row[0] for row in rows]
+
+    def segments_numbered(self, epoch: int, numbers: IntervalSet) -> list[Segment]:
+        found: list[Segment] = []
+        for low, high in numbers.intervals():
+            rows = self._run(
+                f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE connector_id = ? AND epoch = ? AND number BETWEEN ? AND ?"  # noqa: S608
+                " ORDER BY number",
+                (self._id, epoch, low, high),
+            )
+            found += [Segment(*row) for row in rows]
+        return found
+
+    def expired_segments(self, before_ms: int, limit: int) -> list[Segment]:
+        rows = self._run(
+            f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE connector_id = ? AND accepted_ms <= ? AND dropped IS NULL"  # noqa: S608
+            " ORDER BY accepted_ms, row LIMIT ?",
+            (self._id, before_ms, limit),
+        )
+        return [Segment(*row) for row in rows]
+
+    def oldest_segments(self, limit: int) -> list[Segment]:
+        rows = self._run(
+            f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE connector_id = ? AND dropped IS NULL ORDER BY row LIMIT ?",  # noqa: S608
+            (self._id, limit),
+        )
+        return [Segment(*row) for row in rows]
+
+    def oldest_accepted_ms(self) -> int | None:
+        row = self._run(
+            "SELECT MIN(oldest) FROM (SELECT MIN(accepted_ms) AS oldest FROM segment WHERE connector_id = ?1 AND dropped IS NULL"
+            " UNION ALL SELECT MIN(accepted_ms) FROM tail WHERE connector_id = ?1)",
+            (self._id,),
+        ).fetchone()
+        return None if row[0] is None else int(row[0])
+
+    def settle_segment(self, segment: Segment, now_ms: int) -> None:
+        self._run(
+            "INSERT OR REPLACE INTO sent_segment SELECT connector_id, epoch, number, count, first_ms, last_ms, series, ?"
+            " FROM segment WHERE row = ?",
+            (now_ms, segment.row),
+        )
+        self._run("DELETE FROM segment WHERE row = ?", (segment.row,))
+        self._count(outbox_count=-segment.count, outbox_bytes=-len(segment.body))
+        self._run("UPDATE stream SET last_settled_ms = ? WHERE connector_id = ?", (now_ms, self._id))
+
+    def drop_segment(self, segment: Segment, cause: str) -> None:
+        self._run("UPDATE segment SET dropped = ?, body = x'' WHERE row = ?", (cause, segment.row))
+        self._count(outbox_count=-segment.count, outbox_bytes=-len(segment.body))
+        self.count_dropped(cause, segment.count)
+
+    def undrop_segment(self, segment: Segment) -> None:
+        assert segment.dropped is not None
+        self._count(outbox_count=segment.count)
+        self.count_dropped(segment.dropped, -segment.count)
+
+    def forget_segment(self, segment: Segment) -> None:
+        self._run("DELETE FROM segment WHERE row = ?", (segment.row,))
+
+    def epochs_out(self) -> dict[int, EpochOut]:
+        rows = self._run(
+            "SELECT epoch, last_number, recorded, closed, applied, held, quarantined, dropped FROM epoch_out"
+            " WHERE connector_id = ?",
+            (self._id,),
+        )
+        return {row[0]: EpochOut(row[0], row[1], *_epoch_rest(row[2:])) for row in rows}
+
+    def save_epoch_out(self, epoch: EpochOut) -> None:
+        self._run(
+            "INSERT OR REPLACE INTO epoch_out VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._id,
+                epoch.epoch,
+                epoch.last_number,
+                _pack(epoch.recorded.flat()),
+                _pack(epoch.closed.flat()),
+                epoch.applied,
+                epoch.held,
+                epoch.quarantined,
+                msgspec.json.encode(epoch.dropped).decode(),
+            ),
+        )
+
+    def sent_segments(self, epoch: int, numbers: IntervalSet) -> list[SentSegment]:
+        found: list[SentSegment] = []
+        for low, high in numbers.intervals():
+            rows = self._run(
+                "SELECT epoch, number, count, first_ms, last_ms, series FROM sent_segment"
+                " WHERE connector_id = ? AND epoch = ? AND number BETWEEN ? AND ? ORDER BY number",
+                (self._id, epoch, low, high),
+            )
+            found += [SentSegment(*row[:5], tuple(_unpack(row[5]))) for row in rows]
+        return found
+
+    def history(self, series: Sequence[int], first_ms: int, last_ms: int, limit: int) -> list[Series]:
+        batch: list[Series] = []
+        for series_id in series:
+            named = self._run(
+                "SELECT device.identity, resource.alias, resource.format FROM series JOIN device USING (device_id)"
+                " JOIN resource USING (resource_id) WHERE series_id = ?",
+                (series_id,),
+            ).fetchone()
+            if named is None:
+                continue
+            rows = self._run(
+                "SELECT at_ms, value FROM reading WHERE series_id = ? AND at_ms BETWEEN ? AND ? ORDER BY at_ms LIMIT ?",
+                (series_id, first_ms, last_ms, limit),
+            ).fetchall()
+            if rows:
+                values = [row[1] for row in rows]
+                if named[2] == "boolean":
+                    values = [bool(value) for value in values]
+                batch.append(Series(named[0], named[1], named[2], [row[0] for row in rows], values))
+        return batch
+
+    # --- gaps ---------------------------------------------------------------------------------------------------------
+
+    def add_gap(self, notice: GapNotice, *, ours: bool) -> bool:
+        done = self._run(
+            "INSERT OR IGNORE INTO gap (connector_id, gap_id, ours, noticed_ms, notice) VALUES (?, ?, ?, ?, ?)",
+            (self._id, notice.gap_id, ours, notice.noticed_ms, _pack(notice)),
+        )
+        return done.rowcount > 0
+
+    def own_gaps(self) -> list[GapNotice]:
+        rows = self._run(
+            "SELECT notice FROM gap WHERE connector_id = ? AND ours ORDER BY noticed_ms, gap_id", (self._id,)
+        )
+        return [_unpack(row[0], type=GapNotice) for row in rows]
+
+    # --- inbox --------------------------------------------------------------------------------------------------------
+
+    def epoch_in(self, epoch: int) -> EpochIn | None:
+        row = self._run(
+            "SELECT recorded, closed, applied, held, quarantined, dropped FROM epoch_in"
+            " WHERE connector_id = ? AND epoch = ?",
+            (self._id, epoch),
+        ).fetchone()
+        return EpochIn(epoch, *_epoch_rest(row)) if row else None
+
+    def epochs_in(self) -> list[EpochIn]:
+        rows = self._run(
+            "SELECT epoch, recorded, closed, applied, held, quarantined, dropped FROM epoch_in WHERE connector_id = ?"
+            " ORDER BY updated_ms, epoch",
+            (self._id,),
+        )
+        return [EpochIn(row[0], *_epoch_rest(row[1:])) for row in rows]
+
+    def save_epoch_in(self, epoch: EpochIn, now_ms: int) -> None:
+        self._run(
+            "INSERT OR REPLACE INTO epoch_in VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._id,
+                epoch.epoch,
+                _pack(epoch.recorded.flat()),
+                _pack(epoch.closed.flat()),
+                epoch.applied,
+                epoch.held,
+                epoch.quarantined,
+                msgspec.json.encode(epoch.dropped).decode(),
+                now_ms,
+            ),
+        )
+
+    def apply(self, series: Series, now_ms: int) -> bool:
+        return self._catalogue.apply(self._connection, self._id, series, now_ms)
+
+    def hold(self, epoch: int, series: Series, body: bytes, now_ms: int) -> None:
+        self._run(
+            "INSERT INTO held (connector_id, epoch, device, resource, count, arrived_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (self._id, epoch, series.device, series.resource, len(series), now_ms, body),
+        )
+
+    def held_for(self, device: str | None, resource: str | None, limit: int) -> list[HeldChunk]:
+        column, wanted = ("device", device) if device is not None else ("resource", resource)
+        rows = self._run(
+            f"SELECT row, epoch, count, arrived_ms, body FROM held WHERE connector_id = ? AND {column} = ?"  # noqa: S608
+            " ORDER BY row LIMIT ?",
+            (self._id, wanted, limit),
+        )
+        return [HeldChunk(*row) for row in rows]
+
+    def expired_held(self, before_ms: int, limit: int) -> list[HeldChunk]:
+        rows = self._run(
+            "SELECT row, epoch, count, arrived_ms, body FROM held WHERE connector_id = ? AND arrived_ms <= ?"
+            " ORDER BY arrived_ms, row LIMIT ?",
+            (self._id, before_ms, limit),
+        )
+        return [HeldChunk(*row) for row in rows]
+
+    def oldest_held_ms(self) -> int | None:
+        row = self._run("SELECT MIN(arrived_ms) FROM held WHERE connector_id = ?", (self._id,)).fetchone()
+        return None if row[0] is None else int(row[0])
+
+    def remove_held(self, chunk: HeldChunk) -> None:
+        self._run("DELETE FROM held WHERE row = ?", (chunk.row,))
+
+    def quarantine(
+        self, epoch: int, number: int, count: int, reason: str, header: bytes, body: bytes, now_ms: int
+    ) -> None:
+        self._run(
+            "INSERT INTO quarantine (connector_id, kind, epoch, number, count, reason, arrived_ms, header, body)"
+            " VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?)",
+            (self._id, epoch, number, count, reason, now_ms, header, body),
+        )
+
+    # --- control log --------------------------------------------------------------------------------------------------
+
+    def append_control(self, epoch: int, number: int, entry: bytes, header: bytes, body: bytes, now_ms: int) -> int:
+        done = self._run(
+            "INSERT INTO control_out (connector_id, epoch, number, entry, header, body, created_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (self._id, epoch, number, entry, header, body, now_ms),
+        )
+        self._run("INSERT OR REPLACE INTO control_epoch VALUES (?, ?, ?)", (self._id, epoch, number))
+        return int(done.lastrowid or 0)
+
+    def renumber_control(self, row: int, epoch: int, number: int, header: bytes, body: bytes) -> None:
+        self._run(
+            "UPDATE control_out SET epoch = ?, number = ?, header = ?, body = ? WHERE row = ?",
+            (epoch, number, header, body, row),
+        )
+        self._run("INSERT OR REPLACE INTO control_epoch VALUES (?, ?, ?)", (self._id, epoch, number))
+
+    def control_rows(self, after_row: int, limit: int) -> list[ControlRow]:
+        rows = self._run(
+            "SELECT row, epoch, number, entry, header, body FROM control_out WHERE connector_id = ? AND row > ?"
+            " ORDER BY row LIMIT ?",
+            (self._id, after_row, limit),
+        )
+        return [ControlRow(*row) for row in rows]
+
+    def remove_control(self, epoch: int, up_to: int) -> int:
+        done = self._run(
+            "DELETE FROM control_out WHERE connector_id = ? AND epoch = ? AND number <= ?", (self._id, epoch, up_to)
+        )
+        return done.rowcount
+
+    def control_epoch_last(self, epoch: int) -> int:
+        row = self._run(
+            "SELECT last_number FROM control_epoch WHERE connector_id = ? AND epoch = ?", (self._id, epoch)
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def control_in(self) -> dict[int, int]:
+        rows = self._run("SELECT epoch, up_to FROM control_in WHERE connector_id = ? ORDER BY updated_ms", (self._id,))
+        return {row[0]: row[1] for row in rows}
+
+    def save_control_in(self, epoch: int, up_to: int, now_ms: int) -> None:
+        self._run("INSERT OR REPLACE INTO control_in VALUES (?, ?, ?, ?)", (self._id, epoch, up_to, now_ms))
+
+    def quarantine_entry(self, epoch: int, number: int, reason: str, entry: bytes, now_ms: int) -> None:
+        self._run(
+            "INSERT INTO quarantine (connector_id, kind, epoch, number, count, reason, arrived_ms, header, body)"
+            " VALUES (?, 1, ?, ?, 0, ?, ?, x'', ?)",
+            (self._id, epoch, number, reason, now_ms, entry),
+        )
+
+    # --- versioned state ----------------------------------------------------------------------------------------------
+
+    def cell(self, object: str, field: str) -> Cell | None:
+        row = self._run(
+            "SELECT object, field, value, source_count, target_count, stamp_ms, site_id FROM cell"
+            " WHERE connector_id = ? AND object = ? AND field = ?",
+            (self._id, object, field),
+        ).fetchone()
+        return Cell(*row) if row else None
+
+    def cells(self) -> list[Cell]:
+        rows = self._run(
+            "SELECT object, field, value, source_count, target_count, stamp_ms, site_id FROM cell WHERE connector_id = ?",
+            (self._id,),
+        )
+        return [Cell(*row) for row in rows]
+
+    def save_cell(self, cell: Cell, control_row: int | None, now_ms: int) -> None:
+        self._run(
+            "INSERT OR REPLACE INTO cell VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (self._id, *msgspec.structs.astuple(cell), control_row, now_ms),
+        )
+        self._catalogue.project(self._connection, self._id, cell, now_ms)
+
+    def add_conflict(self, kept: Cell, lost: Cell, now_ms: int) -> None:
+        self._run(
+            "INSERT INTO conflict (connector_id, object, field, kept, lost, lost_site_id, found_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (self._id, kept.object, kept.field, kept.value, lost.value, lost.site_id, now_ms),
+        )
+
+    def definitions(self) -> list[Definition]:
+        rows = self._run(
+            "SELECT alias, format, unit, allowed, settable, remote_sync FROM resource WHERE connector_id = ? ORDER BY alias",
+            (self._id,),
+        )
+        return [Definition(*row[:4], bool(row[4]), bool(row[5])) for row in rows]
+
+    def peer_definitions(self) -> list[Definition] | None:
+        rows = self._run("SELECT definition FROM peer_resource WHERE connector_id = ? ORDER BY position", (self._id,))
+        return [_unpack(row[0], type=Definition) for row in rows]
+
+    def save_peer_definitions(self, definitions: Sequence[Definition]) -> None:
+        self._run("DELETE FROM peer_resource WHERE connector_id = ?", (self._id,))
+        self._connection.executemany(
+            "INSERT INTO peer_resource VALUES (?, ?, ?)",
+            [(self._id, position, _pack(definition)) for position, definition in enumerate(definitions)],
+        )
+
+    def save_peer_ledger(self, ledger: Ledger, stated_ms: int) -> None:
+        self._run("INSERT OR REPLACE INTO peer_ledger VALUES (?, ?, ?)", (self._id, _pack(ledger), stated_ms))
+
+
+def _epoch_rest(row: Sequence[Any]) -> tuple[IntervalSet, IntervalSet, int, int, int, dict[str, int]]:
+    recorded, closed, applied, held, quarantined, dropped = row
+    return (
+        IntervalSet(_unpack(recorded)),
+        IntervalSet(_unpack(closed)),
+        applied,
+        held,
+        quarantined,
+        msgspec.json.decode(dropped, type=dict[str, int]),
+    )
