@@ -135,12 +135,17 @@ def _time_element(at_ms: int, text: str, title: str = "") -> Markup:
     return Markup('<time datetime="{}"{}>{}</time>').format(iso(at_ms), titled, text)
 
 
-def spark_points(values: tuple[float, ...], width: float, height: float) -> str:
-    """Return the `points` of a polyline that draws the values, oldest first, inside a box; `""` for fewer than two."""
+def spark_points(values: tuple[float, ...], width: float, height: float, *, from_zero: bool = False) -> str:
+    """Return the `points` of a polyline that draws the values, oldest first, inside a box; `""` for fewer than two.
+
+    The box spans lowest to highest value, or zero to highest: rates are honest from zero, temperatures are not.
+    """
     known = [each for each in values if each == each and abs(each) != float("inf")]
     if len(known) < 2:
         return ""
     low, high = min(known), max(known)
+    if from_zero:
+        low = min(0.0, low)
     span = (high - low) or 1.0
     flat = high == low
     step = width / (len(known) - 1)

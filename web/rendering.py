@@ -14,7 +14,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
-from web import contexts, formats, paths, static_files
+from web import formats, pairing_text, paths, static_files
 from web.contexts.base import is_fragment, template_of
 from web.viewer import Viewer
 
@@ -90,7 +90,13 @@ def _environment() -> Environment:
         }
     )
     environment.globals.update(
-        {"paths": paths, "path": paths.fill, "icon": icon, "static": static_files.url, "ui": contexts}
+        {
+            "paths": paths,
+            "path": paths.fill,
+            "icon": icon,
+            "static": static_files.url,
+            "pairing_text": pairing_text.write,
+        }
     )
     return environment
 

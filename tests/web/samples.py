@@ -1,0 +1,620 @@
+"""One or more contexts for every template, as a site or hub would build them: for tests, screenshots and designers."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+
+import segno
+
+from web import contexts as c
+from web import pairing_text
+
+NOW_MS = 1_795_183_329_000  # 20 November 2026, 14:02:09 UTC
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+
+CONNECTOR_ID = "K7QM2"
+FINGERPRINT = "4F2A-9C71-E08B-5D36"
+CONNECTED = c.LinkStatus(c.LinkState.CONNECTED, round_trip_ms=12.4)
+STALLED = c.LinkStatus(c.LinkState.STALLED, stalled_for_s=183)
+NOT_PAIRED = c.LinkStatus(c.LinkState.NOT_PAIRED)
+
+CHOICES = (
+    c.ConnectorChoice(CONNECTOR_ID, "Pump house", c.Role.SOURCE),
+    c.ConnectorChoice("T4W8X", "Riverside copy", c.Role.TARGET),
+    c.ConnectorChoice("9BD3N", "", c.Role.STANDALONE),
+)
+
+
+def shell(section: c.Section, link: c.LinkStatus | None = CONNECTED, **changes: object) -> c.Shell:
+    """Return the frame of a site's page for the first connector."""
+    frame = c.Shell(
+        place=c.Place.SITE,
+        place_name="hillside",
+        version="0.1.0",
+        section=section,
+        user_name="admin",
+        connector=CHOICES[0],
+        connectors=CHOICES,
+        link=c.LinkPill(link) if link else None,
+        counts=c.NavCounts(2, f"/connectors/{CONNECTOR_ID}#repairs"),
+    )
+    return replace(frame, **changes)  # type: ignore[arg-type]
+
+
+def site_shell(section: c.Section, **changes: object) -> c.Shell:
+    """Return the frame of a page that belongs to the whole site."""
+    return shell(section, connector=None, link=None, **changes)
+
+
+def hub_shell() -> c.Shell:
+    """Return the frame of the hub's page."""
+    return c.Shell(c.Place.HUB, "hub.example.net", "0.1.0", c.Section.OPERATOR, "operator")
+
+
+def wave(count: int, height: float, phase: float = 0.0) -> tuple[float, ...]:
+    """Return a calm curve for a sparkline."""
+    return tuple(
+        round(height * (1 + 0.25 * math.sin(i / 5 + phase) + 0.06 * math.sin(i * 2.1)), 3) for i in range(count)
+    )
+
+
+PAIR = c.PairFacts(
+    pair_id="p-7d1f0a92c4e84b13",
+    role=c.Role.SOURCE,
+    peer_site_name="riverside",
+    peer_connector_id="T4W8X",
+    fingerprint=FINGERPRINT,
+    paired_since_ms=NOW_MS - 9 * DAY_MS,
+    key_day="2026-11-20",
+    hub_url="wss://hub.example.net/connect",
+    link=CONNECTED,
+)
+
+
+def window(left_ms: int = 581_000) -> c.PairingWindow:
+    """Return a window with its QR code."""
+    text = pairing_text.write("hillside", CONNECTOR_ID, "7K3M-Q9TD-5")
+    return c.PairingWindow(
+        site_name="hillside",
+        connector_id=CONNECTOR_ID,
+        code="7K3M-Q9TD-5",
+        opened_ms=NOW_MS + left_ms - 600_000,
+        expires_ms=NOW_MS + left_ms,
+        qr_data_uri=segno.make(text, error="m").svg_data_uri(scale=4, border=1),
+    )
+
+
+BEAT_STATES = ["flowing"] * 21 + ["offline"] * 4 + ["flowing"] * 9 + ["quiet"] * 6 + ["stalled"] * 3 + ["flowing"] * 13
+BEATS = tuple(
+    c.Beat(NOW_MS - (len(BEAT_STATES) - i) * MINUTE_MS, c.BeatState(state)) for i, state in enumerate(BEAT_STATES)
+)
+
+OVERVIEW = c.OverviewPage(
+    shell=shell(c.Section.OVERVIEW),
+    pairing=c.PairingCard(CONNECTOR_ID, "hillside", c.Role.SOURCE, c.PairingState.PAIRED, CONNECTED, pair=PAIR),
+    repairs=c.RepairsCard(
+        (
+            c.Repair(
+                "Resource missing at riverside",
+                "readings of “cabinet_temperature” are held back until it exists there.",
+                "Open resources",
+                f"/connectors/{CONNECTOR_ID}/resources",
+                NOW_MS - 42 * MINUTE_MS,
+            ),
+            c.Repair(
+                "Disk almost full",
+                "1.2 GiB are left. Below 512 MiB new readings are refused.",
+                since_ms=NOW_MS - 3 * DAY_MS,
+                is_urgent=True,
+            ),
+        )
+    ),
+    backlog=c.BacklogCard(c.Role.SOURCE, 312, 12_168, 1_004, 1_482_752, 4_271.0),
+    rates=c.RatesCard(
+        (
+            c.Rate("In from devices", 49.8, wave(60, 50)),
+            c.Rate("Out to riverside", 118.2, wave(60, 118, 2)),
+        ),
+        300,
+        NOW_MS - 1_400,
+    ),
+    heartbeat=c.HeartbeatCard(BEATS, 60, 23.7, 4_271.0),
+    account=c.AccountCard(
+        (
+            c.AccountSide(
+                "hillside",
+                c.Role.SOURCE,
+                2_480_912,
+                2_466_940,
+                13_484,
+                3,
+                (c.Dropped("older than 30 days", 412), c.Dropped("over the size limit", 73)),
+            ),
+            c.AccountSide(
+                "riverside", c.Role.TARGET, 2_467_947, 2_466_940, 1_004, 3, is_own=False, stated_ms=NOW_MS - 2_300
+            ),
+        ),
+        "compared at segment 8,412, 3 s ago",
+        f"/connectors/{CONNECTOR_ID}/gaps",
+    ),
+)
+
+OVERVIEW_ALONE = c.OverviewPage(
+    shell=shell(c.Section.OVERVIEW, NOT_PAIRED, counts=c.NavCounts(0, "#repairs")),
+    pairing=c.PairingCard(CONNECTOR_ID, "hillside", c.Role.STANDALONE, c.PairingState.IDLE, NOT_PAIRED),
+    repairs=c.RepairsCard(),
+    rates=c.RatesCard((c.Rate("In from devices", 0.0, ()),), 300, None),
+)
+
+OVERVIEW_TARGET = c.OverviewPage(
+    shell=shell(c.Section.OVERVIEW, STALLED, connector=CHOICES[1]),
+    pairing=c.PairingCard(
+        "T4W8X", "riverside", c.Role.TARGET, c.PairingState.PAIRED, STALLED, pair=replace(PAIR, role=c.Role.TARGET)
+    ),
+    repairs=c.RepairsCard(),
+    backlog=c.BacklogCard(c.Role.TARGET, 0, 0, 0, 0, None),
+    rates=c.RatesCard((c.Rate("Applied here", 0.42, wave(60, 0.4)),), 300, NOW_MS - 183_000),
+    heartbeat=c.HeartbeatCard((), 60),
+    account=c.AccountCard(
+        (
+            c.AccountSide("hillside", c.Role.SOURCE, 900, 850, 50, 0, is_own=False, stated_ms=NOW_MS - 65_000),
+            c.AccountSide("riverside", c.Role.TARGET, 850, 850, 0, 0, unknown_count=12),
+        ),
+    ),
+)
+
+CONNECTORS = c.ConnectorsPage(
+    site_shell(c.Section.CONNECTORS, toasts=c.Toasts((c.Toast(c.ToastKind.DONE, "Connector “Pump house” created."),))),
+    c.ConnectorTable(
+        (
+            c.ConnectorRow(
+                CONNECTOR_ID, "Pump house", c.Role.SOURCE, CONNECTED, "riverside", "T4W8X", 14, 9, NOW_MS - 1_000
+            ),
+            c.ConnectorRow(
+                "T4W8X", "Riverside copy", c.Role.TARGET, STALLED, "riverside", "M2KQ7", 3, 5, NOW_MS - 190_000
+            ),
+            c.ConnectorRow("9BD3N", "", c.Role.STANDALONE, NOT_PAIRED, note="window open, 6 min left"),
+            c.ConnectorRow(
+                "QX1TT",
+                "Workshop",
+                c.Role.SOURCE,
+                c.LinkStatus(c.LinkState.RECONNECTING, retry_in_s=4),
+                "depot",
+                "P0P0P",
+                2,
+                2,
+                NOW_MS - 2 * HOUR_MS,
+            ),
+            c.ConnectorRow(
+                "ZZ9PL",
+                "Greenhouse",
+                c.Role.SOURCE,
+                c.LinkStatus(c.LinkState.OFFLINE, since_ms=NOW_MS - 3 * DAY_MS),
+                "depot",
+                "B2B2B",
+                7,
+                4,
+                NOW_MS - 3 * DAY_MS,
+            ),
+        )
+    ),
+)
+CONNECTORS_EMPTY = c.ConnectorsPage(site_shell(c.Section.CONNECTORS, connectors=()), c.ConnectorTable(()))
+
+CONNECTOR_FORM = c.ConnectorFormPage(
+    site_shell(c.Section.CONNECTORS),
+    c.ConnectorForm(
+        name="Riverside copy",
+        is_target=True,
+        peer_site_name="hillside",
+        peer_connector_id=CONNECTOR_ID,
+        code="7K3M-Q9TD-4",
+        errors={"code": "This code has a typo: its last character does not fit. No attempt was used."},
+    ),
+)
+CONNECTOR_FORM_PLAIN = c.ConnectorFormPage(
+    site_shell(c.Section.CONNECTORS), c.ConnectorForm(errors={"": "The hub cannot be reached. Try again in a moment."})
+)
+
+PART_FIRST = "Paired with riverside: part from it first."
+SETTINGS = c.SettingsPage(
+    shell(c.Section.SETTINGS),
+    c.GeneralSettings(
+        CONNECTOR_ID,
+        "Pump house",
+        "Pressure and flow of the three pumps",
+        c.Role.SOURCE,
+        is_enabled=True,
+        created_ms=NOW_MS - 12 * DAY_MS,
+        disable_refusal=PART_FIRST,
+        delete_refusal=PART_FIRST,
+    ),
+)
+SETTINGS_FREE = c.SettingsPage(
+    shell(c.Section.SETTINGS, NOT_PAIRED),
+    c.GeneralSettings(
+        "9BD3N", "", "", c.Role.STANDALONE, False, NOW_MS - DAY_MS, True, errors={"name": "Use at most 80 characters."}
+    ),
+)
+
+
+def remote_sync(state: c.PairingState, **more: object) -> c.RemoteSyncPage:
+    """Return the tab in one state."""
+    card = c.RemoteSyncCard(CONNECTOR_ID, c.Role.STANDALONE, state)
+    return c.RemoteSyncPage(shell(c.Section.SETTINGS, NOT_PAIRED), replace(card, **more))  # type: ignore[arg-type]
+
+
+CLAIM = c.Claim("riverside", "T4W8X", FINGERPRINT, NOW_MS - 2_000, NOW_MS + 9 * MINUTE_MS)
+STATE = c.PairingState
+REMOTE_SYNC = {
+    "idle": remote_sync(STATE.IDLE),
+    "not-enrolled": remote_sync(STATE.IDLE, enable_refusal="Enrol this site at a hub first: pairhub enrol."),
+    "opening": remote_sync(STATE.OPENING),
+    "waiting": remote_sync(STATE.WAITING, window=window()),
+    "claiming": remote_sync(STATE.CLAIMING, window=window(48_000), claim=replace(CLAIM, needs_accept=True)),
+    "pending-source": remote_sync(STATE.PENDING, role=c.Role.SOURCE, claim=CLAIM),
+    "pending-target": remote_sync(STATE.PENDING, role=c.Role.TARGET, claim=CLAIM),
+    "paired": c.RemoteSyncPage(
+        shell(c.Section.SETTINGS),
+        c.RemoteSyncCard(CONNECTOR_ID, c.Role.SOURCE, STATE.PAIRED, pair=PAIR),
+        PART_FIRST,
+        PART_FIRST,
+    ),
+    "expired": remote_sync(STATE.EXPIRED, ended_ms=NOW_MS - 30_000),
+    "closed": remote_sync(STATE.CLOSED, ended_ms=NOW_MS - 30_000),
+    "failed": remote_sync(STATE.FAILED, problem="The hub cannot be reached, so the window could not be opened."),
+}
+
+TAGS = (c.Tag("floor", "2"), c.Tag("building", "east"), c.Tag("line", "A"), c.Tag("line", "B"), c.Tag("vendor", "acme"))
+DEVICES = c.DevicesPage(
+    shell(c.Section.DEVICES),
+    c.DeviceTable(
+        CONNECTOR_ID,
+        (
+            c.DeviceRow("host", "This machine", (c.Tag("kind", "server"),), True, NOW_MS - 900, 8, c.SyncState.APPLIED),
+            c.DeviceRow("pump-1", "Pump 1", TAGS, True, NOW_MS - 2_100, 4, c.SyncState.PENDING),
+            c.DeviceRow("pump-2", "Pump 2", TAGS[:2], False, NOW_MS - 3 * HOUR_MS, 4, c.SyncState.CONFLICT, True),
+            c.DeviceRow("weather/roof~north", "", (), None, None, 2, c.SyncState.LOCAL),
+        ),
+        4,
+        origin=c.AnswerOrigin(c.AnswerKind.LIVE, "riverside", 12.2),
+    ),
+    c.DeviceForm(CONNECTOR_ID),
+)
+DEVICES_FOUND_NONE = c.DevicesPage(
+    shell(c.Section.DEVICES),
+    c.DeviceTable(CONNECTOR_ID, (), 14, "boiler", c.AnswerOrigin(c.AnswerKind.LAST_GOOD, "riverside", age_s=190)),
+    c.DeviceForm(CONNECTOR_ID, "pump-1", errors={"identity": "A device of this identity exists already."}),
+)
+DEVICES_EMPTY = c.DevicesPage(shell(c.Section.DEVICES), c.DeviceTable(CONNECTOR_ID, (), 0), c.DeviceForm(CONNECTOR_ID))
+
+VALUES = c.ValuesCard(
+    CONNECTOR_ID,
+    (
+        c.ValueRow("cpu_percent", "%", 17.4, None, NOW_MS - 900, wave(60, 18), is_synced=True),
+        c.ValueRow("memory_percent", "%", 61.2, None, NOW_MS - 900, wave(60, 61, 1), is_synced=True),
+        c.ValueRow("disk_free", "B", 84_226_998_272, None, NOW_MS - 12_000, (5.0, 5.0, 5.0)),
+        c.ValueRow("fan_mode", "", "auto", "full", NOW_MS - 2 * HOUR_MS, is_settable=True),
+        c.ValueRow("door_open", "", False, False, NOW_MS - 3 * DAY_MS, is_settable=True),
+        c.ValueRow("cabinet_temperature", "°C", None, None, None),
+    ),
+)
+DEVICE = c.DevicePage(
+    shell(c.Section.DEVICES, toasts=c.Toasts((c.Toast(c.ToastKind.NOTE, "Tag added here, on its way to riverside."),))),
+    c.DeviceFacts(
+        CONNECTOR_ID,
+        "host",
+        "This machine",
+        "The machine that runs this site",
+        True,
+        NOW_MS - 900,
+        NOW_MS - 12 * DAY_MS,
+        c.SyncState.PENDING,
+        origin=c.AnswerOrigin(c.AnswerKind.OWN),
+    ),
+    c.TagsCard(
+        CONNECTOR_ID,
+        "host",
+        (
+            c.TagChip(c.Tag("kind", "server"), c.SyncState.APPLIED),
+            c.TagChip(c.Tag("floor", "2"), c.SyncState.PENDING),
+            c.TagChip(c.Tag("floor", "3"), c.SyncState.PENDING, is_removed=True),
+            c.TagChip(c.Tag("owner", "plant engineering"), c.SyncState.CONFLICT),
+        ),
+    ),
+    VALUES,
+    known_tag_names=("floor", "kind", "owner"),
+)
+DEVICE_NEW = c.DevicePage(
+    shell(c.Section.DEVICES),
+    c.DeviceFacts(CONNECTOR_ID, "p/1", "", "", None, None, None, c.SyncState.LOCAL, is_locked=True),
+    c.TagsCard(CONNECTOR_ID, "p/1", (), edit_refusal="riverside does not let this site edit tags.", can_edit=False),
+    c.ValuesCard(CONNECTOR_ID, ()),
+)
+DEVICE_TAG_REFUSED = replace(
+    DEVICE, tag_name="floor", tag_value="2", tag_errors={"value": "The device has this tag already."}
+)
+
+RESOURCES = c.ResourcesPage(
+    shell(c.Section.RESOURCES),
+    c.ResourceTable(
+        CONNECTOR_ID,
+        c.Role.SOURCE,
+        (
+            c.ResourceRow(
+                "cpu_percent", "number", "%", "0 to 100", False, True, 17.4, NOW_MS - 900, "host", 60.0, 1_204
+            ),
+            c.ResourceRow(
+                "cabinet_temperature",
+                "number",
+                "°C",
+                "-40 to 90",
+                False,
+                True,
+                31.25,
+                NOW_MS - 4_000,
+                "cabinet",
+                6.0,
+                840,
+                c.Mismatch("missing at riverside", c.MismatchFix.CREATE_THERE),
+            ),
+            c.ResourceRow(
+                "pressure",
+                "number",
+                "kPa",
+                "",
+                False,
+                True,
+                412.0,
+                NOW_MS - 1_000,
+                "pump-1",
+                600.0,
+                9,
+                c.Mismatch("unit differs: kPa here, bar at riverside"),
+            ),
+            c.ResourceRow("fan_mode", "string", "", "auto, full, off", True, False, "auto", NOW_MS - 2 * HOUR_MS),
+            c.ResourceRow("door_open", "boolean", "", "", True, False),
+            c.ResourceRow(
+                "humidity",
+                "number",
+                "%",
+                "",
+                False,
+                False,
+                mismatch=c.Mismatch("riverside sends it, and it is missing here", c.MismatchFix.CREATE_HERE),
+                exists_here=False,
+            ),
+        ),
+        sync_note="A switch sends all readings accepted from then on to riverside.",
+    ),
+    c.ResourceForm(CONNECTOR_ID, c.Role.SOURCE),
+)
+RESOURCES_TARGET = c.ResourcesPage(
+    shell(c.Section.RESOURCES, connector=CHOICES[1]),
+    c.ResourceTable(
+        "T4W8X",
+        c.Role.TARGET,
+        (c.ResourceRow("cpu_percent", "number", "%", "", False, True, 3, NOW_MS, "host", 60.0),),
+        can_sync=False,
+        sync_note="The source decides what is sent.",
+    ),
+    c.ResourceForm(
+        "T4W8X",
+        c.Role.TARGET,
+        "cpu percent",
+        errors={"alias": "Use letters, digits, - and _.", "format": "Choose one."},
+    ),
+)
+RESOURCES_EMPTY = c.ResourcesPage(
+    shell(c.Section.RESOURCES, NOT_PAIRED),
+    c.ResourceTable(CONNECTOR_ID, c.Role.STANDALONE, ()),
+    c.ResourceForm(CONNECTOR_ID, c.Role.STANDALONE, is_open=True),
+)
+
+GAPS = c.GapsPage(
+    shell(c.Section.GAPS),
+    c.GapList(
+        (
+            c.Gap(
+                "g2",
+                "older than 30 days",
+                NOW_MS - 32 * DAY_MS,
+                NOW_MS - 30 * DAY_MS,
+                412,
+                "hillside",
+                c.Role.SOURCE,
+                True,
+                NOW_MS - HOUR_MS,
+                True,
+                3,
+                "pump-1: pressure; host: cpu_percent",
+            ),
+            c.Gap(
+                "g1",
+                "destination restored from a backup",
+                NOW_MS - 9 * DAY_MS,
+                NOW_MS - 9 * DAY_MS + 5_000,
+                None,
+                "riverside",
+                c.Role.TARGET,
+                False,
+                NOW_MS - 8 * DAY_MS,
+                False,
+            ),
+        ),
+        485,
+    ),
+)
+GAPS_NONE = c.GapsPage(shell(c.Section.GAPS), c.GapList(()))
+
+SECRET = "phk_" + "3f9Kx0aZ" * 5 + "q7Ka1b2Zd"
+KEY = c.ApiKeyFacts(
+    "historian", "phk_3f9K…b2Zd", ("readings:write",), NOW_MS - DAY_MS, NOW_MS - 4_000, NOW_MS + 89 * DAY_MS
+)
+API_KEY_NEW = c.ApiKeyPage(
+    site_shell(c.Section.API_KEY),
+    c.ApiKeyCard(
+        replace(KEY, created_ms=NOW_MS, last_used_ms=None, expires_ms=None),
+        c.NewApiKey(SECRET, f"http://127.0.0.1:8471/api/v1/connectors/{CONNECTOR_ID}/readings"),
+    ),
+)
+API_KEY = c.ApiKeyPage(site_shell(c.Section.API_KEY), c.ApiKeyCard(KEY))
+API_KEY_NONE = c.ApiKeyPage(
+    site_shell(c.Section.API_KEY), c.ApiKeyCard(None, errors={"name": "Say which program will use it."})
+)
+
+CONFIRM = c.ConfirmPage(
+    site_shell(c.Section.API_KEY),
+    "Revoke the key “historian”?",
+    "Programs that use it are refused from this moment on.",
+    "Revoke key",
+    "/api-key/revoke",
+    "/api-key",
+    ("Readings that were accepted stay.", "A new key can be created at once."),
+    {"confirmed": "yes"},
+)
+NOT_FOUND = c.ErrorPage(
+    404,
+    "This page does not exist",
+    "There is nothing at /connectors/K7QM3.",
+    "The address may be mistyped, or the connector was deleted.",
+    "Choose a connector from the list.",
+    shell=site_shell(c.Section.NONE),
+    next_url="/connectors",
+    next_label="Show all connectors",
+)
+BROKEN = c.ErrorPage(
+    500,
+    "Something went wrong here",
+    "The page could not be made.",
+    "An error in Pairhub itself; it is written to the log.",
+    "Try again. If it stays, send the log line to whoever looks after this site.",
+    place_name="hillside",
+    request_id="01JD4T7Q2M",
+)
+
+LOGIN = c.LoginPage(
+    c.Place.SITE,
+    "hillside",
+    "0.1.0",
+    "admin",
+    errors={"": "User name or password is wrong."},
+    notice="Your session ended after 12 hours without use.",
+)
+HUB_LOGIN = c.LoginPage(c.Place.HUB, "hub.example.net", "0.1.0")
+SETUP = c.SetupPage(c.Place.SITE, "hillside", "0.1.0")
+HUB_SETUP = c.SetupPage(
+    c.Place.HUB,
+    "hub.example.net",
+    "0.1.0",
+    "phs_abc",
+    errors={
+        "token": "This is not the token that the program printed when it started last.",
+        "password_again": "The two passwords differ.",
+    },
+)
+
+TOKENS = (
+    c.EnrolmentToken("t3", "phe_9sKd…Lw0a", "riverside", NOW_MS - HOUR_MS, NOW_MS + 23 * HOUR_MS),
+    c.EnrolmentToken(
+        "t2", "phe_Qm21…77Za", "hillside", NOW_MS - 12 * DAY_MS, NOW_MS - 11 * DAY_MS, NOW_MS - 12 * DAY_MS
+    ),
+    c.EnrolmentToken("t1", "phe_aa0B…x1Yc", "depot", NOW_MS - 20 * DAY_MS, NOW_MS - 19 * DAY_MS, is_revoked=True),
+    c.EnrolmentToken("t0", "phe_bb1B…x1Yd", "depot", NOW_MS - 20 * DAY_MS, NOW_MS - 19 * DAY_MS),
+)
+OPERATOR = c.OperatorPage(
+    hub_shell(),
+    c.HubTokens(
+        TOKENS,
+        c.NewEnrolmentToken(
+            "phe_" + "9sKdLw0a" * 5 + "Qm2177Zab",
+            "riverside",
+            NOW_MS + DAY_MS,
+            "pairhub enrol https://hub.example.net --site riverside",
+        ),
+    ),
+    c.HubSites(
+        (
+            c.HubSite("s1", "hillside", "4F2A-9C71", NOW_MS - 12 * DAY_MS, NOW_MS - 600, 2),
+            c.HubSite("s2", "riverside", "81BC-0D11", NOW_MS - 12 * DAY_MS, NOW_MS - HOUR_MS, 0),
+            c.HubSite("s3", "depot", "77AA-F00D", NOW_MS - 40 * DAY_MS, None, 0, is_revoked=True),
+        )
+    ),
+    c.HubConnectors(
+        (
+            c.HubConnector("hillside", CONNECTOR_ID, c.Role.SOURCE, CONNECTED, "203.0.113.7", NOW_MS - 2 * HOUR_MS),
+            c.HubConnector(
+                "riverside", "T4W8X", c.Role.TARGET, c.LinkStatus(c.LinkState.OFFLINE, since_ms=NOW_MS - HOUR_MS)
+            ),
+        )
+    ),
+    c.HubWindows((c.HubWindow("hillside", "9BD3N", NOW_MS - 4 * MINUTE_MS, NOW_MS + 6 * MINUTE_MS),)),
+    c.HubPairs(
+        (
+            c.HubPair(
+                "p1",
+                "hillside",
+                CONNECTOR_ID,
+                "riverside",
+                "T4W8X",
+                NOW_MS - 9 * DAY_MS,
+                41,
+                1_482_752,
+                4_271.0,
+                5_120.0,
+            ),
+            c.HubPair("p2", "depot", "QX1TT", "hillside", "M2KQ7", NOW_MS - 30 * DAY_MS, 0, 0, None),
+        )
+    ),
+)
+OPERATOR_EMPTY = c.OperatorPage(
+    hub_shell(), c.HubTokens(()), c.HubSites(()), c.HubConnectors(()), c.HubWindows(()), c.HubPairs(())
+)
+
+PAGES: dict[str, object] = {
+    "setup": SETUP,
+    "hub-setup": HUB_SETUP,
+    "login": LOGIN,
+    "hub-login": HUB_LOGIN,
+    "overview": OVERVIEW,
+    "overview-alone": OVERVIEW_ALONE,
+    "overview-target": OVERVIEW_TARGET,
+    "connectors": CONNECTORS,
+    "connectors-empty": CONNECTORS_EMPTY,
+    "connector-form": CONNECTOR_FORM,
+    "connector-form-plain": CONNECTOR_FORM_PLAIN,
+    "settings": SETTINGS,
+    "settings-free": SETTINGS_FREE,
+    **{f"remote-sync-{name}": page for name, page in REMOTE_SYNC.items()},
+    "devices": DEVICES,
+    "devices-found-none": DEVICES_FOUND_NONE,
+    "devices-empty": DEVICES_EMPTY,
+    "device": DEVICE,
+    "device-new": DEVICE_NEW,
+    "device-tag-refused": DEVICE_TAG_REFUSED,
+    "resources": RESOURCES,
+    "resources-target": RESOURCES_TARGET,
+    "resources-empty": RESOURCES_EMPTY,
+    "gaps": GAPS,
+    "gaps-none": GAPS_NONE,
+    "api-key": API_KEY,
+    "api-key-new": API_KEY_NEW,
+    "api-key-none": API_KEY_NONE,
+    "confirm": CONFIRM,
+    "error-404": NOT_FOUND,
+    "error-500": BROKEN,
+    "operator": OPERATOR,
+    "operator-empty": OPERATOR_EMPTY,
+}
+"""Every page in the states that matter, by a name fit for a file."""
+
+
+def contexts_within(context: object) -> Iterator[object]:
+    """Yield the context and every context inside it that has a template of its own."""
+    if type(context) in c.TEMPLATES:
+        yield context
+    if is_dataclass(context) and not isinstance(context, type):
+        for each in fields(context):
+            yield from contexts_within(getattr(context, each.name))
