@@ -113,6 +113,24 @@ SEALED_NUMBER_MAX: Final = 2**63 - 1
 ASSERTION_LIFE_S: Final = 60
 NONCE_LIFE_S: Final = 60
 
+# Bytes of bodies waiting in one link's queue at the hub: credit both ways, a large segment and calls; beyond it the peer
+# is not reading.
+LINK_QUEUE_BYTES_MAX: Final = 32 * 1024 * 1024
+# A link that brings more frames than this is read more slowly; a full stream of 64 KiB segments stays below.
+LINK_FRAMES_PER_S_MAX: Final = 8_000
+# A message of more fragments, or more WebSocket pings in a second, is an attack on the server's time.
+FRAGMENTS_MAX: Final = 1_024
+PINGS_PER_S_MAX: Final = 50
+# Unsent bytes in one socket's buffer; a flood of pings whose answers nobody reads ends here.
+SOCKET_BUFFER_BYTES_MAX: Final = 16 * 1024 * 1024
+# The head of an HTTP request, with a link assertion and cookies in it.
+HEAD_BYTES_MAX: Final = 64 * 1024
+# Enrolment and other small JSON requests.
+JOIN_BODY_BYTES_MAX: Final = 64 * 1024
+CONNECTIONS_MAX: Final = 4_096
+# SIGTERM to end; service managers kill after ten.
+DRAIN_DEADLINE_S: Final = 5.0
+
 # --- pairing --------------------------------------------------------------------------------------------------------
 WINDOW_MS: Final = 10 * MINUTE_MS
 WINDOW_MS_MIN: Final = 3 * MINUTE_MS

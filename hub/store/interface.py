@@ -123,6 +123,9 @@ class OperatorStore(SessionStore, Protocol):
 class HubStore(CopyStore, RegistryStore, OperatorStore, Protocol):
     """All that one hub keeps."""
 
+    def lost(self) -> bool:
+        """Tell at once whether what was opened is not there any more (deleted, replaced): the hub then opens anew."""
+
     async def check(self) -> None:
         """Raise StorageFailed where the store cannot be read and written, or is not the one that was opened."""
 

@@ -260,6 +260,9 @@ class MemoryStore:
     async def audit(self, *, rows_max: int) -> list[AuditRow]:
         return self._audit[: -rows_max - 1 : -1]
 
+    def lost(self) -> bool:
+        return False
+
     async def check(self) -> None:
         return None
 

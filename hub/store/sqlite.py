@@ -41,8 +41,11 @@ class SqliteStore:
         return result
 
     def _check_file(self) -> None:
-        if _inode(self._database.path) != self._inode:
+        if self.lost():
             raise StorageFailed("the database file is gone or was replaced")
+
+    def lost(self) -> bool:
+        return _inode(self._database.path) != self._inode
 
     async def check(self) -> None:
         self._check_file()

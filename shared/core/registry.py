@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from shared.certificates import PairCertificate, Party
-from shared.errors import ProtocolError
+from shared.errors import ProtocolError, Refused
 from shared.limits import (
     CLAIM_BODY_BYTES_MAX,
     CLAIM_DEADLINE_MS,
@@ -105,6 +105,12 @@ class Registry:
                 del self._claims[claim_id]
                 tells.append(Tell(other, ClaimRefused(claim_id, "peer_not_linked", {})))
         return tuple(tells)
+
+    def check_free(self, certificate: PairCertificate) -> None:
+        """Raise Refused('pair_conflict') where one of the two connectors is in another pair already."""
+        for party in (certificate.source, certificate.target):
+            if self._paired.get(_connector(party), certificate.pair_id) != certificate.pair_id:
+                raise Refused("pair_conflict")
 
     def on_paired(self, certificate: PairCertificate) -> None:
         """A pair was registered: its connectors take no further claim, those under way are over."""

@@ -1,0 +1,49 @@
+"""The hub's routes in one place, and the guards around them."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from hub.api import Api
+from hub.enrolment import Joining
+from hub.hub import Hub
+from hub.links import serve_link
+from shared.joining import LINK_PATH
+from web.csrf import CrossSiteGuard
+from web.headers import SecurityHeaders
+
+# Handlers below these never look at cookies.
+_PROGRAM_PREFIXES = ("/connector/", "/api/")
+
+
+class LinksFirst:
+    """ASGI middleware: links are served before all that is about browsers; their admission refuses those itself."""
+
+    def __init__(self, app: ASGIApp, hub: Hub) -> None:
+        self._app = app
+        self._hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a link, or pass on."""
+        if scope["type"] == "websocket" and scope["path"] == LINK_PATH:
+            await serve_link(WebSocket(scope, receive, send), self._hub)
+        else:
+            await self._app(scope, receive, send)
+
+
+def create_app(hub: Hub) -> Starlette:
+    """Return the ASGI app of a hub; whoever made the hub ends it."""
+
+    app = Starlette(
+        routes=[*Api(hub).routes(), *Joining(hub).routes()],
+        middleware=[
+            Middleware(LinksFirst, hub=hub),
+            Middleware(SecurityHeaders),
+            Middleware(CrossSiteGuard, program_prefixes=_PROGRAM_PREFIXES),
+        ],
+    )
+    app.state.hub = hub
+    return app

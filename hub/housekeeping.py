@@ -1,0 +1,51 @@
+"""What the hub does by itself: notice that its database is gone, let old copies go, forget old log-ins."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from hub.hub import Hub, OpenStore
+from shared.errors import StorageFailed
+from web.sessions import SessionLimits
+
+_log = logging.getLogger(__name__)
+_WATCH_EVERY_S = 1.0
+_EXPIRE_EVERY = 5  # looks at the store
+_FORGET_EVERY = 3_600
+
+
+async def keep_house(hub: Hub, open_store: OpenStore) -> None:
+    """Run until cancelled. A failing disk is logged and looked at again; it never ends the hub."""
+    looks = 0
+    while True:
+        await asyncio.sleep(_WATCH_EVERY_S)
+        looks += 1
+        try:
+            if hub.store.lost():
+                _log.error(
+                    "The hub's database is gone. Starting with an empty one; sites will come back by themselves."
+                )
+                await hub.replace_store(await open_store())
+            if looks % _EXPIRE_EVERY == 0:
+                await expire_copies(hub)
+            if looks % _FORGET_EVERY == 0:
+                limits = SessionLimits()
+                now_ms = hub.wall_ms()
+                await hub.store.delete_stale_sessions(now_ms - limits.absolute_ms, now_ms - limits.idle_ms)
+        except StorageFailed as error:
+            _log.warning("Housekeeping: %s", error)
+
+
+async def expire_copies(hub: Hub) -> None:
+    """Let copies go that are too old or too many; their origins keep what they hold themselves, and hear of it."""
+    before_ms = hub.now_ms() - hub.settings.copy_ms
+    while dropped := await hub.store.drop_copies(before_ms=before_ms, body_bytes_max=hub.settings.copy_bytes_max):
+        for one in dropped:
+            count = sum(
+                epoch.numbers[1::2][i] - low + 1 for epoch in one.epochs for i, low in enumerate(epoch.numbers[::2])
+            )
+            _log.info("Dropped %d copies of pair %s (age or cap)", count, one.pair_id.hex())
+            if (runner := hub.pairs.runners.get(one.pair_id)) is not None:
+                runner.on_dropped(one.side, one.epochs)
+        hub.on_change()

@@ -1,0 +1,237 @@
+"""The hub as one thing: its links, registry, pairs and store, and what follows from each frame."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import assert_never
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from starlette.websockets import WebSocket
+
+from hub.admission import Admission, Admitted, Displacement, Nonces
+from hub.links import CLOSE_DISPLACED, CLOSE_RESTART, CLOSE_REVOKED, Link
+from hub.pair_desk import PairDesk
+from hub.settings import HubSettings
+from hub.store.interface import HubStore
+from hub.store.rows import Site
+from shared.certificates import public_bytes
+from shared.clock import Clock
+from shared.core.registry import Connector, Registry, Tell
+from shared.errors import ProtocolError
+from shared.messages import (
+    AnyFrame,
+    AskHeld,
+    AskStatement,
+    Claim,
+    ClaimRefused,
+    ClaimStep,
+    CloseWindow,
+    Credit,
+    DissolvePair,
+    Held,
+    Hello,
+    HelloBack,
+    Knock,
+    Notice,
+    OpenWindow,
+    PairDissolved,
+    PairKnown,
+    PeerPresence,
+    PresentPair,
+    Sealed,
+    Statement,
+    WindowOpened,
+)
+
+_log = logging.getLogger(__name__)
+
+OpenStore = Callable[[], Awaitable[HubStore]]
+
+
+class Hub:
+    """Everything between the sockets and the store. Make it with `Hub.start`; `tasks` run its work for the store."""
+
+    def __init__(
+        self,
+        settings: HubSettings,
+        key: Ed25519PrivateKey,
+        store: HubStore,
+        *,
+        clock: Clock,
+        tasks: asyncio.TaskGroup,
+        on_change: Callable[[], None],
+    ) -> None:
+        """`on_change` is called whenever a page may have to show something new."""
+        self.settings = settings
+        self.key = key
+        self.hub_key = public_bytes(key)
+        self.store = store
+        self.nonces = Nonces()
+        self.links: dict[Connector, Link] = {}
+        self.sites: dict[str, Site] = {}
+        self.last_seen_ms: dict[str, int] = {}
+        self.registry = Registry()
+        self.on_change = on_change
+        self.draining = False
+        self._clock = clock
+        self._time_base_ms = clock.wall_ms() - clock.monotonic_ms()
+        self._displacement = Displacement()
+        self._admission = Admission(self.hub_key.hex(), self.sites.get, self.nonces)
+        self._timer: asyncio.TimerHandle | None = None
+        self.pairs = PairDesk(store, self.registry, self.sites, now=self.now_ms, spawn=tasks.create_task)
+
+    @property
+    def admission(self) -> Admission:
+        """The rule by which assertions are checked."""
+        return self._admission
+
+    async def load(self) -> None:
+        """Take up what the store knows; raises StorageFailed."""
+        self.sites.update({site.site_id: site for site in await self.store.sites()})
+        for pair in await self.store.pairs():
+            self.registry.on_paired(pair.certificate)
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    def now_ms(self) -> int:
+        """The hub's time in ms: the wall clock at its start, counted on by the monotonic one, so it never jumps."""
+        return self._time_base_ms + self._clock.monotonic_ms()
+
+    def wall_ms(self) -> int:
+        """The wall clock in ms since 1970, which others see."""
+        return self._clock.wall_ms()
+
+    # --- links -------------------------------------------------------------------------------------------------------
+
+    def admit(self, websocket: WebSocket) -> Admitted:
+        """Decide on an upgrade request; raises Refused."""
+        admitted = self._admission.admit(websocket.headers, self.now_ms())
+        if (older := self.links.get(admitted.connector)) is not None:
+            self._displacement.check(admitted.connector, older.start_id, admitted.start_id, self.now_ms())
+        return admitted
+
+    def on_link_opened(self, link: Link) -> None:
+        """Make a link the live one of its connector; raises Refused('duplicate_instance')."""
+        if (older := self.links.get(link.connector)) is not None:
+            self._displacement.displace(link.connector, older.start_id, link.start_id, self.now_ms())
+            self._unlink(older)
+            older.close(CLOSE_DISPLACED, "a newer link of this connector took over")
+        site = self.sites.get(link.connector[0])
+        if self.draining or site is None or site.revoked_ms is not None:  # changed since it was admitted
+            link.close(CLOSE_RESTART, "try again")
+        self.links[link.connector] = link
+        self.last_seen_ms[link.connector[0]] = self.wall_ms()
+        _log.info("Linked: %s from %s", link, link.address)
+        self.on_change()
+
+    def on_link_closed(self, link: Link) -> None:
+        """Forget a link that ended, unless a newer one took its place."""
+        if self.links.get(link.connector) is link:
+            self._unlink(link)
+            del self.links[link.connector]
+            _log.info("Unlinked: %s", link)
+        self.on_change()
+
+    def _unlink(self, link: Link) -> None:
+        self.last_seen_ms[link.connector[0]] = self.wall_ms()
+        self.pairs.detach(link)
+        self._tell(self.registry.on_unlinked(link.connector))
+
+    # --- frames ------------------------------------------------------------------------------------------------------
+
+    async def on_frame(self, link: Link, frame: AnyFrame) -> None:
+        """Act on a frame; raises ProtocolError. Only those about pairs wait, for the store; others are immediate."""
+        if self.links.get(link.connector) is not link:
+            return
+        match frame:
+            case Sealed() | Statement() | AskStatement() | AskHeld() | Credit():
+                self.pairs.on_frame(link, frame)
+            case OpenWindow() | CloseWindow() | Claim() | ClaimStep() | ClaimRefused():
+                self._tell(self.registry.on_frame(link.connector, link.site_name, frame, self.now_ms()))
+                self.on_change()
+            case PresentPair():
+                await self.pairs.on_present(link, frame.certificate)
+                self._arm()
+                self.on_change()
+            case DissolvePair():
+                await self.pairs.on_dissolve(link, frame.dissolution, self.links)
+                self.on_change()
+            case Notice():
+                _log.info("Notice from %s: %s", link, frame.code)
+            case (
+                Hello()
+                | HelloBack()
+                | WindowOpened()
+                | Knock()
+                | PairKnown()
+                | PairDissolved()
+                | PeerPresence()
+                | Held()
+            ):
+                raise ProtocolError(f"{type(frame).__name__} is not for a connector to say")
+            case _:
+                assert_never(frame)
+
+    def _tell(self, tells: tuple[Tell, ...]) -> None:
+        for tell in tells:
+            if (link := self.links.get(tell.to)) is not None:
+                link.send(tell.frame)
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if (due_ms := self.registry.next_deadline()) is not None:
+            wait_s = max(0, due_ms - self.now_ms()) / 1000
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._tell(self.registry.on_deadline(self.now_ms()))
+        self.on_change()
+
+    # --- what operators and housekeeping do --------------------------------------------------------------------------
+
+    def on_site(self, site: Site) -> None:
+        """A site was enrolled or came back."""
+        self.sites[site.site_id] = site
+        self.on_change()
+
+    async def revoke(self, site_id: str) -> Site:
+        """Revoke a site and close its links at once; raises Refused('not_found'), StorageFailed."""
+        site = await self.store.revoke_site(site_id, now_ms=self.wall_ms())
+        self.sites[site_id] = site
+        for connector, link in list(self.links.items()):
+            if connector[0] == site_id:
+                link.close(CLOSE_REVOKED, "the site was revoked")
+        self.on_change()
+        return site
+
+    async def replace_store(self, store: HubStore) -> None:
+        """Go on with another (empty) store: forget all that was, and let everybody come back with certificates."""
+        lost, self.store = self.store, store
+        self.sites.clear()
+        self.registry = Registry()
+        self.pairs.restart(store, self.registry)
+        await self.load()
+        await self.close_links("the hub lost its store and starts afresh")
+        await lost.close()
+        self.on_change()
+
+    async def close_links(self, reason: str) -> None:
+        """Close all links with 1012 (come back soon) and wait until they have ended."""
+        links = list(self.links.values())
+        for link in links:
+            link.close(CLOSE_RESTART, reason)
+        for link in links:
+            await link.ended.wait()
+
+    async def drain(self) -> None:
+        """Take no more, part from everybody, and store what is in memory only."""
+        self.draining = True
+        if self._timer is not None:
+            self._timer.cancel()
+        await self.close_links("the hub restarts")
+        await self.pairs.flush()

@@ -1,0 +1,306 @@
+"""The connector endpoint: admission before the upgrade, then one reader and one writer per link.
+
+Every wait and queue of a link is bounded, so that a peer that never reads, never speaks or speaks too much costs its
+own link only (SECURITY, floods). The frames are those of shared.messages (docs/protocol.md, links).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Protocol
+
+import anyio
+import msgspec
+from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from hub.admission import Admitted
+from shared.core.registry import Connector
+from shared.errors import PairhubError, ProtocolError, Refused
+from shared.limits import (
+    BACKFILL_AFTER_LIVE_BYTES,
+    CREDIT_BYTES,
+    HANDSHAKE_DEADLINE_S,
+    LINK_FRAMES_PER_S_MAX,
+    LINK_QUEUE_BYTES_MAX,
+    LINK_QUEUE_FRAMES_MAX,
+    SEND_DEADLINE_S,
+)
+from shared.messages import (
+    LANE_BACKFILL,
+    LANE_LIVE,
+    PROTOCOL_HIGHEST,
+    PROTOCOL_LOWEST,
+    AnyFrame,
+    Hello,
+    HelloBack,
+    Notice,
+    Sealed,
+    decode_frame,
+    encode_frame,
+)
+from shared.serving import ABORT_KEY
+
+_log = logging.getLogger(__name__)
+_CLOSE_DEADLINE_S = 2.0
+
+CLOSE_PROTOCOL = 1002
+CLOSE_POLICY = 1008
+CLOSE_RESTART = 1012
+CLOSE_DISPLACED = 4001
+CLOSE_REVOKED = 4003
+
+
+class LinkOwner(Protocol):
+    """What a link needs of the hub."""
+
+    def admit(self, websocket: WebSocket) -> Admitted:
+        """Decide before the upgrade; raises Refused."""
+
+    def on_link_opened(self, link: Link) -> None:
+        """A link has said hello; raises Refused('duplicate_instance')."""
+
+    def on_link_closed(self, link: Link) -> None:
+        """A link has ended. Called once for each that was opened."""
+
+    async def on_frame(self, link: Link, frame: AnyFrame) -> None:
+        """A frame arrived; raises ProtocolError."""
+
+    def now_ms(self) -> int:
+        """The hub's time, which never goes back."""
+
+    def wall_ms(self) -> int:
+        """The wall clock."""
+
+
+def refusal_body(refused: Refused) -> bytes:
+    """The JSON of a refusal: code, sentence, facts."""
+    facts = {name: str(value) for name, value in refused.facts.items()}
+    return msgspec.json.encode({"code": refused.code, "message": str(refused), "facts": facts})
+
+
+def refusal_response(refused: Refused) -> Response:
+    """A refusal as an HTTP answer."""
+    headers = {"Cache-Control": "no-store"}
+    if refused.status == 426:
+        headers |= {"Upgrade": "websocket", "Connection": "Upgrade"}
+    return Response(refusal_body(refused), refused.status, headers, "application/json")
+
+
+async def serve_link(websocket: WebSocket, owner: LinkOwner) -> None:
+    """Serve one upgrade request to its end."""
+    try:
+        admitted = owner.admit(websocket)
+    except Refused as refused:
+        _log.info("Link refused from %s: %s", websocket.client, refused.code)
+        await websocket.send_denial_response(refusal_response(refused))
+        return
+    await websocket.accept()
+    await Link(websocket, admitted, owner).run()
+
+
+class Link:
+    """One live link of one connector."""
+
+    def __init__(self, websocket: WebSocket, admitted: Admitted, owner: LinkOwner) -> None:
+        self.connector: Connector = admitted.connector
+        self.site_name = admitted.site_name
+        self.start_id = admitted.start_id
+        self.address = websocket.client.host if websocket.client else ""
+        self.opened_ms = owner.wall_ms()
+        self.ended = anyio.Event()
+        self.received_bytes = 0
+        self._websocket = websocket
+        self._owner = owner
+        self._abort: Callable[[], None] = websocket.scope.get("state", {}).get(ABORT_KEY, lambda: None)
+        self._urgent: deque[AnyFrame] = deque()
+        self._live: deque[Sealed] = deque()
+        self._backfill: deque[Sealed] = deque()
+        self._live_run_bytes = 0
+        self._queued_bytes = 0
+        self._to_send = anyio.Event()
+        self._closing = anyio.Event()
+        self._close: tuple[int, str] = (1000, "")
+        self._gone = False
+        self._allowance = float(LINK_FRAMES_PER_S_MAX)
+        self._allowed_ms = owner.now_ms()
+
+    # --- what others ask of a link -----------------------------------------------------------------------------------
+
+    def send(self, frame: AnyFrame) -> None:
+        """Queue a frame, urgent ones before segments; a queue that overflows means a peer that does not read."""
+        if isinstance(frame, Sealed):
+            self._queued_bytes += len(frame.body)
+        if isinstance(frame, Sealed) and frame.lane == LANE_LIVE:
+            self._live.append(frame)
+        elif isinstance(frame, Sealed) and frame.lane == LANE_BACKFILL:
+            self._backfill.append(frame)
+        else:
+            self._urgent.append(frame)
+            if len(self._urgent) > LINK_QUEUE_FRAMES_MAX:
+                self.abort("it does not read")
+        if self._queued_bytes > LINK_QUEUE_BYTES_MAX:
+            self.abort("it does not read")
+        self._to_send.set()
+
+    def fault(self, why: str, code: int = CLOSE_PROTOCOL) -> None:
+        """Close: the peer broke the protocol."""
+        _log.warning("Closing the link of %s: %s", self, why)
+        self.close(code, why)
+
+    def close(self, code: int, reason: str) -> None:
+        """Close with a close frame; the first reason stands."""
+        if not self._closing.is_set():
+            self._close = (code, reason[:100])
+            self._closing.set()
+
+    def abort(self, why: str) -> None:
+        """Cut the connection without waiting for the peer."""
+        if not self._gone:
+            _log.warning("Aborting the link of %s: %s", self, why)
+            self._gone = True
+            self._abort()
+            self._closing.set()
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it is about to end."""
+        return self._gone or self._closing.is_set()
+
+    def __str__(self) -> str:
+        return f"{self.site_name}/{self.connector[1]}"
+
+    # --- the link's own life -----------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Greet, then read and write until the first of both ends, the peer leaves, or somebody closes."""
+        opened = False
+        try:
+            opened = await self._greet()
+            if opened:
+                async with anyio.create_task_group() as tasks:
+                    for part in (self._read, self._write, self._closing.wait):
+                        tasks.start_soon(self._first, part, tasks.cancel_scope)
+        finally:
+            if opened:
+                self._owner.on_link_closed(self)
+            with anyio.CancelScope(shield=True):
+                await self._hang_up()
+            self.ended.set()
+
+    async def _first(self, part: Callable[[], Awaitable[object]], scope: anyio.CancelScope) -> None:
+        """Run a part of the link; whichever ends first ends the others."""
+        try:
+            await part()
+        except ProtocolError as error:
+            self.fault(error.what, error.close_code)
+        except WebSocketDisconnect:
+            self._gone = True
+        finally:
+            scope.cancel()
+
+    async def _greet(self) -> bool:
+        """Take the first frame and agree on a version; return whether the hub has taken the link in."""
+        try:
+            with anyio.fail_after(HANDSHAKE_DEADLINE_S):
+                version = self._agree(decode_frame(await self._receive()))
+            self._owner.on_link_opened(self)
+        except Refused as refused:
+            with suppress(WebSocketDisconnect):
+                await self._put(Notice(refused.code, {name: str(value) for name, value in refused.facts.items()}))
+            self.close(CLOSE_POLICY, refused.code)
+        except ProtocolError as error:
+            self.fault(error.what, error.close_code)
+        except WebSocketDisconnect:
+            self._gone = True
+        except TimeoutError:
+            self.fault("no Hello in time")
+        else:
+            self.send(HelloBack(version, self._owner.wall_ms(), CREDIT_BYTES))
+            return True
+        return False
+
+    def _agree(self, hello: AnyFrame) -> int:
+        if not isinstance(hello, Hello):
+            raise ProtocolError("the first frame has to be Hello")
+        if hello.start_id != self.start_id:
+            raise ProtocolError("Hello names another start than the request")
+        version = min(hello.highest, PROTOCOL_HIGHEST)
+        if version < max(hello.lowest, PROTOCOL_LOWEST):
+            ours, theirs = f"{PROTOCOL_LOWEST} to {PROTOCOL_HIGHEST}", f"{hello.lowest} to {hello.highest}"
+            raise Refused("version_mismatch", ours=ours, theirs=theirs)
+        return version
+
+    async def _read(self) -> None:
+        while True:
+            message = await self._receive()
+            self.received_bytes += len(message)
+            await self._owner.on_frame(self, decode_frame(message))
+            await self._slow_down()
+
+    async def _receive(self) -> bytes:
+        event = await self._websocket.receive()
+        if event["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(event.get("code", 1005))
+        message = event.get("bytes")
+        if message is None:
+            raise ProtocolError("text message on a connector link", 1003)
+        return bytes(message)
+
+    async def _slow_down(self) -> None:
+        """Take a short rest where more frames came than one link may bring."""
+        now_ms = self._owner.now_ms()
+        gained = (now_ms - self._allowed_ms) * LINK_FRAMES_PER_S_MAX / 1000
+        self._allowance = min(self._allowance + gained, float(LINK_FRAMES_PER_S_MAX)) - 1
+        self._allowed_ms = now_ms
+        if self._allowance < 0:
+            await anyio.sleep(0.05)
+
+    async def _write(self) -> None:
+        while True:
+            frame = self._next()
+            if frame is None:
+                self._to_send = anyio.Event()
+                await self._to_send.wait()
+                continue
+            await self._put(frame)
+
+    def _next(self) -> AnyFrame | None:
+        """Take the most urgent frame; of segments live first, yet backfill gets its tenth (G6)."""
+        if self._urgent:
+            frame = self._urgent.popleft()
+            if isinstance(frame, Sealed):
+                self._queued_bytes -= len(frame.body)
+            return frame
+        backfill_next = self._backfill and (not self._live or self._live_run_bytes >= BACKFILL_AFTER_LIVE_BYTES)
+        line = self._backfill if backfill_next else self._live
+        if not line:
+            return None
+        segment = line.popleft()
+        self._queued_bytes -= len(segment.body)
+        self._live_run_bytes = 0 if backfill_next else self._live_run_bytes + len(segment.body)
+        return segment
+
+    async def _put(self, frame: AnyFrame) -> None:
+        try:
+            with anyio.fail_after(SEND_DEADLINE_S):
+                await self._websocket.send_bytes(encode_frame(frame))
+        except TimeoutError:
+            self.abort("a send did not finish in time")
+        except (RuntimeError, OSError) as error:  # closed by a close frame of ours, or by the transport
+            raise WebSocketDisconnect(1006) from error
+
+    async def _hang_up(self) -> None:
+        if self._gone:
+            return
+        code, reason = self._close
+        with anyio.move_on_after(_CLOSE_DEADLINE_S) as scope:
+            try:
+                await self._websocket.close(code, reason)
+            except (PairhubError, RuntimeError, OSError, WebSocketDisconnect):
+                return
+        if scope.cancelled_caught:
+            self.abort("it does not take the close frame")

@@ -1,0 +1,110 @@
+"""Runs a hub: opens what it needs, serves until told to stop, drains, closes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from hub.api import operator_token
+from hub.app import create_app
+from hub.housekeeping import keep_house
+from hub.hub import Hub
+from hub.keys import load_or_make_key
+from hub.settings import HubSettings
+from hub.store.interface import HubStore
+from hub.store.sqlite import SqliteStore
+from shared.clock import Clock, SystemClock
+from shared.serving import QuietServer, Server, configure, listen, url_of
+from web.updates import ChangeBell
+
+_log = logging.getLogger(__name__)
+
+
+async def serve(
+    settings: HubSettings, *, ready: Callable[[str], None] | None = None, stop: asyncio.Event | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT, or until `stop` is set where it is given (signals are then left alone).
+
+    `ready` is called with the hub's address once it takes connections. Raises StorageFailed or SettingWrong where the
+    hub cannot start.
+    """
+    await _serve(settings, ready=lambda _, url: ready(url) if ready is not None else None, stop=stop)
+
+
+async def _serve(
+    settings: HubSettings,
+    *,
+    ready: Callable[[Hub, str], None],
+    stop: asyncio.Event | None,
+    clock: Clock | None = None,
+) -> None:
+    key = load_or_make_key(settings.key_path)
+
+    async def open_store() -> HubStore:
+        store = await SqliteStore.open(settings.data_dir)
+        operator_token(settings.data_dir)
+        return store
+
+    listening = listen(settings.host, settings.port)
+    bell = ChangeBell()
+    store = await open_store()
+    async with asyncio.TaskGroup() as tasks:
+        hub = Hub(settings, key, store, clock=clock or SystemClock(), tasks=tasks, on_change=bell.ring)
+        await hub.load()
+        keeper = tasks.create_task(keep_house(hub, open_store))
+        config = configure(create_app(hub))
+        kind = Server if stop is None else QuietServer
+        server = kind(config, hub.drain, lambda: ready(hub, url_of(listening)))
+        waiter = tasks.create_task(_stop(server, stop))
+        try:
+            await server.serve(sockets=[listening])
+        finally:
+            keeper.cancel()
+            waiter.cancel()
+            listening.close()
+    await hub.store.close()
+
+
+async def _stop(server: Server, stop: asyncio.Event | None) -> None:
+    if stop is not None:
+        await stop.wait()
+        server.should_exit = True
+
+
+@dataclass(slots=True)
+class RunningHub:
+    """A hub that serves in this process."""
+
+    hub: Hub
+    url: str
+    _stop: asyncio.Event
+    _task: asyncio.Task[None]
+
+    async def stop(self) -> None:
+        """Drain and end; returns when all is closed."""
+        self._stop.set()
+        await self._task
+
+
+@asynccontextmanager
+async def running_hub(settings: HubSettings, *, clock: Clock | None = None) -> AsyncIterator[RunningHub]:
+    """Run a hub for the time of a block, on a port of its own where `settings.port` is 0."""
+    started: asyncio.Future[tuple[Hub, str]] = asyncio.get_running_loop().create_future()
+    stop = asyncio.Event()
+    task = asyncio.create_task(
+        _serve(settings, ready=lambda hub, url: started.set_result((hub, url)), stop=stop, clock=clock)
+    )
+    waited: list[asyncio.Future[Any]] = [task, started]
+    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        await task
+    hub, url = await started
+    running = RunningHub(hub, url, stop, task)
+    try:
+        yield running
+    finally:
+        await running.stop()

@@ -1,0 +1,206 @@
+"""How both daemons serve: uvicorn with deadlines and bounds it lacks (SECURITY, floods), and a drain before the end.
+
+Stock uvicorn keeps half-sent requests for ever, answers pings into a buffer without a bound, and collects fragments
+without end. The protocol classes here close such connections; nothing else of uvicorn is changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+
+from shared.limits import (
+    CONNECTIONS_MAX,
+    DRAIN_DEADLINE_S,
+    FRAGMENTS_MAX,
+    FRAME_BYTES_MAX,
+    HANDSHAKE_DEADLINE_S,
+    HEAD_BYTES_MAX,
+    PING_INTERVAL_S,
+    PING_TIMEOUT_S,
+    PINGS_PER_S_MAX,
+    SOCKET_BUFFER_BYTES_MAX,
+)
+from shared.settings import SettingWrong
+
+_log = logging.getLogger(__name__)
+ABORT_KEY = "abort_connection"
+_BACKLOG = 1_024
+
+
+class GuardedHttpProtocol(HttpToolsProtocol):
+    """HTTP with a deadline for the head of each request, so that half-sent ones do not pile up."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS_MAX:
+            transport.abort()
+            return
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._head_timer is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._give_up()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_came()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._head_timer is None:
+            self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._head_came()
+        super().on_headers_complete()
+
+    def _await_head(self) -> None:
+        self._head_bytes = 0
+        self._head_timer = self.loop.call_later(HANDSHAKE_DEADLINE_S, self._give_up)
+
+    def _head_came(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _give_up(self) -> None:
+        self._head_came()
+        if not self.transport.is_closing():
+            self.transport.abort()
+
+
+class GuardedWebSocketProtocol(WebSocketsSansIOProtocol):
+    """WebSockets with bounds on pings, fragments and unsent bytes; the app finds `abort` in `scope["state"]`."""
+
+    _fragments = 0
+    _pings = 0
+    _pings_since = 0.0
+
+    async def run_asgi(self) -> None:
+        self.scope["state"][ABORT_KEY] = self.transport.abort
+        await super().run_asgi()
+
+    def handle_events(self) -> None:
+        if self.transport.get_write_buffer_size() > SOCKET_BUFFER_BYTES_MAX:
+            self._abort("it does not read")
+            return
+        super().handle_events()
+
+    def handle_bytes(self, event: Frame) -> None:
+        self._fragments = 0
+        super().handle_bytes(event)
+
+    def handle_text(self, event: Frame) -> None:
+        self._fragments = 0
+        super().handle_text(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        self._fragments += 1
+        if self._fragments > FRAGMENTS_MAX:
+            self._abort("a message of too many fragments")
+        elif not self.transport.is_closing():
+            super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        now_s = self.loop.time()
+        if now_s - self._pings_since >= 1:
+            self._pings_since, self._pings = now_s, 0
+        self._pings += 1
+        if self._pings > PINGS_PER_S_MAX:
+            self._abort("a flood of pings")
+        elif not self.transport.is_closing():
+            super().handle_ping()
+
+    def _abort(self, why: str) -> None:
+        if not self.transport.is_closing():
+            _log.warning("Aborting the connection of %s: %s", self.client, why)
+            self.transport.abort()
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that drains before it closes what is open, and can be asked to stop."""
+
+    def __init__(
+        self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]], on_started: Callable[[], None]
+    ) -> None:
+        """`drain` runs first at the end, while connections are still open; it is given DRAIN_DEADLINE_S / 2."""
+        super().__init__(config)
+        self._drain = drain
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so."""
+        await super().startup(sockets)
+        self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, drain, then close what is left."""
+        for server in self.servers:
+            server.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_DEADLINE_S / 2):
+                await self._drain()
+        await super().shutdown(sockets)
+
+
+class QuietServer(Server):
+    """A server among others in one process: signals are somebody else's business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def configure(app: ASGIApp, **more: Any) -> uvicorn.Config:
+    """Return the configuration both daemons serve with; `more` goes to uvicorn.Config."""
+    return uvicorn.Config(
+        app,
+        http=GuardedHttpProtocol,
+        ws=GuardedWebSocketProtocol,
+        ws_max_size=FRAME_BYTES_MAX,
+        ws_per_message_deflate=False,
+        ws_ping_interval=PING_INTERVAL_S,
+        ws_ping_timeout=PING_TIMEOUT_S,
+        limit_concurrency=CONNECTIONS_MAX,
+        backlog=_BACKLOG,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=1,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        **more,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 takes a free one. Raises SettingWrong where the address cannot be had."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise SettingWrong("port", f"{host}:{port}", f"the address cannot be listened on: {error.strerror}") from error
+
+
+def url_of(listening: socket.socket) -> str:
+    """Return the address under which this machine reaches a listening socket."""
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # names what was chosen, binds nothing
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
