@@ -125,7 +125,7 @@ CREATE TABLE peer_resource (
 
 -- One resource of one device: its state (G19) and the key of its readings.
 CREATE TABLE series (
-    series_id INTEGER PRIMARY KEY,
+    series_id INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: history of a deleted device must not become another's
     device_id INTEGER NOT NULL REFERENCES device ON DELETE CASCADE,
     resource_id INTEGER NOT NULL REFERENCES resource ON DELETE CASCADE,
     last_ms INTEGER,
@@ -200,12 +200,13 @@ CREATE TABLE segment (
     accepted_ms INTEGER NOT NULL, -- newest acceptance inside
     first_ms INTEGER NOT NULL, -- oldest reading inside
     last_ms INTEGER NOT NULL,
-    series BLOB NOT NULL, -- MessagePack [series_id, ...]
+    series BLOB NOT NULL, -- MessagePack [[series_id, first_ms, last_ms], ...]
     header BLOB NOT NULL,
     body BLOB NOT NULL,
     dropped TEXT
 ) STRICT;
 CREATE UNIQUE INDEX segment_by_number ON segment (connector_id, epoch, number);
+CREATE INDEX segment_by_row ON segment (connector_id, row);
 CREATE INDEX segment_by_age ON segment (connector_id, accepted_ms) WHERE dropped IS NULL;
 
 -- What is kept of recorded segments, so that a restored destination can be given them again (G4).
@@ -220,6 +221,7 @@ CREATE TABLE sent_segment (
     settled_ms INTEGER NOT NULL,
     PRIMARY KEY (connector_id, epoch, number)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX sent_segment_by_age ON sent_segment (connector_id, settled_ms);
 
 -- Gap notices, ours and the other side's.
 CREATE TABLE gap (
@@ -259,6 +261,7 @@ CREATE TABLE held (
 CREATE INDEX held_by_device ON held (connector_id, device);
 CREATE INDEX held_by_resource ON held (connector_id, resource);
 CREATE INDEX held_by_age ON held (connector_id, arrived_ms);
+CREATE INDEX held_by_row ON held (connector_id, row);
 
 -- Genuine arrivals that could not be applied (G7): segments (kind 0) and control entries (kind 1).
 CREATE TABLE quarantine (
@@ -286,13 +289,14 @@ CREATE TABLE control_out (
     created_ms INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX control_out_by_number ON control_out (connector_id, epoch, number);
+CREATE INDEX control_out_by_row ON control_out (connector_id, row);
 
--- The last number given in each epoch of our control log.
+-- How far, in which epoch, the other side acknowledged our control log last: a fresh statement that lacks it was made by
+-- a restored peer.
 CREATE TABLE control_epoch (
-    connector_id TEXT NOT NULL REFERENCES connector ON DELETE CASCADE,
+    connector_id TEXT PRIMARY KEY REFERENCES connector ON DELETE CASCADE,
     epoch INTEGER NOT NULL,
-    last_number INTEGER NOT NULL,
-    PRIMARY KEY (connector_id, epoch)
+    acknowledged INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- How far the other side's control log is applied.
@@ -322,39 +326,45 @@ CREATE TABLE lookup_copy (
 
 -- People.
 CREATE TABLE person (
-    person_id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
+    name TEXT PRIMARY KEY COLLATE NOCASE,
     password_hash TEXT NOT NULL,
-    role TEXT NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('admin', 'operator', 'viewer', 'auditor')),
     created_ms INTEGER NOT NULL
-) STRICT;
-
--- Sessions of people, by the hash of their opaque ID.
-CREATE TABLE session (
-    session_hash BLOB PRIMARY KEY,
-    person_name TEXT NOT NULL,
-    role TEXT NOT NULL,
-    created_ms INTEGER NOT NULL,
-    seen_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- API keys, by the hash of the key.
+-- Sessions of people, by the SHA-256 of the opaque ID in their cookie.
+CREATE TABLE session (
+    id_hash BLOB PRIMARY KEY,
+    user_name TEXT NOT NULL COLLATE NOCASE REFERENCES person ON DELETE CASCADE,
+    created_ms INTEGER NOT NULL,
+    used_ms INTEGER NOT NULL,
+    address TEXT NOT NULL,
+    user_agent TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX session_by_user ON session (user_name);
+
+-- API keys of programs; the secret is stored as its SHA-256 only.
 CREATE TABLE api_key (
-    key_hash BLOB PRIMARY KEY,
-    label TEXT NOT NULL,
-    hint TEXT NOT NULL, -- its first characters, to tell keys apart
+    key_id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    secret_hash BLOB NOT NULL UNIQUE,
+    hint TEXT NOT NULL, -- its first and last characters, to tell keys apart
     scopes TEXT NOT NULL, -- JSON list
     created_ms INTEGER NOT NULL,
     expires_ms INTEGER,
-    used_ms INTEGER
+    used_ms INTEGER,
+    revoked_ms INTEGER
 ) STRICT, WITHOUT ROWID;
 
--- Who did what, when, from where.
+-- Who did what, when, from where. `chain` is the SHA-256 of the row before and this one: an edit shows.
 CREATE TABLE audit (
     audit_id INTEGER PRIMARY KEY AUTOINCREMENT,
     at_ms INTEGER NOT NULL,
     who TEXT NOT NULL,
     what TEXT NOT NULL,
-    origin TEXT NOT NULL,
-    detail TEXT NOT NULL DEFAULT ''
+    origin TEXT NOT NULL, -- the address it came from
+    detail TEXT NOT NULL DEFAULT '',
+    chain BLOB NOT NULL
 ) STRICT;
+CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER audit_is_never_deleted BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
