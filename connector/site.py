@@ -59,6 +59,7 @@ class Site:
         self.runtimes: dict[str, ConnectorRuntime] = {}
         self.enrolment_problem = ""
         self.storage_problem = ""
+        self.taken: dict[str, int] = {}  # readings taken from devices since the start, by connector
         self._hub = HubClient(settings.hub_url) if settings.hub_url else None
         self._token = settings.enrolment_token
         self._enrolling = asyncio.Lock()
@@ -448,6 +449,7 @@ class Site:
         outcome.refused += counted.refused
         outcome.refusals += counted.refusals
         outcome.refusals.sort(key=lambda refusal: refusal.line)
+        self.taken[connector_id] = self.taken.get(connector_id, 0) + counted.accepted
         self.ring(connector_id, "readings")
 
     async def _create_missing(self, connector_id: str, groups: Groups) -> None:
