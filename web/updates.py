@@ -9,11 +9,13 @@ import math
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from typing import Any
 
 import anyio
-from anyio.abc import ObjectSendStream
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from markupsafe import Markup
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.types import Receive, Scope, Send
 
 INTERVAL_S = 1 / 3
 REFRESH_S = 5.0
@@ -76,14 +78,35 @@ def update_response(
     """
     send_stream, receive_stream = anyio.create_memory_object_stream[ServerSentEvent](0)
     stream = _Stream(render, is_session_open, interval_s, refresh_s, beat_s, stopping or anyio.Event())
-    return EventSourceResponse(
+    return _UpdateResponse(
         receive_stream,
+        send_stream,
         # Our own beat is an event that scripts see; the library's ping is a comment that they do not.
         ping=3600,
         data_sender_callable=partial(stream.run, send_stream, ticks),
         headers={"Cache-Control": "no-store"},
         send_timeout=SEND_TIMEOUT_S,
     )
+
+
+class _UpdateResponse(EventSourceResponse):
+    """The library's response, which leaves the streams open where the browser goes first: this one closes them."""
+
+    def __init__(
+        self,
+        receive_stream: MemoryObjectReceiveStream[ServerSentEvent],
+        send_stream: MemoryObjectSendStream[ServerSentEvent],
+        **options: Any,
+    ) -> None:
+        super().__init__(receive_stream, **options)
+        self._streams = (receive_stream, send_stream)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            for stream in self._streams:
+                stream.close()
 
 
 def partials(fragments: Fragments) -> str:
@@ -118,7 +141,7 @@ class _Stream:
         self._changed = anyio.Event()
         self._sent: Fragments = {}
 
-    async def run(self, out: ObjectSendStream[ServerSentEvent], ticks: AsyncIterable[object]) -> None:
+    async def run(self, out: MemoryObjectSendStream[ServerSentEvent], ticks: AsyncIterable[object]) -> None:
         async with out, anyio.create_task_group() as tasks:
             tasks.start_soon(self._listen, ticks, tasks.cancel_scope)
             tasks.start_soon(self._stop, tasks.cancel_scope)
@@ -136,7 +159,7 @@ class _Stream:
         await self._stopping.wait()
         scope.cancel()
 
-    async def _send_changes(self, out: ObjectSendStream[ServerSentEvent]) -> None:
+    async def _send_changes(self, out: MemoryObjectSendStream[ServerSentEvent]) -> None:
         beat_due_s = checked_s = -math.inf
         while True:
             now_s = anyio.current_time()

@@ -34,7 +34,11 @@ class World:
     is_synced: bool = False
     streams_refused: bool = False
     stopping: anyio.Event = field(default_factory=anyio.Event)
-    streams_count: int = 0
+
+    def drop_streams(self) -> None:
+        """End the streams that are open now; new ones may come."""
+        self.stopping.set()
+        self.stopping = anyio.Event()
 
 
 def sample_app(world: World) -> Starlette:
@@ -50,7 +54,7 @@ def sample_app(world: World) -> Starlette:
             raise HTTPException(404)
         return pages.respond(page, viewer(request))
 
-    def live_parts() -> tuple[object, ...]:
+    def live_parts() -> tuple[c.BacklogCard, c.RepairsCard]:
         assert samples.OVERVIEW.backlog
         backlog = replace(samples.OVERVIEW.backlog, tail_count=world.queued_count, outbox_count=0, held_count=0)
         return (backlog, samples.OVERVIEW.repairs)
@@ -64,7 +68,6 @@ def sample_app(world: World) -> Starlette:
     async def updates(request: Request) -> Response:
         if world.streams_refused:
             raise HTTPException(503)
-        world.streams_count += 1
         seen_by = viewer(request)
 
         async def render() -> dict[str, str]:
@@ -112,13 +115,15 @@ def sample_app(world: World) -> Starlette:
 @contextlib.asynccontextmanager
 async def running_app(world: World, port: int = 0) -> AsyncIterator[str]:
     """Serve the application on a free port; yield its address."""
-    config = uvicorn.Config(sample_app(world), port=port, log_level="warning", timeout_graceful_shutdown=2, ws="none")
+    config = uvicorn.Config(
+        sample_app(world), port=port, log_level="warning", timeout_graceful_shutdown=2, ws="none", lifespan="off"
+    )
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve)
         with anyio.fail_after(10):
-            while not server.started:
+            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                 await anyio.sleep(0.01)
         try:
             yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"

@@ -1,0 +1,246 @@
+"""The pages in a real browser: strict CSP, live updates, scripts, and accessibility of every page."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+
+from tests.web import samples
+from tests.web.sample_app import World, running_app
+from web import pairing_text
+
+pytestmark = pytest.mark.browser
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP, PHONE = {"width": 1280, "height": 820}, {"width": 390, "height": 820}
+
+
+@asynccontextmanager
+async def running_browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@asynccontextmanager
+async def open_page(world: World, path: str, **options: object) -> AsyncIterator[tuple[Page, list[str], str]]:
+    """Open a page of the sample application; yield it, the complaints of its console, and the base address."""
+    async with running_app(world) as base, running_browser() as browser:
+        context: BrowserContext = await browser.new_context(timezone_id="Europe/Prague", **options)  # type: ignore[arg-type]
+        page = await context.new_page()
+        complaints = listen(page)
+        await page.goto(base + path)
+        yield page, complaints, base
+        await context.close()
+
+
+def listen(page: Page) -> list[str]:
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    return complaints
+
+
+@pytest.mark.timeout(400)
+async def test_every_page_is_accessible_fits_and_obeys_the_policy() -> None:
+    """Axe finds nothing, nothing overflows sideways, the console is silent: each page, two themes, two widths."""
+    problems: list[str] = []
+    run_axe = "async () => (await axe.run({resultTypes: ['violations']})).violations"
+    async with running_app(World()) as base, running_browser() as browser:
+        page = await browser.new_page(viewport=DESKTOP)  # type: ignore[arg-type]
+        complaints = listen(page)
+        for name in samples.PAGES:
+            await page.emulate_media(reduced_motion="reduce")
+            response = await page.goto(f"{base}/samples/{name}")
+            assert response
+            assert response.ok
+            await page.evaluate(Axe().axe_script)
+            for theme in ("light", "dark"):
+                for viewport in (DESKTOP, PHONE):
+                    where = f"{name}, {theme}, {viewport['width']} px"
+                    await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+                    await page.set_viewport_size(viewport)  # type: ignore[arg-type]
+                    if await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                        problems.append(f"{where}: wider than the window")
+                    for violation in await page.evaluate(run_axe):
+                        nodes = [node["html"][:200] for node in violation["nodes"][:3]]
+                        problems.append(f"{where}: {violation['id']}: {violation['help']}: {nodes}")
+            problems += [f"{name}: {complaint}" for complaint in complaints]
+            complaints.clear()
+    assert problems == []
+
+
+async def test_change_at_the_server_reaches_the_page() -> None:
+    world = World()
+    async with open_page(world, "/live") as (page, complaints, _):
+        figure = page.locator("#backlog .figure b").first
+        await expect(figure).to_have_text("5")
+        await expect(page.locator("#stale")).to_be_hidden()
+        world.queued_count = 4321
+        world.bell.ring()
+        await expect(figure).to_have_text("4,321")
+        assert complaints == []
+
+
+async def test_focus_and_open_menu_survive_an_update() -> None:
+    world = World()
+    async with open_page(world, "/live") as (page, _, _):
+        link = page.locator("#repairs a").first
+        await link.focus()
+        world.queued_count = 99
+        world.bell.ring()
+        await expect(page.locator("#backlog .figure b").first).to_have_text("99")
+        await expect(link).to_be_focused()
+
+
+async def test_banner_shows_when_updates_stop_and_goes_when_they_resume() -> None:
+    world = World()
+    async with open_page(world, "/live") as (page, _, _):
+        await expect(page.locator("#backlog .figure b").first).to_have_text("5")
+        world.streams_refused = True
+        await page.context.set_offline(True)
+        world.drop_streams()
+        await expect(page.locator("#stale")).to_be_visible(timeout=10_000)
+        await expect(page.locator("#stale")).to_contain_text("Live updates have stopped.")
+        world.streams_refused = False
+        world.queued_count = 77
+        await page.context.set_offline(False)
+        await expect(page.locator("#stale")).to_be_hidden(timeout=20_000)
+        await expect(page.locator("#backlog .figure b").first).to_have_text("77")
+
+
+async def test_stream_that_never_opened_is_tried_again() -> None:
+    world = World(streams_refused=True)
+    async with open_page(world, "/live") as (page, _, _):
+        await expect(page.locator("#stale")).to_be_visible(timeout=10_000)
+        world.streams_refused = False
+        await expect(page.locator("#stale")).to_be_hidden(timeout=20_000)
+
+
+async def test_page_says_that_the_session_ended() -> None:
+    world = World()
+    async with open_page(world, "/live") as (page, _, _):
+        await expect(page.locator("#backlog .figure b").first).to_have_text("5")
+        world.is_session_open = False
+        await expect(page.locator("#stale")).to_contain_text("Your session has ended.")
+
+
+async def test_switch_changes_in_place() -> None:
+    world = World()
+    async with open_page(world, f"/connectors/{samples.CONNECTOR_ID}/resources") as (page, complaints, _):
+        switch = page.get_by_role("switch", name="Remote-Sync of cpu_percent")
+        await expect(switch).to_have_attribute("aria-checked", "false")
+        await switch.click()
+        await expect(switch).to_have_attribute("aria-checked", "true")
+        assert world.is_synced
+        assert complaints == []
+
+
+async def test_switch_works_without_scripts() -> None:
+    world = World()
+    path = f"/connectors/{samples.CONNECTOR_ID}/resources"
+    async with open_page(world, path, java_script_enabled=False) as (page, _, base):
+        await page.get_by_role("switch", name="Remote-Sync of cpu_percent").click()
+        await expect(page).to_have_url(base + path)
+        assert world.is_synced
+
+
+async def test_confirmation_is_asked_in_a_dialog_and_as_a_page() -> None:
+    async with open_page(World(), "/samples/api-key") as (page, complaints, base):
+        await page.get_by_role("link", name="Revoke").click()
+        dialog = page.locator("dialog[open]")
+        await expect(dialog).to_contain_text("Revoke the key “historian”?")
+        await dialog.get_by_role("link", name="Cancel").click()
+        await expect(dialog).to_have_count(0)
+        await page.goto(f"{base}/api-key/revoke")
+        await expect(page.get_by_role("button", name="Revoke key")).to_be_visible()
+        assert complaints == []
+
+
+async def test_failed_request_becomes_a_toast_and_leaves_the_page_alone() -> None:
+    async with open_page(World(), "/samples/resources") as (page, _, _):
+        await page.get_by_role("switch", name="Remote-Sync of pressure").click()
+        await expect(page.locator("#toasts")).to_contain_text("This is gone.")
+        await expect(page.get_by_role("switch", name="Remote-Sync of pressure")).to_be_visible()
+
+
+async def test_theme_is_changed_at_once_and_kept() -> None:
+    async with open_page(World(), "/samples/gaps") as (page, complaints, base):
+        await page.get_by_role("button", name="Dark").first.click()
+        await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+        await page.goto(f"{base}/samples/devices")
+        await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+        assert complaints == []
+
+
+async def test_theme_is_changed_without_scripts() -> None:
+    async with open_page(World(), "/samples/gaps", java_script_enabled=False) as (page, _, base):
+        await page.get_by_role("button", name="Dark").first.click()
+        await expect(page).to_have_url(f"{base}/samples/gaps")
+        await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+async def test_times_are_in_the_zone_of_the_viewer_from_the_second_page_on() -> None:
+    async with open_page(World(), "/samples/gaps") as (page, _, _):
+        await expect(page.locator("#gap-list")).to_contain_text("UTC")
+        await page.reload()
+        await expect(page.locator("#gap-list")).to_contain_text("11 Nov 2026, 15:02:09 CET")
+
+
+async def test_one_paste_fills_all_three_fields() -> None:
+    async with open_page(World(), "/samples/connector-form") as (page, complaints, _):
+        await page.get_by_label("Paste all three at once").fill(pairing_text.write("north", "ABC12", "1234-5678-9"))
+        await expect(page.get_by_label("Site name", exact=True)).to_have_value("north")
+        await expect(page.get_by_label("Connector ID", exact=True)).to_have_value("ABC12")
+        await expect(page.get_by_label("Code", exact=True)).to_have_value("1234-5678-9")
+        await expect(page.locator("#pasted-hint")).to_have_text("All three fields are filled.")
+        assert complaints == []
+
+
+async def test_target_fields_appear_with_the_switch_also_without_scripts() -> None:
+    async with open_page(World(), "/samples/connector-form-plain", java_script_enabled=False) as (page, _, _):
+        await expect(page.get_by_label("Code", exact=True)).to_be_hidden()
+        await page.get_by_label("Remote-Sync Target").check()
+        await expect(page.get_by_label("Code", exact=True)).to_be_visible()
+        await expect(page.get_by_role("button", name="Create and pair")).to_be_visible()
+
+
+async def test_copy_all_copies_what_paste_reads() -> None:
+    path = "/samples/remote-sync-waiting"
+    async with open_page(World(), path, permissions=["clipboard-read", "clipboard-write"]) as (page, complaints, _):
+        await page.get_by_role("button", name="Copy all").click()
+        await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+        text = await page.evaluate("navigator.clipboard.readText()")
+        assert pairing_text.parse(text) == pairing_text.PairingText("hillside", "K7QM2", "7K3M-Q9TD-5")
+        assert complaints == []
+
+
+async def test_countdown_runs() -> None:
+    async with open_page(World(), "/samples/remote-sync-claiming") as (page, complaints, _):
+        await expect(page.get_by_role("timer")).to_contain_text(re.compile(r"4[0-7] s"))
+        ring = page.locator(".ring")
+        assert float(await ring.get_attribute("stroke-dashoffset") or 0) > 92.0
+        assert complaints == []
+
+
+async def test_drawer_opens_on_a_phone_without_scripts() -> None:
+    options = {"java_script_enabled": False, "viewport": PHONE}
+    async with open_page(World(), "/samples/overview", **options) as (page, _, _):
+        drawer = page.locator(".drawer-panel")
+        await expect(drawer).to_be_hidden()
+        await page.locator(".drawer > summary").click()
+        await expect(drawer.get_by_role("link", name="Devices")).to_be_visible()
