@@ -61,10 +61,16 @@ class Catalogue:
         found = self._series[key] = SeriesRow(series_id, row[0], row[2])
         return found
 
-    def series_ids(self, connection: sqlite3.Connection, connector_id: str, batch: Sequence[Series]) -> set[int]:
-        """Return the keys of the series in a batch; those that are gone are left out."""
-        found = (self.find(connection, connector_id, series.device, series.resource) for series in batch)
-        return {row.series_id for row in found if row is not None}
+    def spans(
+        self, connection: sqlite3.Connection, connector_id: str, batch: Sequence[Series]
+    ) -> list[tuple[int, int, int]]:
+        """Return (series_id, first ms, last ms) of each series in a batch; those that are gone are left out."""
+        spans = []
+        for series in batch:
+            row = self.find(connection, connector_id, series.device, series.resource)
+            if row is not None:
+                spans.append((row.series_id, min(series.times_ms), max(series.times_ms)))
+        return spans
 
     def apply(self, connection: sqlite3.Connection, connector_id: str, series: Series, now_ms: int) -> bool:
         """Store readings from the other side, keeping the greater of two values (G6); False where they must be held."""

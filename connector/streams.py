@@ -24,6 +24,7 @@ from shared.core.ports import (
     HeldChunk,
     Segment,
     SentSegment,
+    SeriesSpan,
     TailChunk,
     TailTotal,
 )
@@ -31,7 +32,7 @@ from shared.core.ports import (
 _pack = msgspec.msgpack.encode
 _unpack = msgspec.msgpack.decode
 _SEGMENT_COLUMNS = "row, epoch, number, count, accepted_ms, header, body, dropped"
-_FOUND_AT_ONCE_MAX = 4_096
+CONTROL_EPOCHS_KEPT = 256
 
 
 class Streams:
@@ -152,11 +153,11 @@ class Streams:
     ) -> int:
         first_ms = min(min(series.times_ms) for series in batch)
         last_ms = max(max(series.times_ms) for series in batch)
-        series_ids = sorted(self._catalogue.series_ids(self._connection, self._id, batch))
+        spans = self._catalogue.spans(self._connection, self._id, batch)
         done = self._run(
             "INSERT INTO segment (connector_id, epoch, number, count, accepted_ms, first_ms, last_ms, series, header, body)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (self._id, epoch, number, count, accepted_ms, first_ms, last_ms, _pack(series_ids), header, body),
+            (self._id, epoch, number, count, accepted_ms, first_ms, last_ms, _pack(spans), header, body),
         )
         self._count(outbox_count=count, outbox_bytes=len(body))
         return int(done.lastrowid or 0)
@@ -165,12 +166,17 @@ class Streams:
         found = self._run(f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE row = ?", (row,)).fetchone()  # noqa: S608
         return Segment(*found) if found else None
 
-    def segments_after(self, row: int, limit: int) -> list[Segment]:
+    def first_segment_row(self) -> int:
+        (row,) = self._run("SELECT MIN(row) FROM segment WHERE connector_id = ?", (self._id,)).fetchone()
+        return int(row or 0)
+
+    def undropped_after(self, row: int, limit: int) -> list[tuple[int, int, int]]:
         rows = self._run(
-            f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE connector_id = ? AND row > ? ORDER BY row LIMIT ?",  # noqa: S608
+            "SELECT row, epoch, number FROM segment WHERE connector_id = ? AND row > ? AND dropped IS NULL"
+            " ORDER BY row LIMIT ?",
             (self._id, row, limit),
         )
-        return [Segment(*found) for found in rows]
+        return [tuple(found) for found in rows]
 
     def fresh_rows(self, accepted_since_ms: int, limit: int) -> list[int]:
         rows = self._run(
@@ -269,22 +275,31 @@ class Streams:
                 " WHERE connector_id = ? AND epoch = ? AND number BETWEEN ? AND ? ORDER BY number",
                 (self._id, epoch, low, high),
             )
-            found += [SentSegment(*row[:5], tuple(_unpack(row[5]))) for row in rows]
+            for row in rows:
+                spans = tuple(SeriesSpan(*span) for span in _unpack(row[5]))
+                found.append(SentSegment(row[0], row[1], row[2], row[3], row[4], spans))
         return found
 
-    def history(self, series: Sequence[int], first_ms: int, last_ms: int, limit: int) -> list[Series]:
+    def forget_sent(self, before_ms: int, limit: int) -> None:
+        self._run(
+            "DELETE FROM sent_segment WHERE (connector_id, epoch, number) IN (SELECT connector_id, epoch, number"
+            " FROM sent_segment WHERE connector_id = ? AND settled_ms <= ? LIMIT ?)",
+            (self._id, before_ms, limit),
+        )
+
+    def history(self, spans: Sequence[SeriesSpan]) -> list[Series]:
         batch: list[Series] = []
-        for series_id in series:
+        for span in spans:
             named = self._run(
                 "SELECT device.identity, resource.alias, resource.format FROM series JOIN device USING (device_id)"
                 " JOIN resource USING (resource_id) WHERE series_id = ?",
-                (series_id,),
+                (span.series_id,),
             ).fetchone()
             if named is None:
                 continue
             rows = self._run(
-                "SELECT at_ms, value FROM reading WHERE series_id = ? AND at_ms BETWEEN ? AND ? ORDER BY at_ms LIMIT ?",
-                (series_id, first_ms, last_ms, limit),
+                "SELECT at_ms, value FROM reading WHERE series_id = ? AND at_ms BETWEEN ? AND ? ORDER BY at_ms",
+                (span.series_id, span.first_ms, span.last_ms),
             ).fetchall()
             if rows:
                 values = [row[1] for row in rows]
@@ -305,6 +320,12 @@ class Streams:
     def own_gaps(self) -> list[GapNotice]:
         rows = self._run(
             "SELECT notice FROM gap WHERE connector_id = ? AND ours ORDER BY noticed_ms, gap_id", (self._id,)
+        )
+        return [_unpack(row[0], type=GapNotice) for row in rows]
+
+    def gaps(self, *, ours: bool) -> list[GapNotice]:
+        rows = self._run(
+            "SELECT notice FROM gap WHERE connector_id = ? AND ours = ? ORDER BY noticed_ms, gap_id", (self._id, ours)
         )
         return [_unpack(row[0], type=GapNotice) for row in rows]
 
@@ -351,12 +372,13 @@ class Streams:
             (self._id, epoch, series.device, series.resource, len(series), now_ms, body),
         )
 
-    def held_for(self, device: str | None, resource: str | None, limit: int) -> list[HeldChunk]:
-        column, wanted = ("device", device) if device is not None else ("resource", resource)
+    def held_for(self, device: str | None, resource: str | None, after_row: int, limit: int) -> list[HeldChunk]:
+        named = {"device": device, "resource": resource}
+        wanted = {column: name for column, name in named.items() if name is not None}
         rows = self._run(
-            f"SELECT row, epoch, count, arrived_ms, body FROM held WHERE connector_id = ? AND {column} = ?"  # noqa: S608
-            " ORDER BY row LIMIT ?",
-            (self._id, wanted, limit),
+            "SELECT row, epoch, count, arrived_ms, body FROM held WHERE connector_id = ? AND row > ?"  # noqa: S608
+            f"{''.join(f' AND {column} = ?' for column in wanted)} ORDER BY row LIMIT ?",
+            (self._id, after_row, *wanted.values(), limit),
         )
         return [HeldChunk(*row) for row in rows]
 
@@ -392,7 +414,6 @@ class Streams:
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (self._id, epoch, number, entry, header, body, now_ms),
         )
-        self._run("INSERT OR REPLACE INTO control_epoch VALUES (?, ?, ?)", (self._id, epoch, number))
         return int(done.lastrowid or 0)
 
     def renumber_control(self, row: int, epoch: int, number: int, header: bytes, body: bytes) -> None:
@@ -400,7 +421,6 @@ class Streams:
             "UPDATE control_out SET epoch = ?, number = ?, header = ?, body = ? WHERE row = ?",
             (epoch, number, header, body, row),
         )
-        self._run("INSERT OR REPLACE INTO control_epoch VALUES (?, ?, ?)", (self._id, epoch, number))
 
     def control_rows(self, after_row: int, limit: int) -> list[ControlRow]:
         rows = self._run(
@@ -416,18 +436,30 @@ class Streams:
         )
         return done.rowcount
 
-    def control_epoch_last(self, epoch: int) -> int:
-        row = self._run(
-            "SELECT last_number FROM control_epoch WHERE connector_id = ? AND epoch = ?", (self._id, epoch)
-        ).fetchone()
-        return int(row[0]) if row else 0
+    def control_acknowledged(self) -> tuple[int, int] | None:
+        row = self._run("SELECT epoch, acknowledged FROM control_epoch WHERE connector_id = ?", (self._id,)).fetchone()
+        return (row[0], row[1]) if row else None
+
+    def save_control_acknowledged(self, epoch: int, up_to: int) -> None:
+        self._run("INSERT OR REPLACE INTO control_epoch VALUES (?, ?, ?)", (self._id, epoch, up_to))
+
+    def forget_control_acknowledged(self) -> None:
+        self._run("DELETE FROM control_epoch WHERE connector_id = ?", (self._id,))
 
     def control_in(self) -> dict[int, int]:
-        rows = self._run("SELECT epoch, up_to FROM control_in WHERE connector_id = ? ORDER BY updated_ms", (self._id,))
+        rows = self._run(
+            "SELECT epoch, up_to FROM control_in WHERE connector_id = ? ORDER BY updated_ms, epoch", (self._id,)
+        )
         return {row[0]: row[1] for row in rows}
 
     def save_control_in(self, epoch: int, up_to: int, now_ms: int) -> None:
         self._run("INSERT OR REPLACE INTO control_in VALUES (?, ?, ?, ?)", (self._id, epoch, up_to, now_ms))
+        # One epoch per start of the other side: the old ones are of no use once their entries were carried over.
+        self._run(
+            "DELETE FROM control_in WHERE connector_id = ?1 AND epoch NOT IN"
+            " (SELECT epoch FROM control_in WHERE connector_id = ?1 ORDER BY updated_ms DESC LIMIT ?2)",
+            (self._id, CONTROL_EPOCHS_KEPT),
+        )
 
     def quarantine_entry(self, epoch: int, number: int, reason: str, entry: bytes, now_ms: int) -> None:
         self._run(
@@ -472,7 +504,7 @@ class Streams:
             "SELECT alias, format, unit, allowed, settable, remote_sync FROM resource WHERE connector_id = ? ORDER BY alias",
             (self._id,),
         )
-        return [Definition(*row[:4], bool(row[4]), bool(row[5])) for row in rows]
+        return [Definition(row[0], row[1], row[2], row[3], bool(row[4]), bool(row[5])) for row in rows]
 
     def peer_definitions(self) -> list[Definition] | None:
         rows = self._run("SELECT definition FROM peer_resource WHERE connector_id = ? ORDER BY position", (self._id,))
@@ -487,6 +519,11 @@ class Streams:
 
     def save_peer_ledger(self, ledger: Ledger, stated_ms: int) -> None:
         self._run("INSERT OR REPLACE INTO peer_ledger VALUES (?, ?, ?)", (self._id, _pack(ledger), stated_ms))
+
+    def peer_ledger(self) -> tuple[Ledger, int] | None:
+        """Return the other side's last stated ledger and when it was stated."""
+        row = self._run("SELECT ledger, stated_ms FROM peer_ledger WHERE connector_id = ?", (self._id,)).fetchone()
+        return (_unpack(row[0], type=Ledger), row[1]) if row else None
 
 
 def _epoch_rest(row: Sequence[Any]) -> tuple[IntervalSet, IntervalSet, int, int, int, dict[str, int]]:

@@ -36,15 +36,12 @@ class ControlOrigin:
         self._last = 0
         self.on_link_closed()
 
-    def load(self, store: ControlStore, now_ms: int) -> None:
-        """Open the epoch of this start, or take it up again after a unit of work that was undone."""
-        if self._epoch == 0:
-            self.renew(store, now_ms)
-        else:
-            self._last = store.control_epoch_last(self._epoch)
-
     def renew(self, store: ControlStore, now_ms: int) -> None:
-        """Open a new epoch and carry over what is not acknowledged, in order."""
+        """Open a new epoch and carry over what is not acknowledged, in order.
+
+        At the start; after a unit of work that was undone, of whose numbers nothing is known any more; and for a peer
+        that was restored.
+        """
         self._epoch = int.from_bytes(self._chance(8), "big") >> 1 or 1
         self._last = 0
         after_row = 0
@@ -55,6 +52,7 @@ class ControlOrigin:
                 after_row = row.row
         self._sent_row = 0
         self._acknowledged = 0
+        self._hub_holds = IntervalSet()
 
     def append(self, store: ControlStore, entry: Entry, now_ms: int) -> int:
         """Put an entry at the end; return its row, which names it until it is acknowledged."""
@@ -92,11 +90,6 @@ class ControlOrigin:
         """The epoch of this start."""
         return self._epoch
 
-    @property
-    def waits_for_word(self) -> bool:
-        """Whether something was sent on this link that is not acknowledged."""
-        return self._sent_row > 0 and self._acknowledged < self._last
-
     def on_hub_holds(self, numbers: IntervalSet) -> None:
         """The hub holds these numbers of the present epoch."""
         self._hub_holds.update(numbers)
@@ -106,27 +99,31 @@ class ControlOrigin:
 
         The peer was restored where a fresh statement lacks what it had acknowledged: entries that are gone here.
         """
-        removed = 0
-        for epoch, up_to in stated.items():
-            removed += store.remove_control(epoch, up_to)
-        up_to = stated.get(self._epoch, 0)
-        first = store.control_rows(0, 1)
-        first_number = first[0].number if first else self._last + 1
-        restored = fresh and up_to + 1 < first_number
+        known = store.control_acknowledged()
+        restored = fresh and known is not None and stated.get(known[0], 0) < known[1]
+        if restored:
+            store.forget_control_acknowledged()
+        # Entries of older epochs were carried over into this one, so that only its own acknowledgements count.
+        up_to = min(stated.get(self._epoch, 0), self._last)
+        removed = store.remove_control(self._epoch, up_to)
+        if not restored and up_to > (known[1] if known is not None and known[0] == self._epoch else 0):
+            store.save_control_acknowledged(self._epoch, up_to)
         self._acknowledged = max(self._acknowledged, up_to)
         return removed > 0, restored
 
     def pump(self, store: ControlStore) -> list[OutgoingEntry]:
         """Return the entries to send now, in order."""
-        if not self._open:
-            return []
         outgoing: list[OutgoingEntry] = []
-        for row in store.control_rows(self._sent_row, CONTROL_IN_FLIGHT_MAX):
-            if row.number > self._acknowledged + CONTROL_IN_FLIGHT_MAX and row.number not in self._hub_holds:
-                break
-            self._sent_row = row.row
-            if row.number not in self._hub_holds:
-                outgoing.append(OutgoingEntry(row.header, row.body))
+        while self._open and (rows := store.control_rows(self._sent_row, CONTROL_IN_FLIGHT_MAX)):
+            if self._sent_row == 0:  # what came before the first was acknowledged, perhaps on another link
+                self._acknowledged = max(self._acknowledged, rows[0].number - 1)
+            for row in rows:
+                held = row.number in self._hub_holds
+                if row.number > self._acknowledged + CONTROL_IN_FLIGHT_MAX and not held:
+                    return outgoing
+                self._sent_row = row.row
+                if not held:
+                    outgoing.append(OutgoingEntry(row.header, row.body))
         return outgoing
 
 

@@ -7,7 +7,7 @@ effects are carried out only after that is committed (persist, commit, then send
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 import msgspec
@@ -18,14 +18,18 @@ from shared.core.cells import Cell
 from shared.core.control import ControlDestination, ControlOrigin, Taken
 from shared.core.entries import (
     CAUSE_BYTE_CAP,
+    CAUSE_DESTINATION_RESTORED,
     CAUSE_HELD_TOO_LONG,
+    CAUSE_ORIGIN_RESTORED,
     CAUSE_RETENTION,
     CellsEntry,
     DefinitionsEntry,
     Entry,
+    EpochsOverEntry,
     GapEntry,
     Private,
     decode_private,
+    definitions_digest,
     encode_entry,
 )
 from shared.core.gaps import GapTally
@@ -33,8 +37,15 @@ from shared.core.inbox import Arrival, Inbox
 from shared.core.intervals import IntervalSet
 from shared.core.outbox import Outbox, OutboxLimits
 from shared.core.ports import EpochOut, PairStore
+from shared.core.watch import Watch
 from shared.errors import ProtocolError, SealBroken
-from shared.limits import CELLS_PER_ENTRY_MAX, CREDIT_GRANT_BYTES, RESYNC_AFTER_MS, SECOND_MS
+from shared.limits import (
+    CELLS_PER_ENTRY_MAX,
+    CREDIT_GRANT_BYTES,
+    RESYNC_AFTER_MS,
+    SEALED_NUMBER_MAX,
+    SECOND_MS,
+)
 from shared.messages import (
     LANE_CONTROL,
     AskHeld,
@@ -52,6 +63,12 @@ from shared.sealing import NONCE_BYTES, Kind, PairKeys, Side
 Chance = Callable[[int], bytes]
 # While a backlog of expired readings is worked off, the next unit of work comes after this pause.
 _EXPIRE_AGAIN_MS = 20
+# While the clock is in doubt nothing expires (G5); then it is looked at again after this.
+_EXPIRE_DOUBTED_MS = 60 * SECOND_MS
+_LEDGER_EVERY_MS = 5 * SECOND_MS
+_EPOCHS_OVER_MAX = 64
+# A peer that answers with a start we did not know is asked at most this often.
+_ASK_AGAIN_MS = SECOND_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +103,32 @@ class _Link:
     peer_linked: bool = False
     stated: bool = False  # a fresh statement of the peer arrived on this link
     held: dict[tuple[int, int], IntervalSet] | None = None  # what the hub holds, once it said
+    asked_held: bool = True  # the hub says it unasked at the opening
     peer_start: int = 0
     peer_counter: int = 0
+    opened_ms: int = 0
     asked_ms: int = 0
+    ledger_ms: int = 0
     consumed_bytes: int = 0
     exchanged: bytes = b""  # digest of our cells that were sent whole on this link
+    defined: bytes = b""  # digest of our definitions that were sent on this link beyond the log
+    segments: Watch = field(default_factory=Watch)
+    entries: Watch = field(default_factory=Watch)
+    insist_segment: int = 0  # rows to send although the hub says that it holds them
+    insist_entry: int = 0
 
 
 class PairEngine:
     """One side of one pair. Not safe for two threads: all calls come from the store's one writer."""
 
     def __init__(
-        self, *, keys: PairKeys, site_id: str, chance: Chance, limits: OutboxLimits | None = None, codec: BatchCodec | None = None
+        self,
+        *,
+        keys: PairKeys,
+        site_id: str,
+        chance: Chance,
+        limits: OutboxLimits | None = None,
+        codec: BatchCodec | None = None,
     ) -> None:
         """`chance(n)` returns n random bytes; `site_id` signs our edits (G11)."""
         self.side = keys.side
@@ -114,7 +145,8 @@ class PairEngine:
         self._start = int.from_bytes(chance(8), "big") >> 1 or 1
         self._stated_ledger: object = None
         self._expire_after_ms = 0
-        self._appeared: list[tuple[str | None, str | None]] = []
+        self._appeared: list[tuple[str | None, str | None, int]] = []
+        self._epochs_over: set[int] = set()  # earlier epochs of our log that the peer was told of
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -123,14 +155,21 @@ class PairEngine:
         self._link = None
         self.outbox.on_link_closed()
         self._log.on_link_closed()
-        self._log.load(store, now_ms)
+        self._log.renew(store, now_ms)
         self.outbox.load(store, self._accepted_by_peer(store))
+        self._appeared = [(None, None, 0)]  # whatever was about to be released
+        self._epochs_over.clear()
+
+    @property
+    def control_epoch(self) -> int:
+        """The epoch of our control log since this start."""
+        return self._log.epoch
 
     def on_link_opened(self, store: PairStore, *, peer_linked: bool, credit_bytes: int, now_ms: int) -> list[Effect]:
         """A link to a hub that knows the pair is up; the hub tells next what it holds."""
         self.outbox.on_link_closed()
         self._log.on_link_closed()
-        self._link = _Link()
+        self._link = _Link(opened_ms=now_ms, ledger_ms=now_ms)
         self.outbox.add_credit(credit_bytes)
         return self.on_presence(store, linked=peer_linked, now_ms=now_ms)
 
@@ -166,10 +205,18 @@ class PairEngine:
         link = self._link
         if link is None or link.held is None or (link.peer_linked and not link.stated):
             return
-        segments = {epoch: numbers for (kind, epoch), numbers in link.held.items() if kind == Kind.SEGMENT}
-        self.outbox.on_link_opened(store, segments, now_ms)
+        self._insist(store, link, link.held)
+        self.outbox.on_link_opened(store, _segments(link.held), now_ms)
         self.outbox.set_reachable(link.peer_linked)
         self._log.on_link_opened(link.held.get((Kind.CONTROL, self._log.epoch), IntervalSet()))
+
+    def _insist(self, store: PairStore, link: _Link, held: dict[tuple[int, int], IntervalSet]) -> None:
+        """Send what is stuck although the hub holds it: its copy may be damaged, and a new one takes its place (G7)."""
+        if link.insist_segment and (segment := store.segment(link.insist_segment)) is not None:
+            held.get((Kind.SEGMENT, segment.epoch), IntervalSet()).discard(segment.number)
+        if link.insist_entry and (rows := store.control_rows(link.insist_entry - 1, 1)):
+            held.get((Kind.CONTROL, rows[0].epoch), IntervalSet()).discard(rows[0].number)
+        link.insist_segment = link.insist_entry = 0
 
     # --- what a site does -------------------------------------------------------------------------------------------
 
@@ -186,7 +233,13 @@ class PairEngine:
                 continue
             changed.append(
                 cell_rules.edited(
-                    old, object=name, field=field_name, value=value, side=self.side, now_ms=now_ms, site_id=self._site_id
+                    old,
+                    object=name,
+                    field=field_name,
+                    value=value,
+                    side=self.side,
+                    now_ms=now_ms,
+                    site_id=self._site_id,
                 )
             )
         for at in range(0, len(changed), CELLS_PER_ENTRY_MAX):
@@ -201,11 +254,11 @@ class PairEngine:
         self._log.append(store, DefinitionsEntry(store.definitions()), now_ms)
         self.outbox.set_accepts(self._accepted_by_peer(store))
         if resource is not None:
-            self._appeared.append((None, resource))
+            self._appeared.append((None, resource, 0))
 
     def on_device_appeared(self, identity: str) -> None:
         """A device is new here: what is held for it can be applied."""
-        self._appeared.append((identity, None))
+        self._appeared.append((identity, None, 0))
 
     def _accepted_by_peer(self, store: PairStore) -> frozenset[str]:
         theirs = {definition.alias: definition.accepts for definition in store.peer_definitions() or ()}
@@ -215,7 +268,7 @@ class PairEngine:
         store.save_cell(cell, control_row, now_ms)
         identity = cell_rules.device_identity(cell.object)
         if identity is not None and cell.field == cell_rules.EXISTS:
-            self._appeared.append((identity, None))
+            self._appeared.append((identity, None, 0))
 
     # --- what arrives -----------------------------------------------------------------------------------------------
 
@@ -230,9 +283,10 @@ class PairEngine:
             case Sealed():
                 return self._on_sealed(store, link, frame, now_ms)
             case Statement():
-                return self._on_statement(store, link, frame, now_ms)
+                return self._heard(store, link, now_ms) + self._on_statement(store, link, frame, now_ms)
             case AskStatement():
-                return [self._statement(store, nonce=frame.nonce, whole=True, now_ms=now_ms)]
+                answer = self._statement(store, nonce=frame.nonce, whole=True, now_ms=now_ms)
+                return [*self._heard(store, link, now_ms), answer]
             case Held():
                 self._on_held(store, link, frame, now_ms)
             case Credit():
@@ -240,6 +294,10 @@ class PairEngine:
             case _:
                 assert_never(frame)
         return []
+
+    def _heard(self, store: PairStore, link: _Link, now_ms: int) -> list[Effect]:
+        """Statements and questions are relayed only while the other side is linked, whatever we were told before."""
+        return [] if link.peer_linked else self.on_presence(store, linked=True, now_ms=now_ms)
 
     def _on_sealed(self, store: PairStore, link: _Link, frame: Sealed, now_ms: int) -> list[Effect]:
         kind = frame.header[1] if len(frame.header) > 1 else -1
@@ -274,6 +332,9 @@ class PairEngine:
                 store.save_peer_definitions(entry.definitions)
                 self.outbox.set_accepts(self._accepted_by_peer(store))
                 effects.append(Changed("resources"))
+            case EpochsOverEntry():
+                for epoch in entry.epochs:
+                    store.save_control_in(epoch, SEALED_NUMBER_MAX, now_ms)
             case _:
                 assert_never(entry)
 
@@ -297,8 +358,24 @@ class PairEngine:
                 self.outbox.on_hub_holds(part.epoch, numbers)
             elif not frame.whole and part.kind == Kind.CONTROL and part.epoch == self._log.epoch:
                 self._log.on_hub_holds(numbers)
-        if frame.whole:
+        if frame.whole and link.asked_held:
+            link.asked_held = False
+            self._end_epochs(store, link.held, now_ms)
             self._begin(store, now_ms)
+        elif frame.whole:
+            # The hub let copies go. They are sent again when the peer is there, not at once, only to be let go again.
+            self.outbox.on_hub_holds_all(_segments(link.held))
+
+    def _end_epochs(self, store: PairStore, held: dict[tuple[int, int], IntervalSet], now_ms: int) -> None:
+        """Let the peer refuse what the hub still has of our log's earlier epochs, so that it goes from there."""
+        over = [
+            epoch
+            for kind, epoch in held
+            if kind == Kind.CONTROL and epoch != self._log.epoch and epoch not in self._epochs_over
+        ]
+        for at in range(0, len(over), _EPOCHS_OVER_MAX):
+            self._log.append(store, EpochsOverEntry(over[at : at + _EPOCHS_OVER_MAX]), now_ms)
+        self._epochs_over.update(over)
 
     # --- statements (G4) ----------------------------------------------------------------------------------------------
 
@@ -308,60 +385,68 @@ class PairEngine:
             public, private = decode_recorded(frame.public), decode_private(plain)
         except (SealBroken, ProtocolError, msgspec.DecodeError) as error:
             return [Fault(f"a statement that cannot be believed: {error}")]
-        fresh = public.whole and public.nonce == link.nonce and bool(link.nonce)
-        if fresh:
-            link.peer_start, link.peer_counter = header.epoch, header.number
-        elif header.epoch != link.peer_start or header.number <= link.peer_counter:
-            return []  # late, repeated, or of a start we have not asked yet
-        link.peer_counter = header.number
-        link.asked_ms = now_ms
+        fresh = public.whole and bool(link.nonce) and public.nonce == link.nonce
+        known_start = header.epoch == link.peer_start
+        if known_start and header.number <= link.peer_counter:
+            # Repeated, or overtaken by a later word. Only what is newest may tell that something is lacking.
+            return [self._ask(link, now_ms)] if fresh else []
+        if not fresh and not known_start:
+            # A start that we have not asked: it may lack what an earlier one had.
+            late = link.stated and now_ms - link.asked_ms >= _ASK_AGAIN_MS
+            return [self._ask(link, now_ms)] if late else []
+        link.peer_start, link.peer_counter = header.epoch, header.number
         effects: list[Effect] = []
-        tally = GapTally("destination_restored")
-        counts = {stated.epoch: stated for stated in private.epochs}
-        epochs = []
-        for part in public.segments:
-            stated = counts.get(part.epoch)
-            if stated is None:
-                return [Fault("a statement whose parts do not fit together")]
-            epochs.append(
-                EpochOut(
-                    part.epoch,
-                    0,
-                    IntervalSet(part.recorded),
-                    IntervalSet(part.closed),
-                    stated.applied,
-                    stated.held,
-                    stated.quarantined,
-                    stated.dropped,
-                )
-            )
+        epochs = _stated_epochs(public, private)
+        if epochs is None:
+            return [Fault("a statement whose parts do not fit together")]
         if fresh:
+            link.nonce = b""
             named = {epoch.epoch for epoch in epochs}
-            epochs += [EpochOut(epoch) for epoch, known in store.epochs_out().items() if epoch not in named and known.recorded]
-        moved = [self.outbox.on_stated(store, epoch, fresh=fresh, now_ms=now_ms, tally=tally) for epoch in epochs]
-        if any(moved):
-            effects.append(Changed("account"))
+            epochs += [
+                EpochOut(epoch) for epoch, known in store.epochs_out().items() if epoch not in named and known.recorded
+            ]
+        tally, closed = GapTally(CAUSE_DESTINATION_RESTORED), GapTally(CAUSE_ORIGIN_RESTORED)
+        moved = False
+        for stated in epochs:
+            if link.held is not None and (held := link.held.get((Kind.SEGMENT, stated.epoch))) is not None:
+                # The hub read the same word and trimmed its copies.
+                link.held[Kind.SEGMENT, stated.epoch] = held.minus(stated.recorded).minus(stated.closed)
+            moved |= self.outbox.on_stated(store, stated, fresh=fresh, now_ms=now_ms, tally=tally, closed=closed)
         acknowledged, restored = self._log.on_stated(store, dict(public.control), fresh=fresh)
         if acknowledged:
             effects.append(Changed("devices"))
         self._give_notice(store, tally, effects, now_ms)
+        self._give_notice(store, closed, effects, now_ms)
         if private.ledger is not None:
             store.save_peer_ledger(private.ledger, private.time_ms)
+        if moved or private.ledger is not None:
             effects.append(Changed("account"))
         if fresh:
             if restored or tally.destination_restored:
                 self._log.renew(store, now_ms)
                 self._tell_all(store, now_ms)
+            self._tell_definitions(store, link, private.definitions, now_ms)
             self._exchange_cells(store, link, private.cells, now_ms)
             link.stated = True
             self._begin(store, now_ms)
         return effects
 
     def _tell_all(self, store: PairStore, now_ms: int) -> None:
-        """Repeat what the acknowledged, forgotten part of the log said to a peer that lost it."""
-        self._log.append(store, DefinitionsEntry(store.definitions()), now_ms)
+        """Repeat our gap notices to a peer that lost them; numbers it took after all stay open to be taken again."""
         for notice in store.own_gaps():
-            self._log.append(store, GapEntry(notice), now_ms)
+            numbers = [
+                (epoch, self.outbox.still_closed(store, epoch, IntervalSet(flat))) for epoch, flat in notice.epochs
+            ]
+            still = [(epoch, closed.flat()) for epoch, closed in numbers if closed]
+            self._log.append(store, GapEntry(msgspec.structs.replace(notice, epochs=still)), now_ms)
+
+    def _tell_definitions(self, store: PairStore, link: _Link, theirs: bytes, now_ms: int) -> None:
+        """Say our definitions again where the peer knows others: the log alone may have been overtaken by a restore."""
+        mine = store.definitions()
+        digest = definitions_digest(mine)
+        if digest not in (theirs, link.defined):
+            link.defined = digest
+            self._log.append(store, DefinitionsEntry(mine), now_ms)
 
     def _exchange_cells(self, store: PairStore, link: _Link, theirs: bytes, now_ms: int) -> None:
         """Send our whole versioned state where the digests differ (G13); merging makes both equal."""
@@ -378,11 +463,12 @@ class PairEngine:
         recorded = encode_recorded(Recorded(nonce, whole, public, self._peer_log.state(store)))
         ledger = store.ledger() if self.side is Side.SOURCE else None
         self._stated_ledger = ledger
-        digest = cell_rules.digest(store.cells()) if whole else b""
+        cells = cell_rules.digest(store.cells()) if whole else b""
+        definitions = definitions_digest(store.peer_definitions() or ()) if whole else b""
         self._statements += 1
         header, body = self._keys.seal(
             Kind.STATEMENT,
-            encode_entry(Private(private, ledger, now_ms, digest)),
+            encode_entry(Private(private, ledger, now_ms, cells, definitions)),
             epoch=self._start,
             number=self._statements,
             accepted_ms=now_ms,
@@ -397,10 +483,7 @@ class PairEngine:
     def flush(self, store: PairStore, now_ms: int) -> list[Effect]:
         """Return what follows from all events of this unit of work: releases, one acknowledgement, and what to send."""
         effects: list[Effect] = []
-        appeared, self._appeared = self._appeared, []
-        for device, resource in dict.fromkeys(appeared):
-            if self.inbox.release_held(store, device, resource, now_ms):
-                effects.append(Changed("readings"))
+        self._release(store, effects, now_ms)
         link = self._link
         if link is None:
             return effects
@@ -413,40 +496,72 @@ class PairEngine:
             effects.append(Send(Sealed(LANE_CONTROL, entry.header, entry.body)))
         for segment in self.outbox.pump(store, now_ms):
             effects.append(Send(Sealed(segment.lane, segment.header, segment.body)))
+        link.segments.on_head(store.first_segment_row(), now_ms)
+        entries = store.control_rows(0, 1)
+        link.entries.on_head(entries[0].row if entries else 0, now_ms)
         return effects
+
+    def _release(self, store: PairStore, effects: list[Effect], now_ms: int) -> None:
+        """Apply what was held for what is here now, a bounded part of it; the rest follows with the next unit of work."""
+        later: list[tuple[str | None, str | None, int]] = []
+        for device, resource, after_row in dict.fromkeys(self._appeared):
+            released, more_after = self.inbox.release_held(store, device, resource, after_row, now_ms)
+            if released:
+                effects.append(Changed("readings"))
+            if more_after is not None:
+                later.append((device, resource, more_after))
+        self._appeared = later
 
     # --- time -----------------------------------------------------------------------------------------------------------
 
     def next_deadline_ms(self, store: PairStore) -> int | None:
-        """When `on_deadline` is due next (wall clock ms), None for never."""
-        due = [self.outbox.next_deadline_ms(store), self.inbox.next_deadline_ms(store)]
-        link = self._link
-        if link is not None and link.peer_linked:
-            if not link.stated or self.outbox.waits_for_word or self._log.waits_for_word:
-                due.append(link.asked_ms + RESYNC_AFTER_MS)
-            elif self.side is Side.SOURCE:
-                due.append(link.asked_ms + 5 * SECOND_MS)
-        times = [time_ms for time_ms in due if time_ms is not None]
-        return max(min(times), self._expire_after_ms) if times else None
+        """When `on_deadline` is due next (wall clock ms), None for never. A time that is past means at once."""
+        due: list[int] = []
+        expiry = [self.outbox.next_deadline_ms(store), self.inbox.next_deadline_ms(store)]
+        due += [max(time_ms, self._expire_after_ms) for time_ms in expiry if time_ms is not None]
+        if self._appeared or (self._link is not None and self.outbox.has_work):
+            due.append(0)
+        if (link := self._link) is not None:
+            due += self._resync_due(link)
+            if self.side is Side.SOURCE and link.peer_linked:
+                due.append(link.ledger_ms + _LEDGER_EVERY_MS)
+        return min(due, default=None)
+
+    def _resync_due(self, link: _Link) -> list[int]:
+        due: list[int] = []
+        if link.held is None or (link.peer_linked and not link.stated):
+            due.append(max(link.opened_ms, link.asked_ms) + RESYNC_AFTER_MS)
+        if link.peer_linked:
+            due += [watch.due_ms for watch in (link.segments, link.entries) if watch.due_ms is not None]
+        return due
 
     def on_deadline(self, store: PairStore, now_ms: int, *, expire: bool = True) -> list[Effect]:
         """Do what is due: expiry (unless the clock is in doubt, G5), sealing by age, asking again after silence."""
         effects: list[Effect] = []
         if expire:
             self._expire(store, effects, now_ms)
+        else:
+            self._expire_after_ms = now_ms + _EXPIRE_DOUBTED_MS
         self.outbox.on_deadline(store, now_ms)
-        link = self._link
-        if link is not None and link.peer_linked:
-            waits = not link.stated or self.outbox.waits_for_word or self._log.waits_for_word
-            if waits and now_ms - link.asked_ms >= RESYNC_AFTER_MS:
-                # Nothing moved although something is under way: start over on this link.
-                link.held = None
-                link.stated = False
-                effects += [Send(AskHeld()), self._ask(link, now_ms)]
-            elif self.side is Side.SOURCE and now_ms - link.asked_ms >= 5 * SECOND_MS:
-                link.asked_ms = now_ms
+        if (link := self._link) is not None:
+            if any(due_ms <= now_ms for due_ms in self._resync_due(link)):
+                effects += self._resync(link, now_ms)
+            if self.side is Side.SOURCE and link.peer_linked and now_ms - link.ledger_ms >= _LEDGER_EVERY_MS:
+                link.ledger_ms = now_ms
                 if store.ledger() != self._stated_ledger:
                     effects.append(self._statement(store, nonce=b"", whole=False, now_ms=now_ms))
+        return effects
+
+    def _resync(self, link: _Link, now_ms: int) -> list[Effect]:
+        """Nothing moved although something is under way: start over on this link."""
+        link.insist_segment = link.segments.on_resync(now_ms)
+        link.insist_entry = link.entries.on_resync(now_ms)
+        link.asked_held = True
+        link.asked_ms = now_ms
+        effects: list[Effect] = [Send(AskHeld())]
+        if link.peer_linked:
+            link.stated = False
+            effects.append(self._ask(link, now_ms))
         return effects
 
     def _expire(self, store: PairStore, effects: list[Effect], now_ms: int) -> None:
@@ -472,3 +587,22 @@ class PairEngine:
             store.add_gap(notice, ours=True)
             self._log.append(store, GapEntry(notice), now_ms)
             effects.append(Changed("gaps"))
+
+
+def _segments(held: dict[tuple[int, int], IntervalSet]) -> dict[int, IntervalSet]:
+    return {epoch: IntervalSet(numbers.flat()) for (kind, epoch), numbers in held.items() if kind == Kind.SEGMENT}
+
+
+def _stated_epochs(public: Recorded, private: Private) -> list[EpochOut] | None:
+    """Join the two parts of a statement; None where they do not fit together."""
+    counts = {stated.epoch: stated for stated in private.epochs}
+    if counts.keys() != {part.epoch for part in public.segments}:
+        return None
+    epochs: list[EpochOut] = []
+    for part in public.segments:
+        stated = counts[part.epoch]
+        sets = IntervalSet(part.recorded), IntervalSet(part.closed)
+        epochs.append(
+            EpochOut(part.epoch, 0, *sets, stated.applied, stated.held, stated.quarantined, dict(stated.dropped))
+        )
+    return epochs

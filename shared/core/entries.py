@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final
 
@@ -75,7 +76,13 @@ class DefinitionsEntry(msgspec.Struct, frozen=True, array_like=True, tag="defini
     definitions: list[Definition]
 
 
-Entry = CellsEntry | GapEntry | DefinitionsEntry
+class EpochsOverEntry(msgspec.Struct, frozen=True, array_like=True, tag="epochs_over"):
+    """Earlier epochs of the sender's log are over: what they carried was carried over, and nothing of them counts now."""
+
+    epochs: list[int]
+
+
+Entry = CellsEntry | GapEntry | DefinitionsEntry | EpochsOverEntry
 
 
 class StatedEpoch(msgspec.Struct, frozen=True, array_like=True):
@@ -91,13 +98,21 @@ class StatedEpoch(msgspec.Struct, frozen=True, array_like=True):
 class Private(msgspec.Struct, frozen=True, array_like=True):
     """Private part of a statement: counts that go with its intervals, the sender's ledger if it is an origin, its clock.
 
-    `cells` is the digest of its versioned state (G13), empty in statements that are not whole.
+    `cells` is the digest of its versioned state (G13), `definitions` that of the reader's resources as the sender knows
+    them; both are empty in statements that are not whole.
     """
 
     epochs: list[StatedEpoch]
     ledger: Ledger | None
     time_ms: int
     cells: bytes
+    definitions: bytes
+
+
+def definitions_digest(definitions: Iterable[Definition]) -> bytes:
+    """Return 8 bytes that are equal where two sides know the same definitions; order does not matter."""
+    rows = sorted(msgspec.msgpack.encode(definition) for definition in definitions)
+    return sha256(msgspec.msgpack.encode(rows)).digest()[:8]
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -67,10 +67,16 @@ class Inbox:
         store.save_epoch_in(epoch, now_ms)
         return Arrival.APPLIED
 
-    def release_held(self, store: InboxStore, device: str | None, resource: str | None, now_ms: int) -> int:
-        """Apply what waited for a device or a resource that is here now; return how many readings could be."""
+    def release_held(
+        self, store: InboxStore, device: str | None, resource: str | None, after_row: int, now_ms: int
+    ) -> tuple[int, int | None]:
+        """Apply what waited for a device or a resource (None: any) that is here now.
+
+        Return how many readings could be, and the row after which to go on in the next unit of work (None: all seen).
+        """
         released = 0
-        for chunk in store.held_for(device, resource, _HELD_RELEASED_MAX):
+        chunks = store.held_for(device, resource, after_row, _HELD_RELEASED_MAX)
+        for chunk in chunks:
             if not all(store.apply(series, now_ms) for series in self._codec.decode(chunk.body)):
                 continue
             store.remove_held(chunk)
@@ -81,7 +87,7 @@ class Inbox:
             store.save_epoch_in(epoch, now_ms)
             self._changed[chunk.epoch] = None
             released += chunk.count
-        return released
+        return released, chunks[-1].row if len(chunks) == _HELD_RELEASED_MAX else None
 
     def expire_held(self, store: InboxStore, now_ms: int, tally: GapTally) -> None:
         """Give up what was held for 30 days (G14)."""
@@ -125,7 +131,8 @@ class Inbox:
         self._changed.clear()
         public = [RecordedEpoch(epoch.epoch, epoch.recorded.flat(), epoch.closed.flat()) for epoch in epochs]
         private = [
-            StatedEpoch(epoch.epoch, epoch.applied, epoch.held, epoch.quarantined, dict(epoch.dropped)) for epoch in epochs
+            StatedEpoch(epoch.epoch, epoch.applied, epoch.held, epoch.quarantined, dict(epoch.dropped))
+            for epoch in epochs
         ]
         return public, private
 

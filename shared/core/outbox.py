@@ -14,10 +14,11 @@ from typing import Final
 from shared.batches import BatchCodec, Series, count, merge
 from shared.core.gaps import GapTally
 from shared.core.intervals import IntervalSet
-from shared.core.ports import EpochOut, OutboxStore, Segment, TailTotal
+from shared.core.ports import EpochOut, OutboxStore, Segment, SentSegment, TailChunk, TailTotal
 from shared.errors import Refused, SealBroken, Undecodable
 from shared.limits import (
     FRESH_SEGMENTS_MAX,
+    HISTORY_RETENTION_MS,
     LIVE_AGE_MS,
     LIVE_IN_FLIGHT_MAX,
     OUTBOX_BYTES_MAX,
@@ -33,7 +34,10 @@ Chance = Callable[[int], bytes]
 # One unit of work expires at most this many segments, so that a month's backlog does not stop the writer.
 _EXPIRE_SEGMENTS_MAX: Final = 64
 _TAIL_CHUNKS_EXPIRED_MAX: Final = 512
-_BACKFILL_LOOK_AHEAD: Final = 16
+# Segments looked at, and segments sealed out of the tail, in one unit of work: what is beyond comes with the next.
+_LOOKED_AT_MAX: Final = 1_024
+_TAIL_SEALED_MAX: Final = 16
+_SENT_FORGOTTEN_MAX: Final = 512
 _RATHER_EMPTY: Final = TailTotal(0, 0, 0)
 
 
@@ -88,9 +92,10 @@ class Outbox:
         self._credit_bytes = 0
         self._sent = IntervalSet()
         self._fresh: deque[int] = deque()
-        self._in_flight: set[int] = set()
+        self._in_flight: set[int] = set()  # live segments without a word: while there are some, small accepts wait
         self._cursor = 0
         self._hub_holds: dict[int, IntervalSet] = {}
+        self.behind = False
 
     def on_link_opened(self, store: OutboxStore, hub_holds: dict[int, IntervalSet], now_ms: int) -> None:
         """Start sending what neither the destination nor the hub has. `hub_holds`: numbers by epoch, stated by the hub."""
@@ -116,10 +121,14 @@ class Outbox:
         """The hub holds these numbers durably; they need not be sent again while this link lives."""
         self._hub_holds.setdefault(epoch, IntervalSet()).update(numbers)
 
+    def on_hub_holds_all(self, hub_holds: dict[int, IntervalSet]) -> None:
+        """The hub holds these numbers, by epoch, and no others."""
+        self._hub_holds = hub_holds
+
     @property
-    def waits_for_word(self) -> bool:
-        """Whether something was sent on this link that the destination has not recorded."""
-        return bool(self._in_flight)
+    def has_work(self) -> bool:
+        """Whether the last `pump` left something to do although nothing further may happen."""
+        return self.behind and self._credit_bytes > 0
 
     # --- accepting ------------------------------------------------------------------------------------------------
 
@@ -138,7 +147,7 @@ class Outbox:
         if not ready:
             return
         if self._reachable and self._credit_bytes > 0 and len(self._in_flight) < LIVE_IN_FLIGHT_MAX:
-            self._seal(store, ready, now_ms, now_ms)
+            self._seal(store, ready, now_ms)
             return
         for series in ready:
             self._add_tail(store, series, now_ms)
@@ -174,21 +183,23 @@ class Outbox:
         batch = merge([self._codec.decode(chunk.body) for chunk in chunks])
         store.remove_tail(chunks)
         self._tail = store.tail_totals()
-        first_ms = min(chunk.accepted_ms for chunk in chunks)
-        self._seal(store, batch, first_ms, max(chunk.accepted_ms for chunk in chunks))
+        self._seal(store, batch, max(chunk.accepted_ms for chunk in chunks))
 
-    def _seal(self, store: OutboxStore, batch: Sequence[Series], first_ms: int, accepted_ms: int) -> None:
+    def _seal(self, store: OutboxStore, batch: Sequence[Series], accepted_ms: int) -> None:
         for piece in _pieces(batch):
-            if self._epoch is None:
-                self._epoch = EpochOut(int.from_bytes(self._chance(8), "big") >> 1 or 1)  # SQLite integers are signed
-            self._epoch.last_number += 1
-            store.save_epoch_out(self._epoch)
-            row = self._store_sealed(store, self._epoch.epoch, self._epoch.last_number, piece, count(piece), accepted_ms)
+            row = self._store_sealed(store, *self._next_number(store), piece, count(piece), accepted_ms)
             if self._open:
                 self._fresh.append(row)
                 if len(self._fresh) > FRESH_SEGMENTS_MAX:
                     # The oldest becomes backfill: the cursor must still come by it.
                     self._cursor = min(self._cursor, self._fresh.popleft() - 1)
+
+    def _next_number(self, store: OutboxStore) -> tuple[int, int]:
+        if self._epoch is None:
+            self._epoch = EpochOut(int.from_bytes(self._chance(8), "big") >> 1 or 1)  # SQLite integers are signed
+        self._epoch.last_number += 1
+        store.save_epoch_out(self._epoch)
+        return self._epoch.epoch, self._epoch.last_number
 
     def _store_sealed(
         self, store: OutboxStore, epoch: int, number: int, batch: Sequence[Series], readings: int, accepted_ms: int
@@ -208,48 +219,60 @@ class Outbox:
 
     def pump(self, store: OutboxStore, now_ms: int) -> list[Outgoing]:
         """Return the segments to send now, live before backfill, as far as the credit reaches."""
+        self.behind = False
         if not self._open:
             return []
-        if self._reachable and len(self._in_flight) < LIVE_IN_FLIGHT_MAX and self._credit_bytes > 0:
-            while self._ready_tail().count:
-                self._seal_tail(store)
+        self._seal_ready_tail(store)
         outgoing: list[Outgoing] = []
         while self._credit_bytes > 0 and self._fresh:
             segment = store.segment(self._fresh.popleft())
-            if segment is not None and self._wants(segment):
+            if segment is not None and self._wants(segment.row, segment.epoch, segment.number, segment.dropped):
                 lane = LANE_LIVE if segment.accepted_ms > now_ms - LIVE_AGE_MS else LANE_BACKFILL
                 outgoing.append(self._send(segment, lane))
-        while self._credit_bytes > 0:
-            segments = store.segments_after(self._cursor, _BACKFILL_LOOK_AHEAD)
-            if not segments:
-                break
-            for segment in segments:
+        if self._credit_bytes > 0:
+            rows = store.undropped_after(self._cursor, _LOOKED_AT_MAX)
+            self.behind |= len(rows) == _LOOKED_AT_MAX
+            for row, epoch, number in rows:
                 if self._credit_bytes <= 0:
                     break
-                self._cursor = segment.row
-                if self._wants(segment):
+                self._cursor = row
+                if self._wants(row, epoch, number) and (segment := store.segment(row)) is not None:
                     outgoing.append(self._send(segment, LANE_BACKFILL))
         return outgoing
 
-    def _wants(self, segment: Segment) -> bool:
-        held = self._hub_holds.get(segment.epoch)
-        return segment.dropped is None and segment.row not in self._sent and not (held and segment.number in held)
+    def _seal_ready_tail(self, store: OutboxStore) -> None:
+        """Seal what waits in the tail, as soon as what was sent live before has found a word."""
+        if not self._reachable or self._credit_bytes <= 0 or len(self._in_flight) >= LIVE_IN_FLIGHT_MAX:
+            return
+        for _ in range(_TAIL_SEALED_MAX):
+            if not self._ready_tail().count:
+                return
+            self._seal_tail(store)
+        self.behind = bool(self._ready_tail().count)
+
+    def _wants(self, row: int, epoch: int, number: int, dropped: str | None = None) -> bool:
+        held = self._hub_holds.get(epoch)
+        return dropped is None and row not in self._sent and not (held and number in held)
 
     def _send(self, segment: Segment, lane: int) -> Outgoing:
         self._sent.add(segment.row)
-        if self._reachable:
+        if self._reachable and lane == LANE_LIVE:
             self._in_flight.add(segment.row)
         self._credit_bytes -= len(segment.body)
         return Outgoing(lane, segment.header, segment.body)
 
     # --- the destination's word -------------------------------------------------------------------------------------
 
-    def on_stated(self, store: OutboxStore, stated: EpochOut, *, fresh: bool, now_ms: int, tally: GapTally) -> bool:
+    def on_stated(
+        self, store: OutboxStore, stated: EpochOut, *, fresh: bool, now_ms: int, tally: GapTally, closed: GapTally
+    ) -> bool:
         """Take the destination's state of one epoch; return whether anything changed.
 
         `fresh` tells that it answers a question of this link, so that what it lacks is really lacking there (G4).
-        Losses it reveals go into `tally`.
+        Losses it reveals go into `tally`; into `closed` what we, since restored, had given up there before.
         """
+        if (held := self._hub_holds.get(stated.epoch)) is not None:  # the hub read the same word and trimmed its copies
+            self._hub_holds[stated.epoch] = held.minus(stated.recorded).minus(stated.closed)
         known = store.epochs_out().get(stated.epoch)
         if known is None:
             # Ours from before a restore: the backup does not know the epoch at all.
@@ -257,7 +280,7 @@ class Outbox:
         before = (known.recorded_count, known.recorded.flat(), known.closed.flat())
         expected = known.recorded_count
         expected += self._settle(store, known, stated, now_ms)
-        self._close(store, known, stated)
+        self._close(store, known, stated, closed)
         if fresh:
             expected -= self._make_again(store, known, stated, now_ms, tally)
         highest = max(stated.recorded.highest, stated.closed.highest)
@@ -274,9 +297,10 @@ class Outbox:
         known.closed.update(stated.closed)
         known.applied, known.held = stated.applied, stated.held
         known.quarantined, known.dropped = stated.quarantined, dict(stated.dropped)
-        store.save_epoch_out(known)
         if self._epoch is not None and self._epoch.epoch == known.epoch:
+            known.last_number = max(known.last_number, self._epoch.last_number)
             self._epoch = known
+        store.save_epoch_out(known)
         return before != (known.recorded_count, known.recorded.flat(), known.closed.flat())
 
     def _settle(self, store: OutboxStore, known: EpochOut, stated: EpochOut, now_ms: int) -> int:
@@ -290,17 +314,15 @@ class Outbox:
             readings += segment.count
         return readings
 
-    def _close(self, store: OutboxStore, known: EpochOut, stated: EpochOut) -> None:
+    def _close(self, store: OutboxStore, known: EpochOut, stated: EpochOut, closed: GapTally) -> None:
         for segment in store.segments_numbered(stated.epoch, stated.closed.minus(known.closed)):
             if segment.dropped is None:
                 # Given up by an origin that was restored since; the destination will never take the number.
-                store.drop_segment(segment, "origin_restored")
+                self._drop(store, segment, closed)
             store.forget_segment(segment)
             self._in_flight.discard(segment.row)
 
-    def _make_again(
-        self, store: OutboxStore, known: EpochOut, stated: EpochOut, now_ms: int, tally: GapTally
-    ) -> int:
+    def _make_again(self, store: OutboxStore, known: EpochOut, stated: EpochOut, now_ms: int, tally: GapTally) -> int:
         """Make segments again that a restored destination lacks; return the readings that are recorded no longer."""
         lost = known.recorded.minus(stated.recorded)
         if not lost:
@@ -308,19 +330,38 @@ class Outbox:
         tally.destination_restored = True
         readings = 0
         for sent in store.sent_segments(stated.epoch, lost):
-            # The destination closes or records a number once; here it has forgotten both, so the number is free again.
-            batch = store.history(sent.series, sent.first_ms, sent.last_ms, 64 * SEGMENT_READINGS_MAX)
-            found = min(count(batch), sent.count)
             readings += sent.count
-            if found:
-                self._store_sealed(store, sent.epoch, sent.number, batch, found, now_ms)
+            found = self._seal_again(store, sent, now_ms)
             if found < sent.count:
                 store.count_dropped(tally.lost(sent.count - found, sent.first_ms, sent.last_ms), sent.count - found)
-        for low, high in lost.intervals():
-            for number in range(low, high + 1):
-                known.recorded.discard(number)
+        known.recorded = known.recorded.minus(lost)
         self._cursor = 0
         return readings
+
+    def _seal_again(self, store: OutboxStore, sent: SentSegment, now_ms: int) -> int:
+        """Seal a segment again under its number; return how many of its readings the history still has.
+
+        Between its first and its last reading there may be others of the same series. They do no harm, for the count
+        in the header is what the account goes by; where they are too many for one segment, the rest goes into new
+        ones that count nothing.
+        """
+        batch = store.history(sent.series)
+        found = min(count(batch), sent.count)
+        pieces = _pieces(batch) if found else []
+        if pieces:
+            self._store_sealed(store, sent.epoch, sent.number, pieces[0], found, now_ms)
+        for piece in pieces[1:]:
+            self._store_sealed(store, *self._next_number(store), piece, 0, now_ms)
+        return found
+
+    def still_closed(self, store: OutboxStore, epoch: int, numbers: IntervalSet) -> IntervalSet:
+        """Return those of the numbers, once given up, that a word of the destination has not corrected since."""
+        known = store.epochs_out().get(epoch)
+        given_up = IntervalSet(known.closed.flat() if known is not None else ())
+        for segment in store.segments_numbered(epoch, numbers):
+            if segment.dropped is not None:
+                given_up.add(segment.number)
+        return numbers.minus(numbers.minus(given_up))
 
     # --- giving up --------------------------------------------------------------------------------------------------
 
@@ -330,6 +371,7 @@ class Outbox:
         segments = store.expired_segments(before_ms, _EXPIRE_SEGMENTS_MAX)
         chunks = store.expired_tail(before_ms, _TAIL_CHUNKS_EXPIRED_MAX)
         self._give_up(store, segments, chunks, tally)
+        store.forget_sent(now_ms - HISTORY_RETENTION_MS, _SENT_FORGOTTEN_MAX)  # of no use without the history
         return len(segments) == _EXPIRE_SEGMENTS_MAX or len(chunks) == _TAIL_CHUNKS_EXPIRED_MAX
 
     def drop_over_cap(self, store: OutboxStore, tally: GapTally) -> None:
@@ -341,21 +383,27 @@ class Outbox:
                 return
             self._give_up(store, segments, chunks, tally)
 
-    def _give_up(self, store: OutboxStore, segments: list[Segment], chunks: list, tally: GapTally) -> None:  # type: ignore[type-arg]
+    def _give_up(
+        self, store: OutboxStore, segments: Sequence[Segment], chunks: Sequence[TailChunk], tally: GapTally
+    ) -> None:
         for segment in segments:
-            store.drop_segment(segment, tally.cause)
             tally.number(segment.epoch, segment.number)
-            try:
-                _, plain = self._keys.open(Kind.SEGMENT, segment.header, segment.body, own=True)
-                tally.batch(self._codec.decode(plain))
-            except (SealBroken, Undecodable):
-                tally.bare(segment.count, segment.accepted_ms)
+            self._drop(store, segment, tally)
         for chunk in chunks:
             tally.batch(self._codec.decode(chunk.body))
             store.count_dropped(tally.cause, chunk.count)
         if chunks:
             store.remove_tail(chunks)
             self._tail = store.tail_totals()
+
+    def _drop(self, store: OutboxStore, segment: Segment, tally: GapTally) -> None:
+        store.drop_segment(segment, tally.cause)
+        self._in_flight.discard(segment.row)
+        try:
+            _, plain = self._keys.open(Kind.SEGMENT, segment.header, segment.body, own=True)
+            tally.batch(self._codec.decode(plain))
+        except (SealBroken, Undecodable):
+            tally.bare(segment.count, segment.accepted_ms)
 
     def next_deadline_ms(self, store: OutboxStore) -> int | None:
         """When `expire` or sealing by age has something to do next (wall clock), None where nothing waits."""
@@ -389,7 +437,9 @@ def _pieces(batch: Sequence[Series]) -> list[list[Series]]:
                 size += len(value) if isinstance(value, str) else 0
                 readings += 1
                 stop += 1
-            part = Series(series.device, series.resource, series.format, series.times_ms[at:stop], series.values[at:stop])
+            part = Series(
+                series.device, series.resource, series.format, series.times_ms[at:stop], series.values[at:stop]
+            )
             pieces[-1].append(part)
             at = stop
     return [piece for piece in pieces if piece]

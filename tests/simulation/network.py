@@ -1,0 +1,79 @@
+"""Links of the fake world: two queues of encoded frames between a site and the hub, and what may happen to them."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from shared.messages import AnyFrame, Credit, HelloBack, PairKnown, Sealed, decode_frame, encode_frame
+from shared.sealing import Header, Kind, Side
+
+
+class Violation(AssertionError):
+    """Something that must hold does not."""
+
+
+class Link:
+    """One connection. Each end has its own belief whether it is up; a black hole swallows frames and tells nobody."""
+
+    def __init__(self, side: Side, number: int) -> None:
+        self.side = side
+        self.number = number
+        self.to_hub: deque[bytes] = deque()
+        self.to_site: deque[bytes] = deque()
+        self.site_end = True
+        self.hub_end = True
+        self.black_hole = False
+        self.noticed_ms: int | None = None  # when the ends notice that it is a black hole
+        self.slow_until_ms = 0
+        self.credit_at_opening = 0
+        self._allowed_bytes = 0
+
+    def send_to_hub(self, frame: AnyFrame) -> None:
+        """Put a frame on the wire, as the site does; segments are held against the credit that the site was told of."""
+        if isinstance(frame, Sealed) and Header.unpack(frame.header).kind == Kind.SEGMENT:
+            if self._allowed_bytes <= 0:
+                raise Violation(f"{self.side.word} sent a segment without credit ({self._allowed_bytes})")
+            self._allowed_bytes -= len(frame.body)
+        if self.site_end and not self.black_hole:
+            self.to_hub.append(encode_frame(frame))
+
+    def send_to_site(self, frame: AnyFrame) -> None:
+        """Put a frame on the wire, as the hub does."""
+        if self.hub_end and not self.black_hole:
+            self.to_site.append(encode_frame(frame))
+
+    def arrived(self, packet: bytes) -> AnyFrame:
+        """Decode what comes to the site, and note credit."""
+        frame = decode_frame(packet)
+        if isinstance(frame, Credit):
+            self._allowed_bytes += frame.body_bytes
+        elif isinstance(frame, HelloBack):
+            self._allowed_bytes += frame.credit_bytes
+            self.credit_at_opening = frame.credit_bytes
+        return frame
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is under way."""
+        return bool((self.to_hub and self.hub_end) or (self.to_site and self.site_end))
+
+    def close(self) -> None:
+        """Cut it for both ends."""
+        self.site_end = self.hub_end = False
+        self.to_hub.clear()
+        self.to_site.clear()
+
+
+def is_opening(packet: bytes) -> bool:
+    """Tell whether a packet belongs to a link's opening, which faults of single frames spare: no link, no fault."""
+    return isinstance(decode_frame(packet), HelloBack | PairKnown)
+
+
+def corrupted(packet: bytes, at: int) -> bytes | None:
+    """Return a packet with one bit of its sealed body changed, None where it has none."""
+    frame = decode_frame(packet)
+    if not isinstance(frame, Sealed) or Header.unpack(frame.header).kind not in (Kind.SEGMENT, Kind.CONTROL):
+        return None
+    body = bytearray(frame.body)
+    body[at % len(body)] ^= 1 << (at % 8)
+    return encode_frame(Sealed(frame.lane, frame.header, bytes(body)))
