@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import anyio
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from hub.access import Access
 from hub.api import Api
 from hub.enrolment import Joining
 from hub.hub import Hub
 from hub.links import serve_link
+from hub.pages import HubPages
+from shared.errors import PairhubError
 from shared.joining import LINK_PATH
 from web.csrf import CrossSiteGuard
 from web.headers import SecurityHeaders
+from web.updates import ChangeBell
 
 # Handlers below these never look at cookies.
 _PROGRAM_PREFIXES = ("/connector/", "/api/")
@@ -34,16 +40,22 @@ class LinksFirst:
             await self._app(scope, receive, send)
 
 
-def create_app(hub: Hub) -> Starlette:
-    """Return the ASGI app of a hub; whoever made the hub ends it."""
+def create_app(hub: Hub, access: Access, bell: ChangeBell, stopping: anyio.Event) -> Starlette:
+    """Return the ASGI app of a hub; whoever made the hub ends it. `stopping` ends the update streams of pages."""
+    pages = HubPages(hub, access, bell, stopping)
 
     app = Starlette(
-        routes=[*Api(hub).routes(), *Joining(hub).routes()],
+        routes=[*Api(hub, access).routes(), *Joining(hub).routes(), *pages.routes()],
         middleware=[
             Middleware(LinksFirst, hub=hub),
             Middleware(SecurityHeaders),
             Middleware(CrossSiteGuard, program_prefixes=_PROGRAM_PREFIXES),
         ],
+        exception_handlers={
+            HTTPException: pages.on_error,
+            PairhubError: pages.on_error,
+            Exception: pages.on_error,
+        },
     )
     app.state.hub = hub
     return app

@@ -9,11 +9,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hub.hub import Hub
-from hub.links import refusal_response
 from hub.requests import json_answer, read_json, site_name_of
 from hub.store.rows import Site
 from shared.certificates import Enrolment, pack, read_enrolment, sign
-from shared.errors import Refused, StorageFailed
+from shared.errors import Refused
 from shared.joining import (
     ENROL_PATH,
     LINK_PATH,
@@ -29,7 +28,7 @@ from shared.messages import PROTOCOL_HIGHEST, PROTOCOL_LOWEST
 
 
 class Joining:
-    """The HTTP side of the connector endpoint."""
+    """The HTTP side of the connector endpoint. What its handlers raise becomes JSON (hub.pages)."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -58,12 +57,7 @@ class Joining:
 
     async def enrol(self, request: Request) -> Response:
         """Take a site in."""
-        try:
-            return json_answer(await self._enrol(await read_json(request, EnrolRequest)))
-        except Refused as refused:
-            return refusal_response(refused)
-        except StorageFailed as error:
-            return refusal_response(Refused("storage_failed", why=str(error)))
+        return json_answer(await self._enrol(await read_json(request, EnrolRequest)))
 
     async def _enrol(self, asked: EnrolRequest) -> EnrolAnswer:
         hub = self._hub
@@ -86,28 +80,23 @@ class Joining:
 
     async def present(self, request: Request) -> Response:
         """Take a site in again that this hub enrolled before it lost its disk."""
-        try:
-            asked = await read_json(request, PresentRequest)
-            packed = _hex(asked.certificate, "certificate")
-            enrolled = read_enrolment(packed, self._hub.hub_key)
-            site = Site(
-                enrolled.site_id,
-                enrolled.site_name,
-                enrolled.hub_key,
-                enrolled.identity_key,
-                packed,
-                enrolled.enrolled_ms,
-            )
-            self._hub.on_site(await self._hub.store.restore_site(site))
-        except Refused as refused:
-            return refusal_response(refused)
-        except StorageFailed as error:
-            return refusal_response(Refused("storage_failed", why=str(error)))
+        asked = await read_json(request, PresentRequest)
+        packed = _hex(asked.certificate, "certificate")
+        enrolled = read_enrolment(packed, self._hub.hub_key)
+        site = Site(
+            enrolled.site_id,
+            enrolled.site_name,
+            enrolled.hub_key,
+            enrolled.identity_key,
+            packed,
+            enrolled.enrolled_ms,
+        )
+        self._hub.on_site(await self._hub.store.restore_site(site))
         return json_answer({"site_id": site.site_id, "site_name": site.site_name})
 
     async def plain_link(self, request: Request) -> Response:
         """Answer a link request that came without its upgrade: some proxy took it off."""
-        return refusal_response(Refused("browser_origin" if "origin" in request.headers else "upgrade_missing"))
+        raise Refused("browser_origin" if "origin" in request.headers else "upgrade_missing")
 
 
 def _site_id(text: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from hub.hub import Hub, OpenStore
+from shared.core.intervals import IntervalSet
 from shared.errors import StorageFailed
 from web.sessions import SessionLimits
 
@@ -15,8 +17,11 @@ _EXPIRE_EVERY = 5  # looks at the store
 _FORGET_EVERY = 3_600
 
 
-async def keep_house(hub: Hub, open_store: OpenStore) -> None:
-    """Run until cancelled. A failing disk is logged and looked at again; it never ends the hub."""
+async def keep_house(hub: Hub, open_store: OpenStore, after_replacing: Callable[[], Awaitable[None]]) -> None:
+    """Run until cancelled. A failing disk is logged and looked at again; it never ends the hub.
+
+    `after_replacing` is called once a lost store was replaced, to leave tokens and address in the new directory.
+    """
     looks = 0
     while True:
         await asyncio.sleep(_WATCH_EVERY_S)
@@ -27,6 +32,7 @@ async def keep_house(hub: Hub, open_store: OpenStore) -> None:
                     "The hub's database is gone. Starting with an empty one; sites will come back by themselves."
                 )
                 await hub.replace_store(await open_store())
+                await after_replacing()
             if looks % _EXPIRE_EVERY == 0:
                 await expire_copies(hub)
             if looks % _FORGET_EVERY == 0:
@@ -42,9 +48,7 @@ async def expire_copies(hub: Hub) -> None:
     before_ms = hub.now_ms() - hub.settings.copy_ms
     while dropped := await hub.store.drop_copies(before_ms=before_ms, body_bytes_max=hub.settings.copy_bytes_max):
         for one in dropped:
-            count = sum(
-                epoch.numbers[1::2][i] - low + 1 for epoch in one.epochs for i, low in enumerate(epoch.numbers[::2])
-            )
+            count = sum(len(IntervalSet(epoch.numbers)) for epoch in one.epochs)
             _log.info("Dropped %d copies of pair %s (age or cap)", count, one.pair_id.hex())
             if (runner := hub.pairs.runners.get(one.pair_id)) is not None:
                 runner.on_dropped(one.side, one.epochs)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from hub.api import operator_token
+import anyio
+
+from hub.access import Access
 from hub.app import create_app
 from hub.housekeeping import keep_house
 from hub.hub import Hub
@@ -21,7 +22,7 @@ from shared.clock import Clock, SystemClock
 from shared.serving import QuietServer, Server, configure, listen, url_of
 from web.updates import ChangeBell
 
-_log = logging.getLogger(__name__)
+ADDRESS_FILE = "address"
 
 
 async def serve(
@@ -45,20 +46,32 @@ async def _serve(
     key = load_or_make_key(settings.key_path)
 
     async def open_store() -> HubStore:
-        store = await SqliteStore.open(settings.data_dir)
-        operator_token(settings.data_dir)
-        return store
+        return await SqliteStore.open(settings.data_dir)
 
     listening = listen(settings.host, settings.port)
-    bell = ChangeBell()
+    url = url_of(listening)
+    bell, stopping = ChangeBell(), anyio.Event()
     store = await open_store()
     async with asyncio.TaskGroup() as tasks:
         hub = Hub(settings, key, store, clock=clock or SystemClock(), tasks=tasks, on_change=bell.ring)
         await hub.load()
-        keeper = tasks.create_task(keep_house(hub, open_store))
-        config = configure(create_app(hub))
-        kind = Server if stop is None else QuietServer
-        server = kind(config, hub.drain, lambda: ready(hub, url_of(listening)))
+        access = await Access.open(hub)
+
+        async def leave_files() -> None:
+            await access.refresh()
+            (settings.data_dir / ADDRESS_FILE).write_text(url + "\n", encoding="utf-8")
+
+        async def drain() -> None:
+            stopping.set()
+            await hub.drain()
+
+        def started() -> None:
+            (settings.data_dir / ADDRESS_FILE).write_text(url + "\n", encoding="utf-8")
+            ready(hub, url)
+
+        keeper = tasks.create_task(keep_house(hub, open_store, leave_files))
+        config = configure(create_app(hub, access, bell, stopping))
+        server = (Server if stop is None else QuietServer)(config, drain, started)
         waiter = tasks.create_task(_stop(server, stop))
         try:
             await server.serve(sockets=[listening])

@@ -144,8 +144,7 @@ class Wire:
     async def close_code(self) -> tuple[int, str]:
         """Wait until the hub closes; return code and reason."""
         with pytest.raises(ConnectionClosed) as caught:
-            while True:
-                await self.hear_any()
+            await self.hear(type(None))
         frame = caught.value.rcvd
         return (frame.code, frame.reason) if frame is not None else (1006, "")
 
