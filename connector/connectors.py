@@ -78,7 +78,7 @@ def list_connectors(connection: sqlite3.Connection) -> list[Connector]:
     rows = connection.execute(
         "SELECT connector_id, name, role, created_ms, disabled, creates_devices FROM connector ORDER BY created_ms, name"
     )
-    return [Connector(*row[:4], bool(row[4]), bool(row[5])) for row in rows]
+    return [_connector(row) for row in rows]
 
 
 def get_connector(connection: sqlite3.Connection, connector_id: str) -> Connector:
@@ -89,7 +89,11 @@ def get_connector(connection: sqlite3.Connection, connector_id: str) -> Connecto
     ).fetchone()
     if row is None:
         raise Refused("not_found", what="connector")
-    return Connector(*row[:4], bool(row[4]), bool(row[5]))
+    return _connector(row)
+
+
+def _connector(row: sqlite3.Row) -> Connector:
+    return Connector(row[0], row[1], row[2], row[3], disabled=bool(row[4]), creates_devices=bool(row[5]))
 
 
 def rename_connector(
@@ -145,7 +149,7 @@ def find_window(connection: sqlite3.Connection, connector_id: str) -> Window | N
         "SELECT window_id, code, opened_ms, expires_ms, attempts_left, state FROM pairing_window WHERE connector_id = ?",
         (connector_id,),
     ).fetchone()
-    return Window(*row[:5], WindowState(row[5])) if row else None
+    return Window(row[0], row[1], row[2], row[3], row[4], WindowState(row[5])) if row else None
 
 
 def save_window(connection: sqlite3.Connection, connector_id: str, window: Window) -> None:

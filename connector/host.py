@@ -40,10 +40,10 @@ class HostDevice:
             "memory": psutil.virtual_memory().percent,
             "disk": psutil.disk_usage("/").percent,
         }
-        if network is not None and self._network is not None:
+        if network and self._network:  # None on a machine without interfaces
             values["network_in"] = round((network.bytes_recv - self._network.bytes_recv) / passed_s / 1000, 3)
             values["network_out"] = round((network.bytes_sent - self._network.bytes_sent) / passed_s / 1000, 3)
-        if disk is not None and self._disk is not None:
+        if disk and self._disk:  # None on a machine without disks of its own
             values["disk_write"] = round((disk.write_bytes - self._disk.write_bytes) / passed_s / 1000, 3)
         values.update(_temperatures())
         self._network, self._disk, self._at_s = network, disk, now_s

@@ -130,7 +130,7 @@ class HubClient:
                 method, path, content=content, headers={"Content-Type": "application/json"}
             )
         except (httpx2.HTTPError, OSError) as error:
-            raise LinkLost(f"the hub cannot be reached: {error or type(error).__name__}") from error
+            raise LinkLost(f"the hub cannot be reached: {str(error) or type(error).__name__}") from error
         if response.status_code >= 400:
             raise _refusal(response.status_code, response.content)
         return response.content
@@ -145,7 +145,7 @@ def _refusal(status: int, body: bytes) -> Refused | LinkLost:
     try:
         answer = msgspec.json.decode(body, type=_Answer)
         return Refused(answer.code, **answer.facts)
-    except (msgspec.DecodeError, UnicodeDecodeError, Exception) as error:  # noqa: BLE001  # whatever a proxy answers
+    except Exception as error:  # noqa: BLE001  # whatever a proxy answers
         return LinkLost(f"the hub answered {status} in a way this site does not understand ({type(error).__name__})")
 
 
@@ -166,6 +166,8 @@ class Link:
         self._ended = asyncio.Event()
         self.why = ""
         self.hello: HelloBack | None = None
+        self.bytes_sent = 0  # WebSocket frames with their headers
+        self.bytes_received = 0
         self.opened_ms = time.monotonic_ns() // 1_000_000
 
     @property
@@ -231,8 +233,9 @@ class Link:
 
     async def _read(self) -> None:
         while True:
-            frame = decode_frame(await self._socket.recv())
-            self._arrived.append(frame)
+            message = await self._socket.recv()
+            self.bytes_received += _framed_bytes(len(message), masked=False)
+            self._arrived.append(decode_frame(message))
             self._to_take.set()
             if len(self._arrived) >= LINK_QUEUE_FRAMES_MAX:
                 # Segments are bounded by credit; this bounds the rest. The socket's own buffers push back further.
@@ -257,11 +260,19 @@ class Link:
             self._to_send.clear()
 
     async def _put(self, frame: AnyFrame) -> None:
+        message = encode_frame(frame)
         try:
             async with asyncio.timeout(SEND_DEADLINE_S):
-                await self._socket.send(encode_frame(frame))
+                await self._socket.send(message)
+            self.bytes_sent += _framed_bytes(len(message), masked=True)
         except TimeoutError as error:
             raise LinkLost("the hub did not read for too long") from error
+
+
+def _framed_bytes(payload_bytes: int, *, masked: bool) -> int:
+    """Return the size of an unfragmented WebSocket frame (RFC 6455, 5.2)."""
+    length_bytes = 0 if payload_bytes < 126 else 2 if payload_bytes < 65_536 else 8
+    return 2 + length_bytes + (4 if masked else 0) + payload_bytes
 
 
 def _notice(notice: Notice) -> Refused | LinkLost:

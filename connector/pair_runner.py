@@ -125,7 +125,7 @@ class PairRunner:
 
     async def open_link(self, outlet: Outlet, *, peer_linked: bool, credit_bytes: int) -> None:
         """A link to a hub that knows the pair is up; effects go to it from here on."""
-        await self.run(lambda engine, store, now_ms: (None, []))  # load before the outlet is there, if that is due
+        await self.run(lambda _engine, _store, _now_ms: (None, []))  # load before the outlet is there, if that is due
         self._outlet = outlet
         await self.run(
             lambda engine, store, now_ms: (
@@ -137,7 +137,7 @@ class PairRunner:
     async def close_link(self) -> None:
         """The link is gone."""
         self._outlet = None
-        await self.run(lambda engine, store, now_ms: (None, engine.on_link_closed()))
+        await self.run(lambda engine, _store, _now_ms: (None, engine.on_link_closed()))
 
     async def take(self, frames: list[Sealed | Statement | AskStatement | Held | Credit]) -> None:
         """Take frames that arrived, many in one transaction."""
@@ -167,7 +167,7 @@ class PairRunner:
 
     async def keep_time(self) -> None:
         """Run deadlines until cancelled."""
-        await self.run(lambda engine, store, now_ms: (None, []))
+        await self.run(lambda _engine, _store, _now_ms: (None, []))
         while True:
             self._rearmed.clear()
             wait_s = _SLEEP_S_MAX

@@ -374,7 +374,8 @@ class Completion:
 
     async def roll_back_when_due(self, pair: Pair) -> bytes:
         """Source: wait until the pending pair's time is over, undo it, and return the signed word about it."""
-        while (wait_ms := pair.roll_back_ms - self._clock.wall_ms()) > 0:
+        # In steps: the wall clock, by which the window is told, may be set meanwhile.
+        while (wait_ms := pair.roll_back_ms - self._clock.wall_ms()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(wait_ms / 1000, 30))
         statement = Dissolution(pair.pair_id, "rolled_back")
         packed = pack(statement, [sign(self._identity().identity_private, statement)])

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -271,7 +272,7 @@ def _insert(
     times, values, lines = _checked(definition, group, outcome, now_ms, last_ms)
     if not times:
         return None
-    ascending = all(a < b for a, b in zip(times, times[1:], strict=False))
+    ascending = all(a < b for a, b in pairwise(times))
     if not (ascending and (last_ms is None or times[0] > last_ms)):
         times, values = _only_new(connection, row.series_id, definition, times, values, lines, outcome)
         if not times:

@@ -76,6 +76,8 @@ class LinkView:
     next_attempt_ms: int
     peer_linked: bool
     problem: str
+    bytes_sent: int
+    bytes_received: int
 
 
 class ConnectorRuntime:
@@ -88,7 +90,6 @@ class ConnectorRuntime:
         self.runner: PairRunner | None = None
         self.calls: Calls | None = None
         self._around = surroundings
-        self._ring = lambda what: surroundings.ring(self.connector_id, what)
         self.source = SourceDesk(
             surroundings.database,
             self.connector_id,
@@ -107,6 +108,7 @@ class ConnectorRuntime:
         self._peer_linked = False
         self._problem = ""
         self._link: Link | None = None
+        self._carried_bytes = (0, 0)  # by links of this start that are over
         self._claiming = 0
         self._look_again = asyncio.Event()
         self._side_task: asyncio.Task[None] | None = None
@@ -114,14 +116,27 @@ class ConnectorRuntime:
         if pair is not None:
             self._make_calls(pair)
 
+    def _ring(self, what: str) -> None:
+        self._around.ring(self.connector_id, what)
+
     # --- what people see ------------------------------------------------------------------------------------------------
 
     @property
     def view(self) -> LinkView:
         """The link as it is now."""
         round_trip_ms = self._link.round_trip_ms if self._link is not None else 0.0
+        sent, received = self._carried_bytes
+        if self._link is not None:
+            sent, received = sent + self._link.bytes_sent, received + self._link.bytes_received
         return LinkView(
-            self._state, self._since_ms, round_trip_ms, self._next_attempt_ms, self._peer_linked, self._problem
+            self._state,
+            self._since_ms,
+            round_trip_ms,
+            self._next_attempt_ms,
+            self._peer_linked,
+            self._problem,
+            sent,
+            received,
         )
 
     async def claim(self, *, site_name: str, source_connector: str, code: str) -> Pair:
@@ -295,12 +310,14 @@ class ConnectorRuntime:
             await link.run(lambda frames: self._handle(link, frames))
         finally:
             watch.cancel()
+            sent, received = self._carried_bytes
+            self._carried_bytes = (sent + link.bytes_sent, received + link.bytes_received)
             self._link = None
             self._peer_linked = False
             await self._close()
 
     async def _end_unwanted(self, link: Link) -> None:
-        while await self._wanted():
+        while await self._wanted():  # noqa: ASYNC110  # a window's end is a time, not an event
             await asyncio.sleep(_IDLE_LOOK_S)
         link.abort("the link is not needed any more")
 

@@ -192,7 +192,7 @@ class Site:
             try:
                 await self.runtimes[connector_id].run()
                 return
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is logged and this connector starts over
                 self.storage_problem = str(error) if isinstance(error, StorageFailed) else self.storage_problem
                 _log.exception("connector stopped, started again in a second", extra={"connector": connector_id})
                 await asyncio.sleep(1)
@@ -521,7 +521,7 @@ class Site:
                 continue
             now_ms = self.clock.wall_ms()
             try:
-                while await self.database.write(lambda c, now_ms=now_ms: _sweep(c, now_ms)):  # type: ignore[misc]
+                while await self.database.write(lambda c, now_ms=now_ms: _sweep(c, now_ms)):  # type: ignore[misc]  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
             except StorageFailed as error:
                 self.storage_problem = str(error)

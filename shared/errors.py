@@ -45,57 +45,111 @@ class Undecodable(PairhubError):
 # code -> (HTTP status, retryable, sentence). `{...}` are facts given to Refused.
 REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
     # pairing (SECURITY, pairing)
-    "no_such_window": (404, True, "No pairing window is open for that site name and connector ID. Check both at the "
-                       "source, and press ENABLE REMOTE-SYNC there if its countdown has ended."),
-    "window_expired": (410, True, "The pairing window has expired. Press ENABLE REMOTE-SYNC at the source for a new code."),
+    "no_such_window": (
+        404,
+        True,
+        "No pairing window is open for that site name and connector ID. Check both at the "
+        "source, and press ENABLE REMOTE-SYNC there if its countdown has ended.",
+    ),
+    "window_expired": (
+        410,
+        True,
+        "The pairing window has expired. Press ENABLE REMOTE-SYNC at the source for a new code.",
+    ),
     "wrong_code": (403, True, "The code is wrong ({attempts_left} attempts left). Read it again at the source."),
-    "window_closed": (403, True, "The pairing window was closed after three wrong codes. "
-                      "Press ENABLE REMOTE-SYNC at the source for a new code."),
-    "mistyped_code": (422, True, "That code has a typing error: its check symbol does not fit. No attempt was used up."),
-    "source_paired": (409, False, "That source is already paired. One source pairs with one target; "
-                      "part the existing pair first."),
+    "window_closed": (
+        403,
+        True,
+        "The pairing window was closed after three wrong codes. Press ENABLE REMOTE-SYNC at the source for a new code.",
+    ),
+    "mistyped_code": (
+        422,
+        True,
+        "That code has a typing error: its check symbol does not fit. No attempt was used up.",
+    ),
+    "source_paired": (
+        409,
+        False,
+        "That source is already paired. One source pairs with one target; part the existing pair first.",
+    ),
     "target_paired": (409, False, "This target is already paired. Create another connector for another source."),
     "same_connector": (409, False, "A connector cannot be paired with itself. Use two different connectors."),
-    "hub_not_reachable": (503, True, "The hub cannot be reached from this site. "
-                          "Check the hub address and the network, then try again."),
-    "peer_not_linked": (503, True, "The other site is not linked to the hub at the moment. "
-                        "See that its daemon runs and reaches the hub, then try again."),
+    "hub_not_reachable": (
+        503,
+        True,
+        "The hub cannot be reached from this site. Check the hub address and the network, then try again.",
+    ),
+    "peer_not_linked": (
+        503,
+        True,
+        "The other site is not linked to the hub at the moment. "
+        "See that its daemon runs and reaches the hub, then try again.",
+    ),
     "source_busy": (409, True, "Another claim on this window is being answered. Try again in a few seconds."),
     "claim_timed_out": (504, True, "The other side did not finish the pairing in time. Try again."),
-    "pairing_forged": (403, True, "The pairing was tampered with on its way and was given up. "
-                       "Press ENABLE REMOTE-SYNC at the source for a new code."),
+    "pairing_forged": (
+        403,
+        True,
+        "The pairing was tampered with on its way and was given up. "
+        "Press ENABLE REMOTE-SYNC at the source for a new code.",
+    ),
     "pairing_declined": (403, True, "The operator of the source declined this pairing."),
     "rolled_back": (410, True, "The source gave this pairing up because it was never completed. Pair again."),
     "too_many_knocks": (429, True, "Too many pairing attempts from this site. Wait a minute and try again."),
     "window_open": (409, True, "A pairing window is open already; it ends by itself or when you close it."),
     "not_source": (409, False, "Only a standalone connector can be enabled as a source."),
-    "still_paired": (409, False, "A paired connector can be neither disabled nor deleted: its peer at the other site depends "
-                     "on it. Parting needs both sides."),
+    "still_paired": (
+        409,
+        False,
+        "A paired connector can be neither disabled nor deleted: its peer at the other site depends "
+        "on it. Parting needs both sides.",
+    ),
     # joining a hub
     "token_unknown": (403, False, "The enrolment token is not known to this hub. Ask its operator for a new one."),
     "token_used": (403, False, "The enrolment token was used already. Ask the hub's operator for a new one."),
     "token_expired": (403, False, "The enrolment token has expired. Ask the hub's operator for a new one."),
-    "token_other_site": (403, False, "The enrolment token was made for the site name '{expected}'. "
-                         "Use that name or ask for another token."),
+    "token_other_site": (
+        403,
+        False,
+        "The enrolment token was made for the site name '{expected}'. Use that name or ask for another token.",
+    ),
     "token_required": (403, False, "This hub asks for an enrolment token. Get one from its operator."),
     "site_name_taken": (409, False, "Another site at this hub has the name '{name}'. Choose another site name."),
     "site_revoked": (403, False, "The hub's operator has revoked this site. Ask the operator."),
     "site_unknown": (401, True, "The hub does not know this site; it has to enrol or to show its certificate."),
     "assertion_refused": (401, True, "The hub did not accept this site's proof of identity: {why}."),
-    "duplicate_instance": (409, True, "Two running copies of this site displace each other. Stop one of them; "
-                           "if it is a clone, give it a data directory of its own."),
+    "duplicate_instance": (
+        409,
+        True,
+        "Two running copies of this site displace each other. Stop one of them; "
+        "if it is a clone, give it a data directory of its own.",
+    ),
     "browser_origin": (403, False, "Connector links are not made by browsers: a request with an Origin is refused."),
-    "upgrade_missing": (426, False, "This address takes WebSocket upgrades. If you see this through a proxy, the proxy "
-                        "strips the Upgrade header: pass Upgrade and Connection on."),
-    "version_mismatch": (426, False, "This release speaks link protocol {ours}, the other side {theirs}. Upgrade the "
-                         "older one; data waits until then."),
+    "upgrade_missing": (
+        426,
+        False,
+        "This address takes WebSocket upgrades. If you see this through a proxy, the proxy "
+        "strips the Upgrade header: pass Upgrade and Connection on.",
+    ),
+    "version_mismatch": (
+        426,
+        False,
+        "This release speaks link protocol {ours}, the other side {theirs}. Upgrade the "
+        "older one; data waits until then.",
+    ),
     "certificate_refused": (403, False, "The hub did not accept the certificate: {why}."),
-    "pair_conflict": (409, False, "The hub knows another pair for one of these connectors. "
-                      "One source pairs with one target."),
+    "pair_conflict": (
+        409,
+        False,
+        "The hub knows another pair for one of these connectors. One source pairs with one target.",
+    ),
     # readings (per line)
     "not_json": (422, False, "The line is not a JSON object with device, resource and value."),
-    "unknown_device": (422, False, "There is no device '{device}' in this connector. Add it, or let the connector create "
-                       "devices by itself."),
+    "unknown_device": (
+        422,
+        False,
+        "There is no device '{device}' in this connector. Add it, or let the connector create devices by itself.",
+    ),
     "unknown_resource": (422, False, "There is no resource '{resource}' in this connector. Create it first."),
     "wrong_format": (422, False, "The value does not have the format {format} of '{resource}'."),
     "not_allowed": (422, False, "The value is outside what '{resource}' allows ({allowed})."),
@@ -109,10 +163,16 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
     "device_locked": (423, False, "The device '{device}' is locked; unlock it to take readings."),
     "too_many_lines": (413, False, "One request takes at most {most} readings. Send the rest in another."),
     "body_too_large": (413, False, "One request takes at most {most} bytes. Send the rest in another."),
-    "outbox_full": (507, True, "The outbox is full ({bytes_max} bytes wait for the other site). "
-                    "Restore the connection or raise the cap."),
-    "target_not_writable": (409, False, "This connector is a target: its readings come from the source site '{source}'. "
-                            "Send them there."),
+    "outbox_full": (
+        507,
+        True,
+        "The outbox is full ({bytes_max} bytes wait for the other site). Restore the connection or raise the cap.",
+    ),
+    "target_not_writable": (
+        409,
+        False,
+        "This connector is a target: its readings come from the source site '{source}'. Send them there.",
+    ),
     # objects
     "not_found": (404, False, "There is no such {what}."),
     "exists": (409, False, "There is a {what} of that name already."),

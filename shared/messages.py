@@ -273,8 +273,10 @@ def decode_recorded(public: bytes) -> Recorded:
         raise ProtocolError(f"malformed statement: {error}", 1007) from error
     for stated in recorded.segments:
         for flat in (stated.recorded, stated.closed):
-            if len(flat) % 2 or any(b <= a for a, b in zip(flat[1::2], flat[2::2], strict=False)) or any(
-                high < low for low, high in zip(flat[::2], flat[1::2], strict=False)
+            if (
+                len(flat) % 2
+                or any(b <= a for a, b in zip(flat[1::2], flat[2::2], strict=False))
+                or any(high < low for low, high in zip(flat[::2], flat[1::2], strict=False))
             ):
                 raise ProtocolError("statement with intervals out of order", 1007)
     return recorded

@@ -96,7 +96,11 @@ class TargetPairing:
         """Take the source's answer, return the proof; raises Refused('pairing_forged')."""
         counter = _read(body, Counter)
         source = counter.source
-        if counter.suite != SUITE or source.site_name != self._source_site or source.connector_id != self._source_connector:
+        if (
+            counter.suite != SUITE
+            or source.site_name != self._source_site
+            or source.connector_id != self._source_connector
+        ):
             raise Refused("pairing_forged")
         if (source.site_id, source.connector_id) == (self._me.site_id, self._me.connector_id):
             raise Refused("same_connector")
@@ -198,7 +202,9 @@ def _derive(shared_key: bytes, offer: Offer, counter: Counter) -> _Secrets:
     transcript = sha256(msgspec.msgpack.encode([SUITE, offer, counter])).digest()
 
     def expand(label: bytes, length: int) -> bytes:
-        return HKDF(algorithm=SHA256(), length=length, salt=transcript, info=b"pairhub pairing 1 " + label).derive(shared_key)
+        return HKDF(algorithm=SHA256(), length=length, salt=transcript, info=b"pairhub pairing 1 " + label).derive(
+            shared_key
+        )
 
     # The ID names the pair to the hub, so it must not be a secret's neighbour: HKDF outputs are independent.
     certificate = PairCertificate(expand(b"id", 16), counter.source, offer.target, counter.window_id, transcript)

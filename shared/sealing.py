@@ -134,7 +134,9 @@ class PairKeys:
         cipher = self._cipher(header.generation, header.side, header.kind, header.key_day)
         return packed, cipher.encrypt(nonce, body, packed + associated)
 
-    def open(self, kind: Kind, packed: bytes, sealed: bytes, *, associated: bytes = b"", own: bool = False) -> tuple[Header, bytes]:
+    def open(
+        self, kind: Kind, packed: bytes, sealed: bytes, *, associated: bytes = b"", own: bool = False
+    ) -> tuple[Header, bytes]:
         """Return (header, body) of what the peer sealed (with `own`: what this side sealed).
 
         Raises SealBroken where pair, side, kind, generation or seal do not fit; nothing in it may be believed then.

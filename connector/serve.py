@@ -1,0 +1,89 @@
+"""Runs a site: opens what it needs, serves its pages and API until told to stop, ends its streams, closes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from connector.access import Access
+from connector.app import make_app
+from connector.settings import SiteSettings
+from connector.site import Site
+from shared.clock import Clock
+from shared.serving import QuietServer, Server, configure, listen, url_of
+
+ADDRESS_FILE = "address"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSite:
+    """A site that is being served."""
+
+    site: Site
+    access: Access
+    url: str
+
+
+async def serve(
+    settings: SiteSettings,
+    ready: Callable[[RunningSite], None],
+    stop: asyncio.Event | None = None,
+    clock: Clock | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, or until `stop` is set where it is given (signals are then left alone).
+
+    `ready` is called once the site takes connections. Raises StorageFailed or SettingWrong where it cannot start.
+    """
+    listening = listen(settings.host, settings.port)
+    url = url_of(listening)
+    site = await Site.open(settings, clock)
+    try:
+        access = await Access.open(site, settings.data_dir)
+        app = make_app(site, access)
+        config = configure(app)
+        config.lifespan = "on"  # the pages sample rates while the app lives
+
+        async def end_streams() -> None:
+            app.state.stopping.set()
+
+        def started() -> None:
+            (settings.data_dir / ADDRESS_FILE).write_text(url + "\n", encoding="utf-8")
+            ready(RunningSite(site, access, url))
+
+        server = (Server if stop is None else QuietServer)(config, end_streams, started)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(site.run())
+            waiting = tasks.create_task(_ask_to_stop(server, stop))
+            try:
+                await server.serve(sockets=[listening])
+            finally:
+                running.cancel()
+                waiting.cancel()
+    finally:
+        listening.close()
+        await site.close()
+
+
+async def _ask_to_stop(server: Server, stop: asyncio.Event | None) -> None:
+    if stop is not None:
+        await stop.wait()
+        server.should_exit = True
+
+
+@asynccontextmanager
+async def running_site(settings: SiteSettings, clock: Clock | None = None) -> AsyncIterator[RunningSite]:
+    """Serve a site for the time of a block, on a port of its own where `settings.port` is 0."""
+    stop = asyncio.Event()
+    started: asyncio.Future[RunningSite] = asyncio.get_running_loop().create_future()
+    task = asyncio.ensure_future(serve(settings, started.set_result, stop, clock))
+    await asyncio.wait([task, started], return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
+    if task.done():
+        await task
+    try:
+        yield await started
+    finally:
+        stop.set()
+        with suppress(asyncio.CancelledError):
+            await task

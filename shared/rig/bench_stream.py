@@ -1,0 +1,243 @@
+"""`pairhub bench stream`: real daemons, real sockets, from HTTP at the source to queryable and durable at the target.
+
+Sizes are taken in a first part with the target unlinked: growth of database files (with their write-ahead logs) over
+readings. Speed is taken in a second part with everything linked, on fresh daemons.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+import msgspec
+import psutil
+
+from shared.rig.client import ApiClient, operator_token, pair, until
+from shared.rig.daemons import Daemon
+from shared.rig.demo import take_ports
+
+_DEVICES: Final = 10
+_RESOURCES: Final = 5
+_START_MS: Final = 1_763_650_000_000
+_SIGMA: Final = 0.05
+_JITTER_MS: Final = 5
+# Requests under way at once: the source batches what arrives while a commit runs.
+_POSTERS: Final = 4
+_SETTLE_S: Final = 600.0
+_SIZE_READINGS_MAX: Final = 200_000
+
+
+def make_bodies(readings: int, batch: int, seed: int = 1) -> Iterator[bytes]:
+    """Yield request bodies of `batch` NDJSON lines: 10 devices x 5 resources at 1 Hz with +-5 ms of jitter, random walks."""
+    chance = random.Random(seed)  # noqa: S311  # a workload, not a secret
+    values = [20.0] * (_DEVICES * _RESOURCES)
+    lines: list[bytes] = []
+    made = second = 0
+    while made < readings:
+        for at in range(_DEVICES * _RESOURCES):
+            values[at] += chance.gauss(0, _SIGMA)
+            lines.append(
+                msgspec.json.encode(
+                    {
+                        "device": f"device-{at // _RESOURCES:02}",
+                        "resource": f"resource-{at % _RESOURCES}",
+                        "timestamp": _START_MS + second * 1_000 + chance.randint(-_JITTER_MS, _JITTER_MS),
+                        "value": round(values[at], 2),
+                    }
+                )
+            )
+            made += 1
+            if len(lines) == batch or made == readings:
+                yield b"\n".join(lines)
+                lines = []
+            if made == readings:
+                return
+        second += 1
+
+
+class _Stage:
+    """A hub and two paired sites on fresh data, with the resources of the workload on both."""
+
+    def __init__(self, folder: Path) -> None:
+        ports = take_ports({"hub": None, "plant": None, "office": None})
+        hub_url = f"http://127.0.0.1:{ports['hub']}"
+        self.hub = Daemon(
+            "hub",
+            "hub",
+            {"port": ports["hub"], "open_enrolment": "true", "log_level": "warning"},
+            folder / "hub",
+            hub_url,
+        )
+        self.source, self.target = (
+            Daemon(
+                "site",
+                name,
+                {"port": ports[name], "site_name": name, "hub_url": hub_url, "log_level": "warning"},
+                folder / name,
+                f"http://127.0.0.1:{ports[name]}",
+            )
+            for name in ("plant", "office")
+        )
+        self.source_id = self.target_id = ""
+
+    async def __aenter__(self) -> _Stage:
+        for daemon in (self.hub, self.source, self.target):
+            await daemon.start()
+        async with self.client(self.source) as source, self.client(self.target) as target:
+            made = await source.post("/connectors", {"name": "bench", "creates_devices": True})
+            self.source_id = made["connector_id"]
+            self.target_id = await pair(source, self.source_id, target, "bench")
+            for at in range(_RESOURCES):
+                resource = {"alias": f"resource-{at}", "format": "number", "remote_sync": True}
+                await source.post(f"/connectors/{self.source_id}/resources", resource)
+                await target.post(f"/connectors/{self.target_id}/resources", {**resource, "remote_sync": False})
+
+            async def agreed() -> bool:
+                rows = await source.get(f"/connectors/{self.source_id}/resources")
+                return len(rows) == _RESOURCES and all(row["match"] == "same" for row in rows)
+
+            await until(agreed, what="both sides to agree on the resources")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for daemon in (self.source, self.target, self.hub):
+            await daemon.stop()
+
+    def client(self, site: Daemon) -> ApiClient:
+        return ApiClient(site.url, operator_token(site.data_dir), timeout_s=_SETTLE_S)
+
+    async def post_all(self, bodies: Iterator[bytes]) -> None:
+        """Post all bodies, a few requests at a time."""
+        token = operator_token(self.source.data_dir)
+        url = f"{self.source.url}/api/v1/connectors/{self.source_id}/readings"
+
+        async def poster(http: httpx2.AsyncClient) -> None:
+            for body in bodies:
+                answer = await http.post(url, content=body)
+                answer.raise_for_status()
+
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/x-ndjson"}
+        async with httpx2.AsyncClient(headers=headers, timeout=_SETTLE_S, trust_env=False) as http:
+            await asyncio.gather(*(poster(http) for _ in range(_POSTERS)))
+
+    async def account(self, site: Daemon, connector_id: str) -> dict[str, Any]:
+        async with self.client(site) as client:
+            return dict((await client.get(f"/connectors/{connector_id}/account"))["own"] or {})
+
+    async def hub_at_rest(self) -> None:
+        """Wait until the hub has written the copies of what it was sent, and no more come."""
+        last = -1
+
+        async def unchanged() -> bool:
+            nonlocal last
+            async with self.client(self.hub) as hub:
+                copies = sum(found["copies"] for found in (await hub.get("/status"))["pairs"])
+            before, last = last, copies
+            return copies > 0 and copies == before
+
+        await until(unchanged, timeout_s=60, every_s=1, what="the hub to hold copies")
+
+    async def count_at_target(self, readings: int) -> tuple[int, int]:
+        """Read every reading back at the target; return (lost, duplicated)."""
+        found = 0
+        distinct: set[tuple[int, int, int]] = set()
+        async with self.client(self.target) as target:
+            for device in range(_DEVICES):
+                for resource in range(_RESOURCES):
+                    at_ms = 0
+                    while True:
+                        query = f"device=device-{device:02}&resource=resource-{resource}&from={at_ms}&limit=50000"
+                        answer = await target.get(f"/connectors/{self.target_id}/readings?{query}")
+                        rows = answer["readings"]
+                        found += len(rows)
+                        distinct.update((device, resource, row[0]) for row in rows)
+                        if len(rows) < 50_000:
+                            break
+                        at_ms = rows[-1][0] + 1
+        return readings - len(distinct), found - len(distinct)
+
+
+def _file_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*.db*") if path.is_file())
+
+
+async def measure(readings: int, batch: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Run the bench and return its figures; raises PairhubError, Refused by the daemons."""
+    sizes = await _measure_sizes(min(readings, _SIZE_READINGS_MAX), batch, say)
+    speed = await _measure_speed(readings, batch, say)
+    wire = speed.pop("wire_bytes") / readings
+    return {
+        "readings": readings,
+        "batch": batch,
+        **speed,
+        "bytes_per_reading": {**sizes, "wire": round(wire, 2)},
+        "cpu_count": psutil.cpu_count(),
+    }
+
+
+async def _measure_speed(readings: int, batch: int, say: Callable[[str], None]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="pairhub-bench-") as folder:
+        async with _Stage(Path(folder)) as stage:
+            say(f"Making {readings} readings in requests of {batch} ...")
+            bodies = list(make_bodies(readings, batch))
+            peaks = {"source": 0.0, "hub": 0.0, "target": 0.0}
+            watching = asyncio.ensure_future(_watch_memory(stage, peaks))
+            say("Streaming ...")
+            before = await _link_bytes(stage)
+            began = time.perf_counter()
+            await stage.post_all(iter(bodies))
+            posted_s = time.perf_counter() - began
+
+            async def all_applied() -> bool:
+                return bool((await stage.account(stage.target, stage.target_id)).get("applied", 0) >= readings)
+
+            await until(all_applied, timeout_s=_SETTLE_S, every_s=0.02, what="the target to have applied everything")
+            taken_s = time.perf_counter() - began
+            watching.cancel()
+            wire_bytes = await _link_bytes(stage) - before
+            say("Reading everything back ...")
+            lost, duplicated = await stage.count_at_target(readings)
+            return {
+                "readings_per_s": round(readings / taken_s),
+                "accepted_per_s": round(readings / posted_s),
+                "rss_mib": {name: round(peak, 1) for name, peak in peaks.items()},
+                "lost": lost,
+                "duplicated": duplicated,
+                "wire_bytes": wire_bytes,
+            }
+
+
+async def _measure_sizes(readings: int, batch: int, say: Callable[[str], None]) -> dict[str, float]:
+    with tempfile.TemporaryDirectory(prefix="pairhub-bench-") as folder:
+        async with _Stage(Path(folder)) as stage:
+            say(f"Sizes of {readings} readings with the target unlinked ...")
+            # The first rows bring the devices and the files' first pages with them.
+            await stage.post_all(make_bodies(_DEVICES * _RESOURCES, _DEVICES * _RESOURCES, seed=2))
+            await stage.target.stop()
+            before = {"outbox": _file_bytes(stage.source.data_dir), "hub": _file_bytes(stage.hub.data_dir)}
+            shifted = (body.replace(b'"timestamp":17', b'"timestamp":16') for body in make_bodies(readings, batch))
+            await stage.post_all(shifted)
+
+            await stage.hub_at_rest()
+            after = {"outbox": _file_bytes(stage.source.data_dir), "hub": _file_bytes(stage.hub.data_dir)}
+            return {name: round((after[name] - before[name]) / readings, 2) for name in before}
+
+
+async def _watch_memory(stage: _Stage, peaks: dict[str, float]) -> None:
+    while True:
+        for name, daemon in (("source", stage.source), ("hub", stage.hub), ("target", stage.target)):
+            peaks[name] = max(peaks[name], daemon.rss_mib)
+        await asyncio.sleep(0.05)
+
+
+async def _link_bytes(stage: _Stage) -> int:
+    """Return the bytes that the source's link to the hub has carried, both ways, WebSocket framing included."""
+    async with stage.client(stage.source) as source:
+        link = (await source.get(f"/connectors/{stage.source_id}"))["link"]
+    return int(link["bytes_sent"]) + int(link["bytes_received"])

@@ -1,0 +1,49 @@
+"""The text of `pairhub status`, made of the JSON that daemons answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def status_lines(found: dict[str, Any]) -> list[str]:
+    """Return lines for people about a site or a hub."""
+    return _site_lines(found) if "site_name" in found else _plain_lines(found, "")
+
+
+def _site_lines(found: dict[str, Any]) -> list[str]:
+    enrolled = "enrolled" if found["enrolled"] else "not enrolled"
+    lines = [f"site '{found['site_name']}' ({found['site_id']}), hub {found['hub_url'] or 'none'}, {enrolled}"]
+    for name in ("enrolment_problem", "storage_problem"):
+        if found[name]:
+            lines.append(f"  problem: {found[name]}")
+    if found["clock_in_doubt"]:
+        lines.append("  problem: the clock is in doubt; nothing expires until it is explained")
+    for connector in found["connectors"]:
+        lines += _connector_lines(connector)
+    return lines
+
+
+def _connector_lines(connector: dict[str, Any]) -> list[str]:
+    link, pair, account = connector["link"], connector["pair"], connector["account"]
+    lines = [f"  {connector['connector_id']}  {connector['name']}  {connector['role']}, link {link['state']}"]
+    if link["problem"]:
+        lines.append(f"    problem: {link['problem']}")
+    if pair is not None:
+        there = "linked" if link["peer_linked"] else "away"
+        lines.append(f"    {pair['state']} with '{pair['peer_site']}' ({there}), fingerprint {pair['fingerprint']}")
+    if account is not None:
+        parts = ("accepted", "applied", "queued", "quarantined", "dropped")
+        lines.append("    " + "  ".join(f"{part} {account[part]}" for part in parts))
+    return lines
+
+
+def _plain_lines(value: Any, indent: str) -> list[str]:
+    if isinstance(value, dict):
+        lines = []
+        for name, part in value.items():
+            nested = isinstance(part, dict | list) and part
+            lines += [f"{indent}{name}:", *_plain_lines(part, indent + "  ")] if nested else [f"{indent}{name}: {part}"]
+        return lines
+    if isinstance(value, list):
+        return [line for part in value for line in [f"{indent}-", *_plain_lines(part, indent + "  ")]]
+    return [f"{indent}{value}"]
