@@ -55,6 +55,7 @@ class HubPages:
             Route(paths.LOGOUT, self.log_out, methods=["POST"]),
             Route(paths.OPERATOR, inside(self.operator)),
             Route(paths.OPERATOR_UPDATES, inside(self.updates)),
+            Route(paths.OPERATOR_TOKENS, self.home, methods=["GET"]),  # reloading the page that a form brought
             Route(paths.OPERATOR_TOKENS, inside(self.make_token), methods=["POST"]),
             Route(paths.OPERATOR_TOKEN_REVOKE, inside(self.revoke_token), methods=["POST"]),
             Route(paths.OPERATOR_SITE_REVOKE, inside(self.revoke_site), methods=["GET", "POST"]),
