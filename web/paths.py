@@ -17,6 +17,7 @@ API_KEY_REVOKE = "/api-key/revoke"
 
 CONNECTORS = "/connectors"
 CONNECTOR_NEW = "/connectors/new"
+CONNECTORS_UPDATES = "/connectors/updates"
 OVERVIEW = "/connectors/{connector_id}"
 UPDATES = "/connectors/{connector_id}/updates"
 SETTINGS = "/connectors/{connector_id}/settings"

@@ -84,7 +84,8 @@ class GeneralSettings:
     element_id: ClassVar[str] = "general-settings"
     connector_id: str
     name: str
-    description: str
+    description: str | None
+    """`None` where connectors have none: the field is left out."""
     role: Role
     is_enabled: bool
     created_ms: int

@@ -136,8 +136,8 @@ class AccountSide:
     queued_count: int
     quarantined_count: int
     dropped: tuple[Dropped, ...] = ()
-    unknown_count: int = 0
-    """What could not be counted after a restore."""
+    unknown_count: int | None = 0
+    """What could not be counted after a restore; `None` where nobody knows how much that is."""
     is_own: bool = True
     stated_ms: int | None = None
     """For the other side's books: when it stated them."""
@@ -151,7 +151,7 @@ class AccountSide:
     def difference_count(self) -> int:
         """What the books do not explain; 0 where they balance."""
         placed = self.applied_count + self.queued_count + self.quarantined_count + self.dropped_count
-        return self.accepted_count - placed - self.unknown_count
+        return self.accepted_count - placed - (self.unknown_count or 0)
 
 
 @template("_account.html")

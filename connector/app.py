@@ -1,0 +1,79 @@
+"""The site's web application: static files, pages, the API, health, and the guards around them all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from typing import Final
+
+import anyio
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+
+from connector.access import Access
+from connector.api import api_routes
+from connector.body_limit import BodyLimit
+from connector.health import health_routes
+from connector.pages import failures
+from connector.pages.frame import Desk
+from connector.pages.routes import page_routes
+from connector.pages.samples import Samples
+from connector.pages.situation import take_sample
+from connector.site import Site
+from shared.limits import INGEST_BODY_BYTES_MAX
+from web.csrf import CrossSiteGuard
+from web.headers import SecurityHeaders
+from web.preferences import preference_routes
+from web.static_files import static_mount
+
+API_PREFIX: Final = "/api/"
+# The largest form is a pasted pairing text; a resource's list of allowed values comes next.
+FORM_BODY_BYTES_MAX: Final = 64 * 1024
+
+
+def make_app(site: Site, access: Access) -> Starlette:
+    """Return the ASGI app of a site. Set `app.state.stopping` to end update streams before the server stops."""
+    desk = Desk(site, access, Samples(site), anyio.Event())
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(desk.samples.run(lambda runtime: take_sample(site, desk.samples, runtime))),
+            asyncio.create_task(desk.samples.run_canaries()),
+        ]
+        try:
+            yield
+        finally:
+            desk.stopping.set()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    routes: list[BaseRoute] = [
+        *health_routes(site, desk.samples),
+        *api_routes(site, access),
+        *page_routes(desk),
+        *preference_routes(),
+        static_mount(),
+    ]
+    app = Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(failures.LastResort, desk=desk, make_id=_make_id),
+            # Handlers of the API look at cookies through Access.require only, which obeys the same rule.
+            Middleware(CrossSiteGuard, program_prefixes=(API_PREFIX,)),
+            Middleware(BodyLimit, most=FORM_BODY_BYTES_MAX, api_prefix=API_PREFIX, api_most=INGEST_BODY_BYTES_MAX),
+        ],
+        exception_handlers=failures.handlers(desk, _make_id),
+        lifespan=lifespan,
+    )
+    app.state.stopping = desk.stopping
+    return app
+
+
+def _make_id() -> str:
+    return secrets.token_hex(5)

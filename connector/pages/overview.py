@@ -1,0 +1,190 @@
+"""The overview of one connector (page 2): is it paired, does it flow, what waits, and where is every reading."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from connector.accounts import Account
+from connector.pages.frame import Desk, Parts, Visit
+from connector.pages.remote_sync import pair_facts, pairing_state
+from connector.pages.repairs import clock_doubt
+from connector.pages.samples import BEAT_S, KEPT_S, Sample, beats, rates
+from connector.pages.situation import Situation
+from shared.core.entries import (
+    CAUSE_BYTE_CAP,
+    CAUSE_DESTINATION_RESTORED,
+    CAUSE_HELD_TOO_LONG,
+    CAUSE_ORIGIN_RESTORED,
+    CAUSE_RETENTION,
+)
+from shared.limits import DAY_MS, SECOND_MS
+from shared.sealing import Side
+from web import contexts as c
+from web import formats, paths
+
+STREAM: Final = "page=overview"
+# The rate of now is the mean of so many last intervals, so that it does not jump with every sample.
+_NOW_INTERVALS: Final = 3
+
+
+async def show(visit: Visit) -> Response:
+    """Answer the page."""
+    seen = await visit.look()
+    return visit.respond(await _page(visit, seen))
+
+
+async def parts(visit: Visit) -> Parts:
+    """Return what the update stream of the page carries."""
+    page = await _page(visit, await visit.look())
+    cards = (page.pairing, page.repairs, page.backlog, page.rates, page.heartbeat, page.account)
+    return (page.shell.link, page.shell.counts, *(card for card in cards if card is not None))
+
+
+async def _page(visit: Visit, seen: Situation) -> c.OverviewPage:
+    samples = visit.desk.samples.of(seen.connector_id)
+    held = await visit.site.database.read(lambda connection: _held(connection, seen.connector_id))
+    return c.OverviewPage(
+        shell=await visit.shell(c.Section.OVERVIEW, seen, stream=STREAM),
+        pairing=_pairing(visit, seen, await pairing_state(visit.site, seen)),
+        repairs=c.RepairsCard(seen.repairs),
+        backlog=_backlog(visit, seen, held) if seen.is_paired else None,
+        rates=_rates(seen, samples),
+        heartbeat=_heartbeat(visit, seen, samples) if seen.is_paired else None,
+        account=account_card(visit, seen),
+    )
+
+
+def _pairing(visit: Visit, seen: Situation, state: c.PairingState) -> c.PairingCard:
+    return c.PairingCard(
+        connector_id=seen.connector_id,
+        site_name=visit.site.identity.site_name,
+        role=seen.role,
+        state=state,
+        link=seen.link,
+        pair=pair_facts(visit.site, seen) if seen.pair is not None else None,
+    )
+
+
+# --- what waits -------------------------------------------------------------------------------------------------------
+
+
+def _held(connection: sqlite3.Connection, connector_id: str) -> tuple[int, int | None]:
+    """Return bytes and oldest arrival of what this destination holds for want of a device or resource."""
+    row = connection.execute(
+        "SELECT COALESCE(SUM(LENGTH(body)), 0), MIN(arrived_ms) FROM held WHERE connector_id = ?", (connector_id,)
+    ).fetchone()
+    return row[0], row[1]
+
+
+def _backlog(visit: Visit, seen: Situation, held: tuple[int, int | None]) -> c.BacklogCard:
+    account = seen.account or Account(0, 0, 0, 0, 0)
+    is_target = seen.role is c.Role.TARGET
+    oldest_ms = held[1] if is_target else seen.backlog.oldest_ms
+    return c.BacklogCard(
+        role=seen.role,
+        tail_count=account.tail,
+        outbox_count=account.outbox,
+        held_count=account.held,
+        queued_bytes=held[0] if is_target else seen.backlog.bytes,
+        oldest_age_s=None if oldest_ms is None else max(0.0, (visit.now_ms - oldest_ms) / SECOND_MS),
+        retention_s=max(1, visit.site.settings.retention_ms // SECOND_MS),
+        bytes_max=visit.site.settings.outbox_bytes_max,
+        expiry_suspended_reason=clock_doubt(visit.site),
+    )
+
+
+# --- what flows -------------------------------------------------------------------------------------------------------
+
+
+def _rates(seen: Situation, samples: tuple[Sample, ...]) -> c.RatesCard:
+    shown = []
+    if seen.role is not c.Role.TARGET:
+        shown.append(_rate("In from devices", rates(samples, "taken")))
+    if seen.pair is not None and seen.is_paired:
+        label = "Applied here" if seen.role is c.Role.TARGET else f"Applied at {seen.pair.peer_site_name}"
+        shown.append(_rate(label, rates(samples, "applied")))
+    return c.RatesCard(tuple(shown), KEPT_S, seen.last_applied_ms)
+
+
+def _rate(label: str, history: tuple[float, ...]) -> c.Rate:
+    recent = history[-_NOW_INTERVALS:]
+    return c.Rate(label, sum(recent) / len(recent) if recent else 0.0, history)
+
+
+def _heartbeat(visit: Visit, seen: Situation, samples: tuple[Sample, ...]) -> c.HeartbeatCard:
+    oldest_ms = seen.backlog.oldest_ms
+    return c.HeartbeatCard(
+        beats=beats(samples, visit.now_ms),
+        beat_s=BEAT_S,
+        canary_ms=seen.track.canary_ms,
+        oldest_unapplied_s=None if oldest_ms is None else max(0.0, (visit.now_ms - oldest_ms) / SECOND_MS),
+    )
+
+
+# --- the account ------------------------------------------------------------------------------------------------------
+
+
+def account_card(visit: Visit, seen: Situation) -> c.AccountCard | None:
+    """Return the account table (G1): the source's books first; a target compares its own with what the source stated."""
+    own, pair = seen.account, seen.pair
+    if own is None or pair is None:
+        return None
+    days = visit.site.settings.retention_days
+    mine = _side(own, visit.site.identity.site_name, seen.role, days)
+    gaps_url = paths.fill(paths.GAPS, connector_id=seen.connector_id)
+    if pair.side is Side.SOURCE:
+        return c.AccountCard((mine,), gaps_url=gaps_url)
+    if seen.stated is None:
+        return c.AccountCard((mine,), f"{pair.peer_site_name} has stated nothing yet", gaps_url)
+    theirs = _side(seen.stated, pair.peer_site_name, c.Role.SOURCE, days, is_own=False)
+    return c.AccountCard((theirs, mine), _compared(own, seen.stated, pair.peer_site_name), gaps_url)
+
+
+def _side(account: Account, site_name: str, role: c.Role, days: float, *, is_own: bool = True) -> c.AccountSide:
+    return c.AccountSide(
+        site_name=site_name,
+        role=role,
+        accepted_count=account.accepted,
+        applied_count=account.applied,
+        queued_count=account.queued,
+        quarantined_count=account.quarantined,
+        dropped=tuple(
+            c.Dropped(cause_words(cause, days), count) for cause, count in sorted(account.dropped_by_cause.items())
+        ),
+        unknown_count=None if account.unknown else 0,
+        is_own=is_own,
+        stated_ms=account.stated_ms,
+    )
+
+
+def _compared(own: Account, stated: Account, source: str) -> str:
+    """Say how our count of applied readings compares with the source's, whose statement is always a little older."""
+    ahead = own.applied - stated.applied
+    if ahead < 0:
+        return f"{source} counts {formats.count(-ahead)} more as applied than this side has"
+    if ahead == 0:
+        return "both sides count the same as applied"
+    return f"{formats.count(ahead)} applied here since {source} last heard of it"
+
+
+def cause_words(cause: str, retention_days: float) -> str:
+    """Return the cause of a gap as people read it."""
+    age = formats.rough_duration(retention_days * DAY_MS / SECOND_MS).replace(" d", " days")
+    words = {
+        CAUSE_RETENTION: f"older than {age}",
+        CAUSE_BYTE_CAP: "over the size limit",
+        CAUSE_DESTINATION_RESTORED: "destination restored from a backup",
+        CAUSE_ORIGIN_RESTORED: "source restored from a backup",
+        CAUSE_HELD_TOO_LONG: f"held for {age} without their device or resource",
+    }
+    return words.get(cause, cause.replace("_", " "))
+
+
+def routes(desk: Desk) -> list[BaseRoute]:
+    """Return the routes of this page."""
+    desk.streams["overview"] = lambda: parts
+    return [desk.show(paths.OVERVIEW, show)]

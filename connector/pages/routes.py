@@ -1,0 +1,58 @@
+"""All routes of the pages, in the order in which they are tried, and the one update stream that each page may have."""
+
+from __future__ import annotations
+
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute
+
+from connector.pages import (
+    api_key,
+    connectors,
+    device,
+    devices,
+    entrance,
+    gaps,
+    overview,
+    remote_sync,
+    resources,
+    settings,
+)
+from connector.pages.frame import Desk, Visit
+from shared.errors import Refused
+from web import paths
+
+
+def page_routes(desk: Desk) -> list[BaseRoute]:
+    """Return the routes of all pages. Those of fixed words come before those that take any connector ID."""
+    return [
+        desk.show(paths.HOME, home),
+        *entrance.routes(desk),
+        *api_key.routes(desk),
+        *connectors.routes(desk),
+        *overview.routes(desk),
+        desk.show(paths.UPDATES, updates),
+        *settings.routes(desk),
+        *remote_sync.routes(desk),
+        *devices.routes(desk),
+        *device.routes(desk),
+        *resources.routes(desk),
+        *gaps.routes(desk),
+    ]
+
+
+async def home(visit: Visit) -> Response:
+    """Lead to the one connector of the site, or to the list."""
+    found = await visit.site.connectors()
+    if len(found) == 1:
+        return RedirectResponse(paths.fill(paths.OVERVIEW, connector_id=found[0].connector_id), 303)
+    return RedirectResponse(paths.CONNECTORS, 303)
+
+
+async def updates(visit: Visit) -> Response:
+    """Answer the update stream of the page that the query names."""
+    make_parts = visit.desk.streams.get(visit.asked("page"))
+    if make_parts is None:
+        raise Refused("not_found", what="page")
+    parts = make_parts()
+    await parts(visit)  # a refusal is an answer of its own, not a stream that ends at once
+    return visit.stream(visit.connector_id, parts)

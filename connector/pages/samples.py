@@ -1,0 +1,178 @@
+"""What the overview draws over time: a few minutes of each connector's counts and link, kept in memory only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+
+from connector.lookups import LIST_DEVICES, ListQuestion
+from connector.runtime import ConnectorRuntime, LinkView
+from connector.site import Site
+from shared.core.link_state import LinkState
+from shared.errors import PairhubError, Refused
+from shared.limits import SECOND_MS
+from web import contexts as c
+
+EVERY_S: Final = 5.0
+KEPT_S: Final = 600
+_KEPT_COUNT: Final = KEPT_S // int(EVERY_S)
+# Sixty bars of ten seconds.
+BEAT_S: Final = 10
+# How often a question goes through the whole pair and back (G9).
+_CANARY_EVERY_S: Final = 15.0
+_log = logging.getLogger(__name__)
+
+_UNLINKED = frozenset(
+    {c.LinkState.OFFLINE, c.LinkState.RECONNECTING, c.LinkState.CONNECTING, c.LinkState.PEER_OFFLINE}
+    | {c.LinkState.DISABLED, c.LinkState.NOT_PAIRED}
+)
+# What one slice of time is called where its samples differ: the worst comes first.
+_WORST_FIRST = (c.BeatState.STALLED, c.BeatState.OFFLINE, c.BeatState.FLOWING, c.BeatState.QUIET)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look: readings taken from devices since the start, applied at the destination, and the link."""
+
+    at_ms: int
+    taken: int
+    applied: int
+    queued: int
+    link: c.LinkState
+
+
+# The look needs the link's state in words, which connector.pages.situation works out.
+Look = Callable[[ConnectorRuntime], Awaitable[Sample]]
+
+
+@dataclass(slots=True)
+class Track:
+    """Since when a connector and its peer are (or are not) linked, by this machine's clock; None where it does not hold.
+
+    `peer_left_ms` is when the peer was last seen to go.
+    """
+
+    linked_ms: int | None = None
+    unlinked_ms: int | None = None
+    peer_linked_ms: int | None = None
+    peer_unlinked_ms: int | None = None
+    peer_left_ms: int | None = None
+    was_linked: bool = False
+    canary_ms: float | None = None
+
+    def observe(self, view: LinkView, now_ms: int) -> None:
+        """Follow what the link looks like now."""
+        if view.state is LinkState.LINKED:
+            self.linked_ms = view.since_ms if self.linked_ms is None else self.linked_ms
+            self.unlinked_ms, self.was_linked = None, True
+        else:
+            self.unlinked_ms = now_ms if self.unlinked_ms is None else self.unlinked_ms
+            self.linked_ms = None
+        if view.peer_linked:
+            self.peer_linked_ms = now_ms if self.peer_linked_ms is None else self.peer_linked_ms
+            self.peer_unlinked_ms = None
+        else:
+            if self.peer_linked_ms is not None:
+                self.peer_left_ms = now_ms
+            self.peer_unlinked_ms = now_ms if self.peer_unlinked_ms is None else self.peer_unlinked_ms
+            self.peer_linked_ms = None
+
+
+class Samples:
+    """The recent past of all connectors of a site. `run` fills it; pages read it."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._rings: dict[str, deque[Sample]] = {}
+        self._tracks: dict[str, Track] = {}
+
+    def track(self, runtime: ConnectorRuntime, now_ms: int) -> Track:
+        """Return what is known about a connector's link over time, brought up to date."""
+        track = self._tracks.setdefault(runtime.connector_id, Track())
+        track.observe(runtime.view, now_ms)
+        return track
+
+    def add(self, connector_id: str, sample: Sample) -> None:
+        """Keep one more look at a connector; the oldest gives way."""
+        self._rings.setdefault(connector_id, deque(maxlen=_KEPT_COUNT)).append(sample)
+
+    def of(self, connector_id: str) -> tuple[Sample, ...]:
+        """Return a connector's samples, oldest first."""
+        return tuple(self._rings.get(connector_id, ()))
+
+    def forget_others(self, connector_ids: set[str]) -> None:
+        """Drop what belongs to connectors that are gone."""
+        for known in (self._rings, self._tracks):
+            for gone in [each for each in known if each not in connector_ids]:
+                del known[gone]
+
+    async def ask_canary(self, runtime: ConnectorRuntime) -> None:
+        """Send a question through the whole pair, and keep how long it took (G9)."""
+        track = self._tracks.setdefault(runtime.connector_id, Track())
+        if runtime.calls is None or not runtime.view.peer_linked:
+            track.canary_ms = None
+            return
+        try:
+            asked = await runtime.calls.ask(LIST_DEVICES, msgspec.msgpack.encode(ListQuestion(limit=1)))
+            track.canary_ms = asked.round_trip_ms
+        except Refused:
+            track.canary_ms = None
+
+    async def run(self, look: Look) -> None:
+        """Take a sample of every connector every few seconds, until cancelled."""
+        while True:
+            for runtime in list(self._site.runtimes.values()):
+                try:
+                    self.add(runtime.connector_id, await look(runtime))
+                except PairhubError as error:
+                    _log.debug("no sample: %s", error, extra={"connector": runtime.connector_id})
+            self.forget_others(set(self._site.runtimes))
+            await asyncio.sleep(EVERY_S)
+
+    async def run_canaries(self) -> None:
+        """Keep asking through every pair, until cancelled; one that does not answer delays no other."""
+        while True:
+            await asyncio.gather(*(self.ask_canary(runtime) for runtime in list(self._site.runtimes.values())))
+            await asyncio.sleep(_CANARY_EVERY_S)
+
+
+def rates(samples: tuple[Sample, ...], field: str) -> tuple[float, ...]:
+    """Return readings per second between neighbouring samples, oldest first; `field` is `taken` or `applied`."""
+    found = []
+    for before, after in pairwise(samples):
+        passed_ms = after.at_ms - before.at_ms
+        grown = getattr(after, field) - getattr(before, field)
+        # A restarted count or a clock set back is no rate.
+        found.append(max(0.0, grown * SECOND_MS / passed_ms) if passed_ms > 0 else 0.0)
+    return tuple(found)
+
+
+def beats(samples: tuple[Sample, ...], now_ms: int) -> tuple[c.Beat, ...]:
+    """Return one bar per slice of BEAT_S, oldest first, up to now; slices from before the start are unknown."""
+    slice_ms = BEAT_S * SECOND_MS
+    count = KEPT_S // BEAT_S
+    first_ms = (now_ms // slice_ms - count + 1) * slice_ms
+    seen: dict[int, set[c.BeatState]] = {}
+    for at, sample in enumerate(samples):
+        before = samples[at - 1] if at else None
+        seen.setdefault((sample.at_ms - first_ms) // slice_ms, set()).add(_beat_state(before, sample))
+    return tuple(c.Beat(first_ms + at * slice_ms, _worst(seen.get(at, set()))) for at in range(count))
+
+
+def _beat_state(before: Sample | None, sample: Sample) -> c.BeatState:
+    if sample.link is c.LinkState.STALLED:
+        return c.BeatState.STALLED
+    if sample.link in _UNLINKED:
+        return c.BeatState.OFFLINE
+    return c.BeatState.FLOWING if before and sample.applied > before.applied else c.BeatState.QUIET
+
+
+def _worst(states: set[c.BeatState]) -> c.BeatState:
+    return next((state for state in _WORST_FIRST if state in states), c.BeatState.UNKNOWN)

@@ -1,0 +1,140 @@
+"""Settings, tab General (page 3): name, unknown devices, switching off, deleting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from connector.pages.frame import Desk, Parts, Visit, done
+from connector.pages.remote_sync import part_first
+from connector.pages.situation import Situation
+from shared.errors import Refused
+from web import contexts as c
+from web import paths
+
+STREAM: Final = "page=settings"
+
+
+async def show(visit: Visit) -> Response:
+    """Answer the page."""
+    return visit.respond(await _page(visit, await visit.look()))
+
+
+async def parts(visit: Visit) -> Parts:
+    """Return what the update stream carries: the frame only, so that nobody's typing is replaced."""
+    shell = await visit.shell(c.Section.SETTINGS, await visit.look())
+    return (shell.link, shell.counts)
+
+
+async def _page(
+    visit: Visit, seen: Situation, typed: Mapping[str, str] | None = None, errors: c.Errors | None = None
+) -> c.SettingsPage:
+    connector = seen.connector
+    refusal = part_first(seen)
+    creates = connector.creates_devices if typed is None else typed.get("allows_creation") == "on"
+    general = c.GeneralSettings(
+        connector_id=connector.connector_id,
+        name=connector.name if typed is None else typed.get("name", "")[:200],
+        description=None,
+        role=seen.role,
+        is_enabled=not connector.disabled,
+        created_ms=connector.created_ms,
+        allows_creation=creates,
+        disable_refusal=refusal,
+        delete_refusal="" if seen.role is c.Role.TARGET and not seen.is_paired else refusal,
+        errors=errors or {},
+    )
+    return c.SettingsPage(await visit.shell(c.Section.SETTINGS, seen, stream=STREAM), general)
+
+
+async def save(visit: Visit) -> Response:
+    """Change the name and whether readings make devices."""
+    form = await visit.form()
+    seen = await visit.look()
+    try:
+        await visit.site.change_connector(
+            visit.connector_id, form.get("name", ""), creates_devices=form.get("allows_creation") == "on"
+        )
+    except Refused as refused:
+        if refused.code not in ("invalid", "exists"):
+            raise
+        return visit.respond(await _page(visit, seen, form, {"name": str(refused)}), refused.status)
+    return visit.redirect(_url(visit), done("Saved."))
+
+
+async def disable(visit: Visit) -> Response:
+    """Switch the connector off; refused where it is paired (W5)."""
+    return await _switch(visit, disabled=True, words="The connector is disabled and takes no readings.")
+
+
+async def enable(visit: Visit) -> Response:
+    """Switch the connector on again."""
+    return await _switch(visit, disabled=False, words="The connector is enabled.")
+
+
+async def _switch(visit: Visit, *, disabled: bool, words: str) -> Response:
+    try:
+        await visit.site.disable_connector(visit.connector_id, disabled=disabled)
+    except Refused as refused:
+        return await _kept(visit, refused)
+    return visit.redirect(_url(visit), done(words))
+
+
+async def ask_delete(visit: Visit) -> Response:
+    """Ask before the connector is deleted."""
+    seen = await visit.look()
+    name = seen.connector.name
+    page = c.ConfirmPage(
+        shell=await visit.shell(c.Section.SETTINGS, seen),
+        title=f"Delete “{name}”?",
+        text="Its devices, resources and history go with it. This cannot be undone.",
+        confirm_label="Delete connector",
+        action_url=paths.fill(paths.DELETE, connector_id=visit.connector_id),
+        cancel_url=_url(visit),
+        consequences=(
+            "Programs that post readings to it get an error.",
+            "Other connectors of this site are not touched.",
+        ),
+        fields={"confirmed": "yes"},
+    )
+    return visit.respond(page)
+
+
+async def delete(visit: Visit) -> Response:
+    """Delete the connector, once that was confirmed; refused where it is paired (W5)."""
+    seen = await visit.look()
+    if (await visit.form()).get("confirmed") != "yes":
+        return visit.redirect(paths.fill(paths.DELETE, connector_id=visit.connector_id))
+    try:
+        await visit.site.delete_connector(visit.connector_id)
+    except Refused as refused:
+        return await _kept(visit, refused)
+    return visit.redirect(paths.CONNECTORS, done(f"Connector “{seen.connector.name}” deleted."))
+
+
+async def _kept(visit: Visit, refused: Refused) -> Response:
+    """Say why a paired connector stays, on the page where it was asked for."""
+    if refused.code != "still_paired":
+        raise refused
+    page = await _page(visit, await visit.look(), errors={"": str(refused)})
+    return visit.respond(page, refused.status)
+
+
+def _url(visit: Visit) -> str:
+    return paths.fill(paths.SETTINGS, connector_id=visit.connector_id)
+
+
+def routes(desk: Desk) -> list[BaseRoute]:
+    """Return the routes of this page."""
+    desk.streams["settings"] = lambda: parts
+    return [
+        desk.show(paths.SETTINGS, show),
+        desk.act(paths.SETTINGS, save, "manage"),
+        desk.act(paths.DISABLE, disable, "manage"),
+        desk.act(paths.ENABLE, enable, "manage"),
+        desk.show(paths.DELETE, ask_delete, "manage"),
+        desk.act(paths.DELETE, delete, "manage"),
+    ]
