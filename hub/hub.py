@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import assert_never
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,11 +16,12 @@ from hub.links import CLOSE_DISPLACED, CLOSE_RESTART, CLOSE_REVOKED, Link
 from hub.pair_desk import PairDesk
 from hub.settings import HubSettings
 from hub.store.interface import HubStore
-from hub.store.rows import Site
+from hub.store.rows import Pair, Site
 from shared.certificates import public_bytes
 from shared.clock import Clock
 from shared.core.registry import Connector, Registry, Tell
 from shared.errors import ProtocolError
+from shared.limits import DRAIN_DEADLINE_S
 from shared.messages import (
     AnyFrame,
     AskHeld,
@@ -89,9 +91,13 @@ class Hub:
 
     async def load(self) -> None:
         """Take up what the store knows; raises StorageFailed."""
-        self.sites.update({site.site_id: site for site in await self.store.sites()})
-        for pair in await self.store.pairs():
-            self.registry.on_paired(pair.certificate)
+        self._take_up(await self.store.sites(), await self.store.pairs())
+        self.pairs.restart(self.store, self.registry)
+
+    def _take_up(self, sites: list[Site], pairs: list[Pair]) -> None:
+        self.sites.clear()
+        self.sites.update({site.site_id: site for site in sites})
+        self.registry = Registry(pair.certificate for pair in pairs)
 
     # --- time --------------------------------------------------------------------------------------------------------
 
@@ -211,11 +217,10 @@ class Hub:
 
     async def replace_store(self, store: HubStore) -> None:
         """Go on with another (empty) store: forget all that was, and let everybody come back with certificates."""
+        sites, pairs = await store.sites(), await store.pairs()
         lost, self.store = self.store, store
-        self.sites.clear()
-        self.registry = Registry()
+        self._take_up(sites, pairs)
         self.pairs.restart(store, self.registry)
-        await self.load()
         await self.close_links("the hub lost its store and starts afresh")
         await lost.close()
         self.on_change()
@@ -233,5 +238,7 @@ class Hub:
         self.draining = True
         if self._timer is not None:
             self._timer.cancel()
-        await self.close_links("the hub restarts")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_DEADLINE_S / 5):
+                await self.close_links("the hub restarts")
         await self.pairs.flush()

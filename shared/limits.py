@@ -121,6 +121,8 @@ LINK_FRAMES_PER_S_MAX: Final = 8_000
 # A message of more fragments, or more WebSocket pings in a second, is an attack on the server's time.
 FRAGMENTS_MAX: Final = 1_024
 PINGS_PER_S_MAX: Final = 50
+# From the first byte of a WebSocket message to its last; a segment of 64 KiB takes that long at 20 kbit/s.
+MESSAGE_DEADLINE_S: Final = 30.0
 # Unsent bytes in one socket's buffer; a flood of pings whose answers nobody reads ends here.
 SOCKET_BUFFER_BYTES_MAX: Final = 16 * 1024 * 1024
 # The head of an HTTP request, with a link assertion and cookies in it.

@@ -26,9 +26,11 @@ from shared.limits import (
     FRAME_BYTES_MAX,
     HANDSHAKE_DEADLINE_S,
     HEAD_BYTES_MAX,
+    MESSAGE_DEADLINE_S,
     PING_INTERVAL_S,
     PING_TIMEOUT_S,
     PINGS_PER_S_MAX,
+    SEND_DEADLINE_S,
     SOCKET_BUFFER_BYTES_MAX,
 )
 from shared.settings import SettingWrong
@@ -36,6 +38,25 @@ from shared.settings import SettingWrong
 _log = logging.getLogger(__name__)
 ABORT_KEY = "abort_connection"
 _BACKLOG = 1_024
+_LINGER_S = 3.0
+
+
+class _Stall:
+    """Aborts a connection whose peer has not read for SEND_DEADLINE_S: its buffer stayed full for so long."""
+
+    def __init__(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, transport: asyncio.Transport) -> None:
+        """The buffer is full."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SEND_DEADLINE_S, transport.abort)
+
+    def end(self) -> None:
+        """There is room again, or the connection is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class GuardedHttpProtocol(HttpToolsProtocol):
@@ -43,6 +64,18 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._stall = _Stall()
+
+    def pause_writing(self) -> None:
+        self._stall.begin(self.transport)
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._stall.end()
+        super().resume_writing()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -60,6 +93,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_came()
+        self._stall.end()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -92,10 +126,52 @@ class GuardedWebSocketProtocol(WebSocketsSansIOProtocol):
     _fragments = 0
     _pings = 0
     _pings_since = 0.0
+    _message_timer: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._stall = _Stall()
 
     async def run_asgi(self) -> None:
         self.scope["state"][ABORT_KEY] = self.transport.abort
-        await super().run_asgi()
+        try:
+            await super().run_asgi()
+        finally:
+            # A transport that is closing waits for its peer to read the rest, which may be never.
+            self.loop.call_later(_LINGER_S, self.transport.abort)
+
+    def pause_writing(self) -> None:
+        self._stall.begin(self.transport)
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._stall.end()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stall.end()
+        self._message_done()
+        super().connection_lost(exc)
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not (self.frames or self.conn.reader.buffer):
+            self._message_done()
+        elif self._message_timer is None and not self.transport.is_closing():
+            self._message_timer = self.loop.call_later(MESSAGE_DEADLINE_S, self._abort, "a message that does not end")
+
+    def _message_done(self) -> None:
+        if self._message_timer is not None:
+            self._message_timer.cancel()
+            self._message_timer = None
+
+    def send_receive_event_to_app(self) -> None:
+        self._message_done()
+        super().send_receive_event_to_app()
 
     def handle_events(self) -> None:
         if self.transport.get_write_buffer_size() > SOCKET_BUFFER_BYTES_MAX:
