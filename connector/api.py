@@ -22,7 +22,7 @@ from connector.readings import read_time
 from connector.resources import NewResource
 from connector.site import Site
 from connector.status import connector_status, site_status, window_status
-from shared.errors import LinkLost, Refused
+from shared.errors import LinkLost, Refused, StorageFailed
 from shared.limits import INGEST_BODY_BYTES_MAX, LOOKUP_PAGE_ROWS_MAX
 
 T = TypeVar("T")
@@ -136,6 +136,8 @@ class _Api:
                 return answer(await handler(request))
             except Refused as refused:
                 return refusal(refused)
+            except StorageFailed as failed:
+                return refusal(Refused("storage_failed", why=str(failed)))
             except LinkLost as lost:
                 return answer({"code": "hub_not_reachable", "message": str(lost), "facts": {}}, 503)
             except ClientDisconnect:

@@ -52,7 +52,7 @@ class Calls:
         self._answer = answer
         self._send: Callable[[AnyFrame], None] | None = None
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
-        self._answering = 0
+        self._questions: asyncio.Queue[tuple[Header, bytes]] = asyncio.Queue(CALLS_IN_FLIGHT_MAX)
 
     def open_link(self, send: Callable[[AnyFrame], None]) -> None:
         """Calls go out over this link from here on."""
@@ -97,8 +97,8 @@ class Calls:
         """Whether a sealed frame is a call's."""
         return len(frame.header) > 1 and frame.header[1] == Kind.CALL
 
-    async def on_frame(self, frame: Sealed) -> None:
-        """Take a question (answers it) or an answer (wakes who waits); broken seals are dropped (G7)."""
+    def on_frame(self, frame: Sealed) -> None:
+        """Take a question (for `run` to answer) or an answer (wakes who waits); broken seals are dropped (G7)."""
         try:
             header, plain = self._keys.open(Kind.CALL, frame.header, frame.body)
         except SealBroken:
@@ -108,13 +108,18 @@ class Calls:
             if future is not None and not future.done():
                 future.set_result(plain)
             return
-        await self._reply(header, plain)
+        if not self._questions.full():  # beyond it the asker hears nothing and gives up: our stream comes first
+            self._questions.put_nowait((header, plain))
+
+    async def run(self) -> None:
+        """Answer questions until cancelled, beside the stream: a slow answer must not hold readings up."""
+        while True:
+            await self._reply(*await self._questions.get())
 
     async def _reply(self, header: Header, plain: bytes) -> None:
         send = self._send
-        if send is None or self._answering >= CALLS_IN_FLIGHT_MAX:
+        if send is None:
             return
-        self._answering += 1
         try:
             question = msgspec.msgpack.decode(plain, type=_Question)
             body = await self._answer(question.method, question.body)
@@ -123,8 +128,6 @@ class Calls:
             reply = _Reply(refused.code, b"")
         except (PairhubError, ProtocolError, msgspec.MsgspecError, ValueError):
             reply = _Reply("invalid", b"")
-        finally:
-            self._answering -= 1
         # The answer's id is the request's, inside the authenticated header: it fits no other question (G10).
         send(self._sealed(header.epoch, _ANSWER, msgspec.msgpack.encode(reply)))
 

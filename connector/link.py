@@ -166,6 +166,7 @@ class Link:
         self._ended = asyncio.Event()
         self.why = ""
         self.hello: HelloBack | None = None
+        self._round_trip_s = 0.0
         self.bytes_sent = 0  # WebSocket frames with their headers
         self.bytes_received = 0
         self.opened_ms = time.monotonic_ns() // 1_000_000
@@ -173,7 +174,7 @@ class Link:
     @property
     def round_trip_ms(self) -> float:
         """The last measured round trip to the hub (WebSocket ping), ms; 0 before the first."""
-        return self._socket.latency * 1000
+        return self._round_trip_s * 1000
 
     def send(self, frame: AnyFrame) -> None:
         """Queue a frame; a queue that overflows means the hub does not read, and ends the link."""
@@ -208,7 +209,7 @@ class Link:
         """Read, write and handle until the link ends; raises LinkLost or ProtocolError with the reason."""
         tasks = [
             asyncio.ensure_future(part)
-            for part in (self._read(), self._write(), self._handle(handle), self._ended.wait())
+            for part in (self._read(), self._write(), self._handle(handle), self._measure(), self._ended.wait())
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -258,6 +259,12 @@ class Link:
             while lane := control or live or backfill:
                 await self._put(lane.popleft())
             self._to_send.clear()
+
+    async def _measure(self) -> None:
+        """Measure the round trip for the link pill; the library's own pings find out whether the hub is there."""
+        while True:
+            self._round_trip_s = await (await self._socket.ping())
+            await asyncio.sleep(PING_INTERVAL_S / 2)
 
     async def _put(self, frame: AnyFrame) -> None:
         message = encode_frame(frame)

@@ -111,6 +111,7 @@ class ConnectorRuntime:
         self._carried_bytes = (0, 0)  # by links of this start that are over
         self._claiming = 0
         self._look_again = asyncio.Event()
+        self._calls_made = asyncio.Event()
         self._side_task: asyncio.Task[None] | None = None
         self._time_task: asyncio.Task[None] | None = None
         if pair is not None:
@@ -168,7 +169,12 @@ class ConnectorRuntime:
 
     def _make_calls(self, pair: Pair) -> None:
         self.calls = Calls(pair.keys, self._around.clock, self._answer)
-        if pair.state is PairState.PAIRED and self.runner is None:
+        self._calls_made.set()
+        if pair.state is PairState.PAIRED:
+            self._make_runner(pair)
+
+    def _make_runner(self, pair: Pair) -> None:
+        if self.runner is None:
             self.runner = PairRunner(
                 database=self._around.database,
                 catalogue=self._around.catalogue,
@@ -201,9 +207,7 @@ class ConnectorRuntime:
         pair = await self._around.database.read(lambda c: connectors.find_pair(c, self.connector_id))
         assert pair is not None
         self.pair = pair
-        keep = self.calls
-        self._make_calls(pair)
-        self.calls = keep  # the call that completed us is being answered on it
+        self._make_runner(pair)
         assert self.runner is not None
         await self.runner.introduce()
         self._time_task = asyncio.ensure_future(self.runner.keep_time())
@@ -304,12 +308,14 @@ class ConnectorRuntime:
         self._link = link
         self._problem = ""
         self._move(LinkEvent.CONNECTED)
-        watch = asyncio.ensure_future(self._end_unwanted(link))
+        beside = [asyncio.ensure_future(part) for part in (self._end_unwanted(link), self._answer_calls())]
         try:
             await self._open(link)
             await link.run(lambda frames: self._handle(link, frames))
         finally:
-            watch.cancel()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             sent, received = self._carried_bytes
             self._carried_bytes = (sent + link.bytes_sent, received + link.bytes_received)
             self._link = None
@@ -320,6 +326,21 @@ class ConnectorRuntime:
         while await self._wanted():  # noqa: ASYNC110  # a window's end is a time, not an event
             await asyncio.sleep(_IDLE_LOOK_S)
         link.abort("the link is not needed any more")
+
+    async def _answer_calls(self) -> None:
+        """Answer the peer's questions; a pairing on this link brings a new peer, and new keys, with it."""
+        self._calls_made.set()
+        answering: asyncio.Task[None] | None = None
+        try:
+            while True:
+                await self._calls_made.wait()
+                self._calls_made.clear()
+                if answering is not None:
+                    answering.cancel()
+                answering = asyncio.ensure_future(self.calls.run()) if self.calls is not None else None
+        finally:
+            if answering is not None:
+                answering.cancel()
 
     async def _open(self, link: Link) -> None:
         self.target.open_link(link.send)
@@ -344,7 +365,7 @@ class ConnectorRuntime:
         for_engine: list[Sealed | Statement | AskStatement | Held | Credit] = []
         for frame in frames:
             if isinstance(frame, Sealed) and self.calls is not None and self.calls.is_call(frame):
-                await self.calls.on_frame(frame)
+                self.calls.on_frame(frame)
             elif isinstance(frame, Sealed | Statement | AskStatement | Held | Credit):
                 for_engine.append(frame)
             else:

@@ -58,6 +58,7 @@ class _Plain(msgspec.Struct, array_like=True):
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(_Plain)
+_LOOSE = msgspec.msgpack.Decoder(list[Series])
 
 
 def merge(batches: Sequence[Sequence[Series]]) -> list[Series]:
@@ -129,6 +130,17 @@ class BatchCodec:
                 raise Undecodable(f"batch of version {plain.version}, this release reads {_VERSION}")
             return _unpack(plain)
         except (msgspec.DecodeError, zstandard.ZstdError, ValueError, IndexError, OverflowError) as error:
+            raise Undecodable(f"malformed batch: {error}") from error
+
+    def encode_loose(self, batch: Sequence[Series]) -> bytes:
+        """Return a batch as plain MessagePack: for the tail, where it stays for a moment and must cost little."""
+        return _ENCODER.encode(batch)
+
+    def decode_loose(self, body: bytes) -> list[Series]:
+        """Read what `encode_loose` wrote; raises Undecodable."""
+        try:
+            return _LOOSE.decode(body)
+        except msgspec.DecodeError as error:
             raise Undecodable(f"malformed batch: {error}") from error
 
     def _inflate(self, body: bytes) -> bytes:

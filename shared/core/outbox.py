@@ -141,24 +141,26 @@ class Outbox:
             raise Refused("outbox_full", bytes_max=self.limits.bytes_max)
         store.count_accepted(count(batch))
         ready = [series for series in batch if series.resource in self._accepts]
-        for series in batch:
-            if series.resource not in self._accepts:
-                self._add_tail(store, series, now_ms)
+        self._add_tail(store, [series for series in batch if series.resource not in self._accepts], now_ms)
         if not ready:
             return
         if self._reachable and self._credit_bytes > 0 and len(self._in_flight) < LIVE_IN_FLIGHT_MAX:
             self._seal(store, ready, now_ms)
             return
-        for series in ready:
-            self._add_tail(store, series, now_ms)
+        self._add_tail(store, ready, now_ms)
         self._seal_full_tail(store, now_ms)
 
-    def _add_tail(self, store: OutboxStore, series: Series, now_ms: int) -> None:
-        body = self._codec.encode([series])
-        store.add_tail(series.resource, now_ms, [series], body)
-        total = self._tail.get(series.resource, _RATHER_EMPTY)
-        oldest_ms = total.oldest_accepted_ms or now_ms
-        self._tail[series.resource] = TailTotal(total.count + len(series), total.bytes + len(body), oldest_ms)
+    def _add_tail(self, store: OutboxStore, batch: Sequence[Series], now_ms: int) -> None:
+        """Put readings into the tail, one chunk per resource, so that each can be held back by itself (G14)."""
+        by_resource: dict[str, list[Series]] = {}
+        for series in batch:
+            by_resource.setdefault(series.resource, []).append(series)
+        for resource, part in by_resource.items():
+            body = self._codec.encode_loose(part)
+            store.add_tail(resource, now_ms, part, body)
+            total = self._tail.get(resource, _RATHER_EMPTY)
+            oldest_ms = total.oldest_accepted_ms or now_ms
+            self._tail[resource] = TailTotal(total.count + count(part), total.bytes + len(body), oldest_ms)
 
     def _ready_tail(self) -> TailTotal:
         totals = [total for resource, total in self._tail.items() if resource in self._accepts and total.count]
@@ -180,7 +182,7 @@ class Outbox:
         """Seal up to one segment's worth of what waits in the tail."""
         accepted = [resource for resource in self._tail if resource in self._accepts]
         chunks = store.tail_chunks(accepted, SEGMENT_READINGS_MAX)
-        batch = merge([self._codec.decode(chunk.body) for chunk in chunks])
+        batch = merge([self._codec.decode_loose(chunk.body) for chunk in chunks])
         store.remove_tail(chunks)
         self._tail = store.tail_totals()
         self._seal(store, batch, max(chunk.accepted_ms for chunk in chunks))
@@ -390,7 +392,7 @@ class Outbox:
             tally.number(segment.epoch, segment.number)
             self._drop(store, segment, tally)
         for chunk in chunks:
-            tally.batch(self._codec.decode(chunk.body))
+            tally.batch(self._codec.decode_loose(chunk.body))
             store.count_dropped(tally.cause, chunk.count)
         if chunks:
             store.remove_tail(chunks)
