@@ -7,6 +7,7 @@ read, the history written and the stream fed in the same transaction.
 from __future__ import annotations
 
 import math
+import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ class Line(msgspec.Struct, frozen=True):
     device: str
     resource: str
     value: int | float | str | bool
-    timestamp: int | str | None = None
+    timestamp: int | float | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Definition:
 class _Group:
     """Lines of one series, in the order of arrival."""
 
-    times: list[int | str | None] = field(default_factory=list)
+    times: list[int | float | str | None] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
 
@@ -85,6 +86,8 @@ class _Group:
 Groups = dict[tuple[str, str], _Group]
 
 _LINES = msgspec.json.Decoder(Line)
+# JSON has no NaN, but many programs write it: such a line is named rather than called garbage.
+_NOT_FINITE = re.compile(rb'"value"\s*:\s*[-+]?(nan|inf(inity)?)\s*[,}]', re.IGNORECASE)
 
 
 def parse_ndjson(body: bytes, outcome: Outcome) -> Groups:
@@ -99,7 +102,10 @@ def parse_ndjson(body: bytes, outcome: Outcome) -> Groups:
         return groups
     if len(lines) > INGEST_LINES_MAX:
         raise Refused("too_many_lines", most=INGEST_LINES_MAX)
-    group_lines(enumerate(lines, start=1), groups)
+    if len(lines) == body.count(b"\n") + (not body.endswith(b"\n")):
+        group_lines(enumerate(lines, start=1), groups)
+    else:  # blank lines, or two objects in one: refusals name lines as the sender counts them
+        _parse_one_by_one(body, groups, outcome)
     return groups
 
 
@@ -112,10 +118,10 @@ def _parse_one_by_one(body: bytes, groups: Groups, outcome: Outcome) -> None:
             continue
         try:
             group_lines([(number, _LINES.decode(text))], groups)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            # JSON has no NaN, but many programs write it: name it rather than call the line garbage.
-            is_nan = any(word in text for word in (b":NaN", b": NaN", b"Infinity"))
-            outcome.refuse(number, Refused("not_a_number" if is_nan else "not_json"))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            beyond_double = str(error).startswith("Number out of range")
+            not_finite = beyond_double or _NOT_FINITE.search(text) is not None
+            outcome.refuse(number, Refused("not_a_number" if not_finite else "not_json"))
 
 
 def group_lines(lines: Iterable[tuple[int, Line]], groups: Groups) -> None:
@@ -130,8 +136,13 @@ def group_lines(lines: Iterable[tuple[int, Line]], groups: Groups) -> None:
         group.lines.append(number)
 
 
-def read_time(timestamp: int | str, now_ms: int) -> int:
-    """Return ms since 1970 of a timestamp (ms, or ISO 8601 with a zone); raises Refused with the reason."""
+def read_time(timestamp: int | float | str, now_ms: int) -> int:
+    """Return ms since 1970 of a timestamp (whole ms, or ISO 8601 with a zone); raises Refused with the reason."""
+    if isinstance(timestamp, float):
+        # Rounding would let two readings of one millisecond meet.
+        if not timestamp.is_integer():
+            raise Refused("bad_time")
+        timestamp = int(timestamp)
     if isinstance(timestamp, str):
         try:
             moment = datetime.fromisoformat(timestamp)
@@ -301,10 +312,13 @@ def _checked(
     values: list[Any] = []
     lines: list[int] = []
     next_ms = now_ms if last_ms is None else max(now_ms, last_ms + 1)
+    stated = {at for at in group.times if type(at) is int}
     for timestamp, value, line in zip(group.times, group.values, group.lines, strict=True):
         try:
             stored = checker.check(value)
             if timestamp is None:
+                while next_ms in stated:
+                    next_ms += 1
                 at_ms, next_ms = next_ms, next_ms + 1  # strictly increasing (G6)
             else:
                 at_ms = read_time(timestamp, now_ms)

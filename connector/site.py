@@ -19,7 +19,7 @@ from connector.host import HOST_DEVICE, HostDevice
 from connector.identity import Identity, enrolled, load_or_create
 from connector.link import HubClient
 from connector.lookups import Lookups
-from connector.readings import Groups, Outcome, group_lines, parse_ndjson, store_readings
+from connector.readings import Groups, Outcome, definitions_of, group_lines, parse_ndjson, store_readings
 from connector.resources import NewResource, ResourceRow
 from connector.runtime import ConnectorRuntime, Surroundings
 from connector.settings import SiteSettings
@@ -33,7 +33,14 @@ from shared.core.outbox import OutboxLimits
 from shared.core.window import Window
 from shared.database import Database
 from shared.errors import PairhubError, Refused, StorageFailed
-from shared.limits import DAY_MS, HISTORY_RETENTION_MS, MINUTE_MS, RETENTION_MS, SECOND_MS
+from shared.limits import (
+    DAY_MS,
+    HISTORY_RETENTION_MS,
+    INGEST_REFUSALS_SHOWN_MAX,
+    MINUTE_MS,
+    RETENTION_MS,
+    SECOND_MS,
+)
 from shared.names import make_connector_id, read_connector_id
 from shared.sealing import Side
 from web.updates import ChangeBell
@@ -447,16 +454,18 @@ class Site:
         outcome.accepted += counted.accepted
         outcome.repeated += counted.repeated
         outcome.refused += counted.refused
-        outcome.refusals += counted.refusals
-        outcome.refusals.sort(key=lambda refusal: refusal.line)
+        outcome.refusals = sorted(outcome.refusals + counted.refusals, key=lambda refusal: refusal.line)
+        del outcome.refusals[INGEST_REFUSALS_SHOWN_MAX:]
         self.taken[connector_id] = self.taken.get(connector_id, 0) + counted.accepted
         self.ring(connector_id, "readings")
 
     async def _create_missing(self, connector_id: str, groups: Groups) -> None:
-        identities = list(dict.fromkeys(device for device, _ in groups))
-        missing = await self.database.read(
-            lambda c: [identity for identity in identities if not devices.exists(c, connector_id, identity)]
-        )
+        def unit(connection: sqlite3.Connection) -> list[str]:
+            known = definitions_of(connection, connector_id)
+            named = dict.fromkeys(device for device, resource in groups if resource in known)
+            return [identity for identity in named if not devices.exists(connection, connector_id, identity)]
+
+        missing = await self.database.read(unit)
         edits: list[Edit] = []
         for identity in missing:
             try:

@@ -1,0 +1,129 @@
+"""Lines of readings, before any database: what parses, what is refused, and under which line number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connector.readings import Outcome, parse_ndjson, read_time
+from shared.errors import Refused
+from shared.limits import INGEST_BODY_BYTES_MAX, INGEST_LINES_MAX
+from tests.connector.site_stage import NOON_MS, line
+
+_GOOD = b'{"device":"pump","resource":"flow","value":1.5}'
+
+
+def parsed(body: bytes) -> tuple[dict[tuple[str, str], list[Any]], list[tuple[int, str]]]:
+    """Return ((device, resource) -> values, [(line, code)])."""
+    outcome = Outcome()
+    groups = parse_ndjson(body, outcome)
+    return (
+        {key: group.values for key, group in groups.items()},
+        [(refusal.line, refusal.code) for refusal in outcome.refusals],
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"hello",
+        b"[1, 2]",
+        b'"pump"',
+        b"{}",
+        b'{"device":"pump","resource":"flow"}',
+        b'{"device":"pump","resource":"flow","value":null}',
+        b'{"device":"pump","resource":"flow","value":[1]}',
+        b'{"device":"pump","resource":"flow","value":{"a":1}}',
+        b'{"device":5,"resource":"flow","value":1}',
+        b'{"device":"pump","resource":"flow","value":1,"timestamp":true}',
+        b'{"device":"pump","resource":"flow","value":"\\ud800"}',
+        b'{"device":"pump","resource":"flow","value":"\xff"}',
+        b'{"device":"pump","resource":"flow","value":1',
+        _GOOD + _GOOD,
+        b"\xef\xbb\xbf" + _GOOD,
+    ],
+)
+def test_a_line_that_is_no_reading_is_refused_and_its_neighbours_are_kept(text: bytes) -> None:
+    values, refused = parsed(_GOOD + b"\n" + text + b"\n" + _GOOD)
+    assert values == {("pump", "flow"): [1.5, 1.5]}
+    assert refused == [(2, "not_json")]
+
+
+@pytest.mark.parametrize("text", [b"NaN", b" NaN", b"nan", b"Infinity", b"-Infinity", b"-inf", b"1e999", b"-1e999"])
+def test_what_is_not_a_finite_number_is_named_as_such(text: bytes) -> None:
+    values, refused = parsed(_GOOD + b'\n{"device":"pump","resource":"flow","value":' + text + b"}")
+    assert values == {("pump", "flow"): [1.5]}
+    assert refused == [(2, "not_a_number")]
+
+
+def test_a_text_that_speaks_of_nan_is_a_text() -> None:
+    values, refused = parsed(line("pump", "note", "value: NaN, Infinity") + b"\n!")
+    assert values == {("pump", "note"): ["value: NaN, Infinity"]}
+    assert refused == [(2, "not_json")]
+
+
+def test_lines_are_counted_as_the_sender_counts_them_also_with_blank_ones_between() -> None:
+    body = b"\n" + _GOOD + b"\n\r\n\n" + line("ghost", "flow", 1) + b"\n\n"
+    outcome = Outcome()
+    groups = parse_ndjson(body, outcome)
+    assert {key: group.lines for key, group in groups.items()} == {("pump", "flow"): [2], ("ghost", "flow"): [5]}
+    assert outcome.refused == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"\n", b" \r\n \n"])
+def test_an_empty_body_is_no_reading_and_no_refusal(body: bytes) -> None:
+    assert parsed(body) == ({}, [])
+
+
+def test_too_many_lines_are_refused_as_a_whole() -> None:
+    with pytest.raises(Refused, match="at most 100000 readings") as caught:
+        parse_ndjson(b"\n".join([b"{}"] * (INGEST_LINES_MAX + 2)), Outcome())
+    assert caught.value.code == "too_many_lines"
+    with pytest.raises(Refused, match="at most 100000 readings"):
+        parse_ndjson(b"\n".join([_GOOD] * (INGEST_LINES_MAX + 1)), Outcome())
+
+
+def test_a_body_that_is_too_large_is_refused_as_a_whole() -> None:
+    with pytest.raises(Refused) as caught:
+        parse_ndjson(b" " * (INGEST_BODY_BYTES_MAX + 1), Outcome())
+    assert caught.value.code == "body_too_large"
+
+
+@pytest.mark.parametrize(
+    ("given", "at_ms"),
+    [
+        (0, 0),
+        (NOON_MS, NOON_MS),
+        (float(NOON_MS), NOON_MS),
+        ("2025-11-20T14:00:00Z", NOON_MS),
+        ("2025-11-20T15:00:00.25+01:00", NOON_MS + 250),
+        ("2025-11-20T14:00Z", NOON_MS),
+        (NOON_MS + 86_400_000, NOON_MS + 86_400_000),
+    ],
+)
+def test_times_are_milliseconds_or_iso_with_a_zone(given: int | float | str, at_ms: int) -> None:
+    assert read_time(given, NOON_MS) == at_ms
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        (-1, "before_1970"),
+        ("1969-12-31T23:59:59Z", "before_1970"),
+        ("0001-01-01T00:00:00+14:00", "before_1970"),
+        (NOON_MS + 86_400_001, "too_far_ahead"),
+        ("9999-12-31T23:59:59-14:00", "too_far_ahead"),
+        (10**30, "too_far_ahead"),
+        (float(NOON_MS) + 0.5, "bad_time"),
+        ("2025-11-20T14:00:00", "bad_time"),
+        ("2025-11-20", "bad_time"),
+        ("1763647200000", "bad_time"),
+        ("noon", "bad_time"),
+        ("", "bad_time"),
+    ],
+)
+def test_a_time_that_cannot_be_right_is_refused_with_its_reason(given: int | float | str, code: str) -> None:
+    with pytest.raises(Refused) as caught:
+        read_time(given, NOON_MS)
+    assert caught.value.code == code
