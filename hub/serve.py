@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 import anyio
 
-from hub.access import Access
+from hub.access import SETUP_TOKEN_FILE, Access
 from hub.app import create_app
 from hub.housekeeping import keep_house
 from hub.hub import Hub
@@ -22,6 +23,7 @@ from shared.clock import Clock, SystemClock
 from shared.serving import QuietServer, Server, configure, listen, url_of
 from web.updates import ChangeBell
 
+_log = logging.getLogger(__name__)
 ADDRESS_FILE = "address"
 
 
@@ -59,6 +61,8 @@ async def _serve(
 
         async def leave_files() -> None:
             await access.refresh()
+            if not access.is_set_up:
+                _log.warning("Set the hub up again, with the token in %s", settings.data_dir / SETUP_TOKEN_FILE)
             (settings.data_dir / ADDRESS_FILE).write_text(url + "\n", encoding="utf-8")
 
         async def drain() -> None:
