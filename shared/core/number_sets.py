@@ -22,7 +22,10 @@ class NumberSets:
 
     def add(self, key: Key) -> None:
         """Put one number in."""
-        self._sets.setdefault(key[:2], IntervalSet()).add(key[2])
+        numbers = self._sets.get(key[:2])
+        if numbers is None:
+            numbers = self._sets[key[:2]] = IntervalSet()
+        numbers.add(key[2])
 
     def add_flat(self, kind: Kind, epoch: int, flat: Iterable[int]) -> None:
         """Put intervals in."""
@@ -56,6 +59,10 @@ class NumberSets:
     def count(self, kind: Kind) -> int:
         """Count the numbers of a kind."""
         return sum(len(numbers) for key, numbers in self._sets.items() if key[0] is kind)
+
+    def count_in(self, kind: Kind, epoch: int) -> int:
+        """Count the numbers of an epoch."""
+        return len(self._sets.get((kind, epoch), ()))
 
     def highest(self, kind: Kind, epoch: int) -> int:
         """The greatest number of an epoch, 0 where there is none."""

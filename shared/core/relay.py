@@ -100,7 +100,8 @@ class PairRelay:
             effects = tuple(self._obey(side, frame, now_ms))
         except ProtocolError as error:
             return (Fault(side, error.what),)
-        return (*effects, *self._pump(now_ms))
+        touched = self.streams[side if isinstance(frame, Sealed) else side.other]
+        return (*effects, *touched.pump(now_ms))
 
     def on_stored(self, copies: tuple[Copy, ...], now_ms: int) -> tuple[Effect, ...]:
         """`StoreCopies` was obeyed: the copies are durable."""
