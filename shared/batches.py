@@ -154,6 +154,8 @@ class BatchCodec:
 
 def _pack_column(flat: _Ints, lengths: Sequence[int]) -> tuple[int, bytes, int, bytes]:
     """Split a column into the first value of each series and the differences inside each."""
+    if not lengths:
+        return 1, b"", 1, b""
     starts = np.cumsum(np.array([0, *lengths[:-1]], dtype=np.int64))
     inside = np.delete(np.diff(flat), starts[1:] - 1)
     return *_pack_ints(np.diff(flat[starts], prepend=np.int64(0))), *_pack_ints(inside)
@@ -175,11 +177,14 @@ def _unpack_column(packed: tuple[int, bytes, int, bytes], lengths: Sequence[int]
 
 def _pack_numbers(flat: _Floats, lengths: Sequence[int]) -> tuple[int, int, bytes, int, bytes]:
     bits = flat.view(np.int64)
-    for index, scale in enumerate(_SCALES):
-        scaled = np.rint(flat * scale)
-        # Bit-equal, so that -0.0 and numbers that only look alike stay what they are.
-        if np.abs(scaled).max() < 2.0**52 and np.array_equal((scaled / scale).view(np.int64), bits):
-            return index, *_pack_column(scaled.astype(np.int64), lengths)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not bit-equal
+        for index, scale in enumerate(_SCALES):
+            scaled = np.rint(flat * scale)
+            # Bit-equal, so that -0.0 and numbers that only look alike stay what they are.
+            if np.abs(scaled).max() < 2.0**52:
+                whole = scaled.astype(np.int64)
+                if np.array_equal((whole / scale).view(np.int64), bits):
+                    return index, *_pack_column(whole, lengths)
     planes = flat.astype("<f8").view(np.uint8).reshape(-1, 8).T.tobytes()
     return -1, 8, planes, 0, b""
 

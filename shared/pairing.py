@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from spake2 import SPAKE2_A, SPAKE2_B, SPAKEError
+from spake2.ed25519_basic import NotOnCurve
 
 from shared.certificates import PairCertificate, Party, pack, sign, verify
 from shared.errors import Refused
@@ -193,7 +194,7 @@ def _read(body: bytes, kind: type[M]) -> M:
 def _finish(spake: SPAKE2_A | SPAKE2_B, share: bytes) -> bytes:
     try:
         return bytes(spake.finish(share))
-    except (SPAKEError, ValueError, AssertionError, IndexError) as error:
+    except (SPAKEError, NotOnCurve, ValueError, AssertionError, IndexError) as error:
         raise Refused("pairing_forged") from error
 
 

@@ -38,11 +38,14 @@ class Cell(msgspec.Struct, frozen=True, array_like=True):
         return self.source_count >= other.source_count and self.target_count >= other.target_count
 
     @property
-    def _rank(self) -> tuple[int, str, str]:
-        return self.stamp_ms, self.site_id, self.value or ""
+    def rank(self) -> tuple[int, str, bool, str]:
+        """What decides between two versions that did not know each other: clock, then site, then the value itself."""
+        return self.stamp_ms, self.site_id, self.value is not None, self.value or ""
 
 
-def edited(old: Cell | None, *, object: str, field: str, value: str | None, side: Side, now_ms: int, site_id: str) -> Cell:
+def edited(
+    old: Cell | None, *, object: str, field: str, value: str | None, side: Side, now_ms: int, site_id: str
+) -> Cell:
     """Return the version that a person's edit at one side makes; it dominates the one it replaces."""
     source, target = (old.source_count, old.target_count) if old else (0, 0)
     if side is Side.SOURCE:
@@ -62,7 +65,7 @@ def merged(mine: Cell | None, theirs: Cell) -> tuple[Cell, Cell | None]:
     elif mine.dominates(theirs):
         return mine, None
     assert mine is not None
-    winner, loser = (mine, theirs) if mine._rank >= theirs._rank else (theirs, mine)
+    winner, loser = (mine, theirs) if mine.rank >= theirs.rank else (theirs, mine)
     kept = msgspec.structs.replace(
         winner,
         source_count=max(mine.source_count, theirs.source_count),

@@ -285,8 +285,12 @@ class PairEngine:
             case Statement():
                 return self._heard(store, link, now_ms) + self._on_statement(store, link, frame, now_ms)
             case AskStatement():
-                answer = self._statement(store, nonce=frame.nonce, whole=True, now_ms=now_ms)
-                return [*self._heard(store, link, now_ms), answer]
+                effects = self._heard(store, link, now_ms)
+                effects.append(self._statement(store, nonce=frame.nonce, whole=True, now_ms=now_ms))
+                if not link.stated and not effects[:-1]:
+                    # A peer whose engine has only just begun missed our question: ask it again, with the same nonce.
+                    effects.append(Send(AskStatement(self._keys.pair_id, link.nonce)))
+                return effects
             case Held():
                 self._on_held(store, link, frame, now_ms)
             case Credit():

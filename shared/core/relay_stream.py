@@ -86,6 +86,7 @@ class StreamRelay:
         self._forwarded = NumberSets()  # on the destination's present link, and not acknowledged
         self._credit = 0
         self._shelves = {Kind.CONTROL: _Shelf(), Kind.SEGMENT: _Shelf()}
+        self._control_epoch = 0  # of the origin's present log, once an entry of it came by
         self._progress_ms = 0
         self._redeliver_after_ms = RESYNC_AFTER_MS
         self._link = 0
@@ -130,6 +131,8 @@ class StreamRelay:
         key = (copy.kind, copy.epoch, copy.number)
         lane = LANE_CONTROL if copy.kind is Kind.CONTROL else LANE_LIVE if lane == LANE_LIVE else LANE_BACKFILL
         waiting = _Waiting(copy, lane, self._link)
+        if copy.kind is Kind.CONTROL:
+            self._control_epoch = copy.epoch
         if before := self._memory.get(key):
             self._free(before)
             self._memory_bytes -= len(before.copy.body)
@@ -309,7 +312,10 @@ class StreamRelay:
                 continue
             copies_max = 1_024
             if kind is Kind.CONTROL:  # bypasses credit, so its count is bounded instead
-                copies_max = CONTROL_IN_FLIGHT_MAX - self._forwarded.count(kind)
+                # Entries of an earlier start may never find a word; they must not take the window for ever.
+                epoch = self._control_epoch
+                in_flight = self._forwarded.count_in(kind, epoch) if epoch else self._forwarded.count(kind)
+                copies_max = CONTROL_IN_FLIGHT_MAX - in_flight
             elif self._credit <= 0:
                 continue
             if copies_max > 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from shared.batches import BatchCodec
 from shared.core import cells as cell_rules
 from shared.core.entries import GapNotice
+from shared.core.intervals import IntervalSet
 from shared.messages import HeldEpoch
 from shared.sealing import Kind
 from tests.simulation.hub import PAIR_ID
@@ -31,7 +32,11 @@ def outstanding(world: World) -> list[str]:
                 found.append(f"{row[0]} {what.format(side=site.side.word)}")
     for epochs in world.hub.copies.held(PAIR_ID).values():
         # Entries of an earlier start go when a link opens: only then the hub says what it holds.
-        found += [f"{_OLD if _is_old(world, held) else ''}copies at the hub: {held}" for held in epochs]
+        found += [
+            f"{_OLD if _is_old(world, held) else ''}copies at the hub: {held}"
+            for held in epochs
+            if not _is_orphan(world, held)
+        ]
     if _cells(world.source) != _cells(world.target):
         found.append("cells differ")
     found += _accounts(world)
@@ -49,6 +54,13 @@ def is_left_to_next_link(what: str) -> bool:
 def _is_old(world: World, held: HeldEpoch) -> bool:
     current = [site.engine.control_epoch for site in world.sites.values() if site.engine is not None]
     return held.kind == Kind.CONTROL and held.epoch not in current
+
+
+def _is_orphan(world: World, held: HeldEpoch) -> bool:
+    """Tell whether copies were damaged on their way and nobody has the original: a restored source knows none."""
+    if not (world.source.restored and world.fault_count["segment_corrupted"] and held.kind == Kind.SEGMENT):
+        return False
+    return not world.source.store().segments_numbered(held.epoch, IntervalSet(held.numbers))
 
 
 def _cells(site: SimSite) -> bytes:

@@ -124,7 +124,7 @@ class Run:
             if name in self.outcome.chosen:
                 setattr(world.weather, sort, probability)
         world.dial()
-        steps = chance.choice((30, 60, 100))
+        steps = chance.choice((20, 40, 80))
         due = {chance.randrange(steps): fault for fault in self._todo}
         late = [fault for fault in self._todo if fault not in due.values()]
         for step in range(steps):
@@ -256,6 +256,9 @@ class Run:
 
     def _strike(self, fault: str) -> None:
         who, _, what = fault.partition("_")
+        for site in (self.world.source, self.world.target):
+            if site.engine is None:
+                site.start()
         if what in ("crash_before", "crash_after") and who != "hub":
             self._site(who).armed = what.removeprefix("crash_")
         elif what == "disk_full" and who != "hub":
@@ -353,7 +356,8 @@ class Run:
         world.cut_all()
         for alias, kind in RESOURCES:
             world.source.define(alias, kind)
-        for _ in range(8):
+        world.source.create_device(DEVICES[0])
+        for _ in range(10):
             self._accept_much()
         if self._dropped() > before or (world.source.limits.refuse_when_full and len(world.source.accepted) > accepted):
             world.fired("byte_cap")
