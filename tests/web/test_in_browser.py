@@ -1,10 +1,13 @@
 """The pages in a real browser: strict CSP, live updates, scripts, and accessibility of every page."""
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
+import anyio
 import pytest
+import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
@@ -12,7 +15,8 @@ from tests.web import samples
 from tests.web.sample_app import World, running_app
 from web import pairing_text
 
-pytestmark = pytest.mark.browser
+# One browser for all: starting it takes longer than most of these tests.
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 FLAGS = [
     "--no-sandbox",
@@ -26,20 +30,29 @@ FLAGS = [
 DESKTOP, PHONE = {"width": 1280, "height": 820}, {"width": 390, "height": 820}
 
 
-@asynccontextmanager
-async def running_browser() -> AsyncIterator[Browser]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        try:
-            yield browser
-        finally:
-            await browser.close()
+        yield browser
+        await browser.close()
+
+
+OpenPage = Callable[..., AbstractAsyncContextManager[tuple[Page, list[str], str]]]
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> OpenPage:
+    """Give a test its way to open a page: `async with open_page(world, path)`."""
+    return partial(opened_page, browser)
 
 
 @asynccontextmanager
-async def open_page(world: World, path: str, **options: object) -> AsyncIterator[tuple[Page, list[str], str]]:
+async def opened_page(
+    browser: Browser, world: World, path: str, **options: object
+) -> AsyncIterator[tuple[Page, list[str], str]]:
     """Open a page of the sample application; yield it, the complaints of its console, and the base address."""
-    async with running_app(world) as base, running_browser() as browser:
+    async with running_app(world) as base:
         context: BrowserContext = await browser.new_context(timezone_id="Europe/Prague", **options)  # type: ignore[arg-type]
         page = await context.new_page()
         complaints = listen(page)
@@ -55,36 +68,54 @@ def listen(page: Page) -> list[str]:
     return complaints
 
 
+# A theme changes nothing but colours, so the second one is checked for those.
+AXE_RULES = {"light": "", "dark": "runOnly: ['color-contrast'], "}
+SETTLE = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+async def problems_of(page: Page, where: str, theme: str) -> list[str]:
+    """Return what axe finds on the page as it stands, and whether it is wider than the window."""
+    await page.evaluate(SETTLE)
+    problems = []
+    if await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+        problems.append(f"{where}: wider than the window")
+    run_axe = f"async () => (await axe.run({{{AXE_RULES[theme]}resultTypes: ['violations']}})).violations"
+    for violation in await page.evaluate(run_axe):
+        nodes = [node["html"][:200] + node["failureSummary"][-160:] for node in violation["nodes"][:3]]
+        problems.append(f"{where}: {violation['id']}: {violation['help']}: {nodes}")
+    return problems
+
+
+async def inspect(browser: Browser, base: str, names: list[str], problems: list[str]) -> None:
+    page = await browser.new_page(reduced_motion="reduce")
+    complaints = listen(page)
+    for name in names:
+        response = await page.goto(f"{base}/samples/{name}")
+        assert response
+        assert response.ok
+        await page.evaluate(Axe().axe_script)
+        for theme in ("light", "dark"):
+            for viewport in (DESKTOP, PHONE):
+                await page.emulate_media(color_scheme=theme)
+                await page.set_viewport_size(viewport)  # type: ignore[arg-type]
+                problems += await problems_of(page, f"{name}, {theme}, {viewport['width']} px", theme)
+        problems += [f"{name}: {complaint}" for complaint in complaints]
+        complaints.clear()
+    await page.close()
+
+
 @pytest.mark.timeout(400)
-async def test_every_page_is_accessible_fits_and_obeys_the_policy() -> None:
+async def test_every_page_is_accessible_fits_and_obeys_the_policy(browser: Browser) -> None:
     """Axe finds nothing, nothing overflows sideways, the console is silent: each page, two themes, two widths."""
     problems: list[str] = []
-    run_axe = "async () => (await axe.run({resultTypes: ['violations']})).violations"
-    async with running_app(World()) as base, running_browser() as browser:
-        page = await browser.new_page(viewport=DESKTOP)  # type: ignore[arg-type]
-        complaints = listen(page)
-        for name in samples.PAGES:
-            await page.emulate_media(reduced_motion="reduce")
-            response = await page.goto(f"{base}/samples/{name}")
-            assert response
-            assert response.ok
-            await page.evaluate(Axe().axe_script)
-            for theme in ("light", "dark"):
-                for viewport in (DESKTOP, PHONE):
-                    where = f"{name}, {theme}, {viewport['width']} px"
-                    await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-                    await page.set_viewport_size(viewport)  # type: ignore[arg-type]
-                    if await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-                        problems.append(f"{where}: wider than the window")
-                    for violation in await page.evaluate(run_axe):
-                        nodes = [node["html"][:200] for node in violation["nodes"][:3]]
-                        problems.append(f"{where}: {violation['id']}: {violation['help']}: {nodes}")
-            problems += [f"{name}: {complaint}" for complaint in complaints]
-            complaints.clear()
+    names = list(samples.PAGES)
+    async with running_app(World()) as base, anyio.create_task_group() as tasks:
+        for half in (names[::2], names[1::2]):
+            tasks.start_soon(inspect, browser, base, half, problems)
     assert problems == []
 
 
-async def test_change_at_the_server_reaches_the_page() -> None:
+async def test_change_at_the_server_reaches_the_page(open_page: OpenPage) -> None:
     world = World()
     async with open_page(world, "/live") as (page, complaints, _):
         figure = page.locator("#backlog .figure b").first
@@ -96,7 +127,7 @@ async def test_change_at_the_server_reaches_the_page() -> None:
         assert complaints == []
 
 
-async def test_focus_and_open_menu_survive_an_update() -> None:
+async def test_focus_and_open_menu_survive_an_update(open_page: OpenPage) -> None:
     world = World()
     async with open_page(world, "/live") as (page, _, _):
         link = page.locator("#repairs a").first
@@ -107,7 +138,7 @@ async def test_focus_and_open_menu_survive_an_update() -> None:
         await expect(link).to_be_focused()
 
 
-async def test_banner_shows_when_updates_stop_and_goes_when_they_resume() -> None:
+async def test_banner_shows_when_updates_stop_and_goes_when_they_resume(open_page: OpenPage) -> None:
     world = World()
     async with open_page(world, "/live") as (page, _, _):
         await expect(page.locator("#backlog .figure b").first).to_have_text("5")
@@ -123,7 +154,7 @@ async def test_banner_shows_when_updates_stop_and_goes_when_they_resume() -> Non
         await expect(page.locator("#backlog .figure b").first).to_have_text("77")
 
 
-async def test_stream_that_never_opened_is_tried_again() -> None:
+async def test_stream_that_never_opened_is_tried_again(open_page: OpenPage) -> None:
     world = World(streams_refused=True)
     async with open_page(world, "/live") as (page, _, _):
         await expect(page.locator("#stale")).to_be_visible(timeout=10_000)
@@ -131,7 +162,7 @@ async def test_stream_that_never_opened_is_tried_again() -> None:
         await expect(page.locator("#stale")).to_be_hidden(timeout=20_000)
 
 
-async def test_page_says_that_the_session_ended() -> None:
+async def test_page_says_that_the_session_ended(open_page: OpenPage) -> None:
     world = World()
     async with open_page(world, "/live") as (page, _, _):
         await expect(page.locator("#backlog .figure b").first).to_have_text("5")
@@ -139,7 +170,7 @@ async def test_page_says_that_the_session_ended() -> None:
         await expect(page.locator("#stale")).to_contain_text("Your session has ended.")
 
 
-async def test_switch_changes_in_place() -> None:
+async def test_switch_changes_in_place(open_page: OpenPage) -> None:
     world = World()
     async with open_page(world, f"/connectors/{samples.CONNECTOR_ID}/resources") as (page, complaints, _):
         switch = page.get_by_role("switch", name="Remote-Sync of cpu_percent")
@@ -150,7 +181,7 @@ async def test_switch_changes_in_place() -> None:
         assert complaints == []
 
 
-async def test_switch_works_without_scripts() -> None:
+async def test_switch_works_without_scripts(open_page: OpenPage) -> None:
     world = World()
     path = f"/connectors/{samples.CONNECTOR_ID}/resources"
     async with open_page(world, path, java_script_enabled=False) as (page, _, base):
@@ -159,7 +190,7 @@ async def test_switch_works_without_scripts() -> None:
         assert world.is_synced
 
 
-async def test_confirmation_is_asked_in_a_dialog_and_as_a_page() -> None:
+async def test_confirmation_is_asked_in_a_dialog_and_as_a_page(open_page: OpenPage) -> None:
     async with open_page(World(), "/samples/api-key") as (page, complaints, base):
         await page.get_by_role("link", name="Revoke").click()
         dialog = page.locator("dialog[open]")
@@ -171,14 +202,14 @@ async def test_confirmation_is_asked_in_a_dialog_and_as_a_page() -> None:
         assert complaints == []
 
 
-async def test_failed_request_becomes_a_toast_and_leaves_the_page_alone() -> None:
+async def test_failed_request_becomes_a_toast_and_leaves_the_page_alone(open_page: OpenPage) -> None:
     async with open_page(World(), "/samples/resources") as (page, _, _):
         await page.get_by_role("switch", name="Remote-Sync of pressure").click()
         await expect(page.locator("#toasts")).to_contain_text("This is gone.")
         await expect(page.get_by_role("switch", name="Remote-Sync of pressure")).to_be_visible()
 
 
-async def test_theme_is_changed_at_once_and_kept() -> None:
+async def test_theme_is_changed_at_once_and_kept(open_page: OpenPage) -> None:
     async with open_page(World(), "/samples/gaps") as (page, complaints, base):
         await page.get_by_role("button", name="Dark").first.click()
         await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
@@ -187,21 +218,21 @@ async def test_theme_is_changed_at_once_and_kept() -> None:
         assert complaints == []
 
 
-async def test_theme_is_changed_without_scripts() -> None:
+async def test_theme_is_changed_without_scripts(open_page: OpenPage) -> None:
     async with open_page(World(), "/samples/gaps", java_script_enabled=False) as (page, _, base):
         await page.get_by_role("button", name="Dark").first.click()
         await expect(page).to_have_url(f"{base}/samples/gaps")
         await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
-async def test_times_are_in_the_zone_of_the_viewer_from_the_second_page_on() -> None:
+async def test_times_are_in_the_zone_of_the_viewer_from_the_second_page_on(open_page: OpenPage) -> None:
     async with open_page(World(), "/samples/gaps") as (page, _, _):
         await expect(page.locator("#gap-list")).to_contain_text("UTC")
         await page.reload()
         await expect(page.locator("#gap-list")).to_contain_text("11 Nov 2026, 15:02:09 CET")
 
 
-async def test_one_paste_fills_all_three_fields() -> None:
+async def test_one_paste_fills_all_three_fields(open_page: OpenPage) -> None:
     async with open_page(World(), "/samples/connector-form") as (page, complaints, _):
         await page.get_by_label("Paste all three at once").fill(pairing_text.write("north", "ABC12", "1234-5678-9"))
         await expect(page.get_by_label("Site name", exact=True)).to_have_value("north")
@@ -211,7 +242,7 @@ async def test_one_paste_fills_all_three_fields() -> None:
         assert complaints == []
 
 
-async def test_target_fields_appear_with_the_switch_also_without_scripts() -> None:
+async def test_target_fields_appear_with_the_switch_also_without_scripts(open_page: OpenPage) -> None:
     async with open_page(World(), "/samples/connector-form-plain", java_script_enabled=False) as (page, _, _):
         await expect(page.get_by_label("Code", exact=True)).to_be_hidden()
         await page.get_by_label("Remote-Sync Target").check()
@@ -219,7 +250,7 @@ async def test_target_fields_appear_with_the_switch_also_without_scripts() -> No
         await expect(page.get_by_role("button", name="Create and pair")).to_be_visible()
 
 
-async def test_copy_all_copies_what_paste_reads() -> None:
+async def test_copy_all_copies_what_paste_reads(open_page: OpenPage) -> None:
     path = "/samples/remote-sync-waiting"
     async with open_page(World(), path, permissions=["clipboard-read", "clipboard-write"]) as (page, complaints, _):
         await page.get_by_role("button", name="Copy all").click()
@@ -229,7 +260,7 @@ async def test_copy_all_copies_what_paste_reads() -> None:
         assert complaints == []
 
 
-async def test_countdown_runs() -> None:
+async def test_countdown_runs(open_page: OpenPage) -> None:
     async with open_page(World(), "/samples/remote-sync-claiming") as (page, complaints, _):
         await expect(page.get_by_role("timer")).to_contain_text(re.compile(r"4[0-7] s"))
         ring = page.locator(".ring")
@@ -237,7 +268,7 @@ async def test_countdown_runs() -> None:
         assert complaints == []
 
 
-async def test_drawer_opens_on_a_phone_without_scripts() -> None:
+async def test_drawer_opens_on_a_phone_without_scripts(open_page: OpenPage) -> None:
     options = {"java_script_enabled": False, "viewport": PHONE}
     async with open_page(World(), "/samples/overview", **options) as (page, _, _):
         drawer = page.locator(".drawer-panel")

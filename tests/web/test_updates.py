@@ -40,7 +40,7 @@ class Reading:
 
     async def until(self, updates_count: int) -> None:
         with anyio.fail_after(5):
-            while len(self.updates) < updates_count:
+            while len(self.updates) < updates_count:  # noqa: ASYNC110 - what is waited for is a list
                 await anyio.sleep(0.005)
 
 
@@ -82,7 +82,7 @@ async def test_change_without_effect_sends_nothing() -> None:
         rendered = it.renders_count
         it.bell.ring()
         with anyio.fail_after(5):
-            while it.renders_count == rendered:
+            while it.renders_count == rendered:  # noqa: ASYNC110
                 await anyio.sleep(0.005)
         assert len(it.updates) == 1
 
@@ -153,7 +153,7 @@ async def test_stream_over_http() -> None:
                     break
         assert len(re.findall("<hx-partial", text)) == 2
         with anyio.fail_after(5):
-            while world.bell._events:
+            while world.bell._events:  # noqa: ASYNC110
                 await anyio.sleep(0.02)
 
 
