@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx2
@@ -29,20 +29,29 @@ class DaemonFailed(PairhubError):
 class Daemon:
     """One daemon: `start`, then `stop` or `kill`, and `start` again on the same data."""
 
-    def __init__(self, kind: str, name: str, flags: Mapping[str, object], data_dir: Path, url: str) -> None:
-        """`kind` is hub or site; `flags` are its settings; `url` where it will listen."""
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        flags: Mapping[str, object],
+        data_dir: Path,
+        url: str,
+        program: Sequence[str] = ("-m", "pairhub"),
+    ) -> None:
+        """`kind` is hub or site; `flags` are its settings; `url` where it will listen; `program` what Python runs."""
         self.kind = kind
         self.name = name
         self.flags = dict(flags)
         self.data_dir = data_dir
         self.url = url
+        self.program = tuple(program)
         self.log_path = data_dir.with_name(data_dir.name + ".log")
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         """Start the process and wait until it answers; raises DaemonFailed."""
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
-        words = [sys.executable, "-m", "pairhub", self.kind, "serve", "--data-dir", str(self.data_dir)]
+        words = [sys.executable, *self.program, self.kind, "serve", "--data-dir", str(self.data_dir)]
         for name, value in self.flags.items():
             words += [f"--{name.replace('_', '-')}", str(value)]
         with self.log_path.open("ab") as log:
@@ -80,11 +89,14 @@ class Daemon:
         return self._process is not None and self._process.returncode is None
 
     @property
+    def pid(self) -> int:
+        """The process ID; 0 where it does not run."""
+        return self._process.pid if self.running and self._process is not None else 0
+
+    @property
     def rss_mib(self) -> float:
         """Resident memory of the process, MiB; 0 where it does not run."""
-        if not self.running or self._process is None:
-            return 0.0
-        return float(psutil.Process(self._process.pid).memory_info().rss) / 2**20
+        return float(psutil.Process(self.pid).memory_info().rss) / 2**20 if self.pid else 0.0
 
     async def stop(self) -> float:
         """End it with SIGTERM; returns the seconds it took. Killed where it takes longer than 8 s."""
