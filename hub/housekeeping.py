@@ -23,6 +23,7 @@ async def keep_house(hub: Hub, open_store: OpenStore, after_replacing: Callable[
     `after_replacing` is called once a lost store was replaced, to leave tokens and address in the new directory.
     """
     looks = 0
+    bare = False  # whether the directory of a new store still lacks its tokens
     while True:
         await asyncio.sleep(_WATCH_EVERY_S)
         looks += 1
@@ -32,7 +33,10 @@ async def keep_house(hub: Hub, open_store: OpenStore, after_replacing: Callable[
                     "The hub's database is gone. Starting with an empty one; sites will come back by themselves."
                 )
                 await hub.replace_store(await open_store())
+                bare = True
+            if bare:
                 await after_replacing()
+                bare = False
             if looks % _EXPIRE_EVERY == 0:
                 await expire_copies(hub)
             if looks % _FORGET_EVERY == 0:

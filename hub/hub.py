@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import assert_never
+from typing import Any, assert_never
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.websockets import WebSocket
@@ -77,12 +77,13 @@ class Hub:
         self.registry = Registry()
         self.on_change = on_change
         self.draining = False
+        self._tasks = tasks
         self._clock = clock
         self._time_base_ms = clock.wall_ms() - clock.monotonic_ms()
         self._displacement = Displacement()
         self._admission = Admission(self.hub_key.hex(), self.sites.get, self.nonces)
         self._timer: asyncio.TimerHandle | None = None
-        self.pairs = PairDesk(store, self.registry, self.sites, now=self.now_ms, spawn=tasks.create_task)
+        self.pairs = PairDesk(store, self.registry, self.sites, now=self.now_ms, spawn=self._spawn)
 
     @property
     def admission(self) -> Admission:
@@ -98,6 +99,10 @@ class Hub:
         self.sites.clear()
         self.sites.update({site.site_id: site for site in sites})
         self.registry = Registry(pair.certificate for pair in pairs)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start work beside the links. An error in it is a bug; it is logged, and ends nothing else (G7)."""
+        return self._tasks.create_task(_contained(work))
 
     # --- time --------------------------------------------------------------------------------------------------------
 
@@ -242,3 +247,10 @@ class Hub:
             async with asyncio.timeout(DRAIN_DEADLINE_S / 5):
                 await self.close_links("the hub restarts")
         await self.pairs.flush()
+
+
+async def _contained(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception:  # noqa: BLE001  # whatever it is, the hub serves the others
+        _log.exception("An error in the hub's own work")

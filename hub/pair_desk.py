@@ -66,7 +66,13 @@ class PairDesk:
     # --- presenting --------------------------------------------------------------------------------------------------
 
     async def on_present(self, link: Link, packed: bytes) -> None:
-        """A link shows a pair certificate: register the pair and let the link carry it, or say why not."""
+        """A link shows a pair certificate: register the pair and let the link carry it, or say why not.
+
+        Done whole even where the link ends meanwhile: what is stored and what is in memory must not come apart.
+        """
+        await asyncio.shield(self._spawn(self._present_at_desk(link, packed)))
+
+    async def _present_at_desk(self, link: Link, packed: bytes) -> None:
         async with self._desk:
             try:
                 await self._present(link, packed)
@@ -131,7 +137,10 @@ class PairDesk:
     # --- dissolving --------------------------------------------------------------------------------------------------
 
     async def on_dissolve(self, link: Link, packed: bytes, links: Mapping[Connector, Link]) -> None:
-        """The source gives a pair up: forget it and its copies, and tell the target."""
+        """The source gives a pair up: forget it and its copies, and tell the target. Done whole, as presenting is."""
+        await asyncio.shield(self._spawn(self._dissolve_at_desk(link, packed, links)))
+
+    async def _dissolve_at_desk(self, link: Link, packed: bytes, links: Mapping[Connector, Link]) -> None:
         async with self._desk:
             try:
                 await self._dissolve(link, packed, links)

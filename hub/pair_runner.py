@@ -28,7 +28,7 @@ class LinkEnd(Protocol):
         """Close it: the peer broke the protocol."""
 
 
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 class PairRunner:

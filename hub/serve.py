@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -20,6 +21,7 @@ from hub.settings import HubSettings
 from hub.store.interface import HubStore
 from hub.store.sqlite import SqliteStore
 from shared.clock import Clock, SystemClock
+from shared.errors import StorageFailed
 from shared.serving import QuietServer, Server, configure, listen, url_of
 from web.updates import ChangeBell
 
@@ -46,44 +48,83 @@ async def _serve(
     clock: Clock | None = None,
 ) -> None:
     key = load_or_make_key(settings.key_path)
+    bell = ChangeBell()
+    with closing(listen(settings.host, settings.port)) as listening:
+        store = await SqliteStore.open(settings.data_dir)
+        async with asyncio.TaskGroup() as tasks, _closed_at_the_end(store) as current:
+            hub = Hub(settings, key, store, clock=clock or SystemClock(), tasks=tasks, on_change=bell.ring)
+            current.append(hub)
+            await hub.load()
+            service = _Service(hub, await Access.open(hub), url_of(listening), bell)
+            await service.run(tasks, listening, ready, stop)
 
-    async def open_store() -> HubStore:
-        return await SqliteStore.open(settings.data_dir)
 
-    listening = listen(settings.host, settings.port)
-    url = url_of(listening)
-    bell, stopping = ChangeBell(), anyio.Event()
-    store = await open_store()
-    async with asyncio.TaskGroup() as tasks:
-        hub = Hub(settings, key, store, clock=clock or SystemClock(), tasks=tasks, on_change=bell.ring)
-        await hub.load()
-        access = await Access.open(hub)
+@asynccontextmanager
+async def _closed_at_the_end(store: HubStore) -> AsyncIterator[list[Hub]]:
+    """Close the store at the end: that of the hub in the list, which may have got another one, where there is one."""
+    current: list[Hub] = []
+    try:
+        yield current
+    finally:
+        await (current[0].store if current else store).close()
 
-        async def leave_files() -> None:
-            await access.refresh()
-            if not access.is_set_up:
-                _log.warning("Set the hub up again, with the token in %s", settings.data_dir / SETUP_TOKEN_FILE)
-            (settings.data_dir / ADDRESS_FILE).write_text(url + "\n", encoding="utf-8")
 
-        async def drain() -> None:
-            stopping.set()
-            await hub.drain()
+@dataclass(slots=True)
+class _Service:
+    """A hub with its doors, while it is being served."""
+
+    hub: Hub
+    access: Access
+    url: str
+    bell: ChangeBell
+    stopping: anyio.Event = field(default_factory=anyio.Event)
+
+    async def run(
+        self,
+        tasks: asyncio.TaskGroup,
+        listening: socket.socket,
+        ready: Callable[[Hub, str], None],
+        stop: asyncio.Event | None,
+    ) -> None:
+        """Serve to the end."""
 
         def started() -> None:
-            (settings.data_dir / ADDRESS_FILE).write_text(url + "\n", encoding="utf-8")
-            ready(hub, url)
+            self._leave_address()
+            ready(self.hub, self.url)
 
-        keeper = tasks.create_task(keep_house(hub, open_store, leave_files))
-        config = configure(create_app(hub, access, bell, stopping))
-        server = (Server if stop is None else QuietServer)(config, drain, started)
-        waiter = tasks.create_task(_stop(server, stop))
+        app = create_app(self.hub, self.access, self.bell, self.stopping)
+        server = (Server if stop is None else QuietServer)(configure(app), self._drain, started)
+        beside = [
+            tasks.create_task(keep_house(self.hub, self._open_store, self._leave_files)),
+            tasks.create_task(_stop(server, stop)),
+        ]
         try:
             await server.serve(sockets=[listening])
         finally:
-            keeper.cancel()
-            waiter.cancel()
-            listening.close()
-    await hub.store.close()
+            for task in beside:
+                task.cancel()
+
+    async def _open_store(self) -> HubStore:
+        return await SqliteStore.open(self.hub.settings.data_dir)
+
+    async def _leave_files(self) -> None:
+        await self.access.refresh()
+        if not self.access.is_set_up:
+            path = self.hub.settings.data_dir / SETUP_TOKEN_FILE
+            _log.warning("Set the hub up again, with the token in %s", path)
+        self._leave_address()
+
+    def _leave_address(self) -> None:
+        """Tell the local command line where this hub listens."""
+        data_dir = self.hub.settings.data_dir
+        try:
+            (data_dir / ADDRESS_FILE).write_text(self.url + "\n", encoding="utf-8")
+        except OSError as error:
+            raise StorageFailed(f"cannot write into {data_dir}: {error}") from error
+
+    async def _drain(self) -> None:
+        self.stopping.set()
+        await self.hub.drain()
 
 
 async def _stop(server: Server, stop: asyncio.Event | None) -> None:

@@ -163,6 +163,6 @@ class SqliteStore:
 def _inode(path: Path) -> tuple[int, int] | None:
     try:
         status = os.stat(path)  # noqa: PTH116  # cheaper than Path.stat on the way of each write
-    except FileNotFoundError:
+    except OSError:
         return None
     return status.st_dev, status.st_ino

@@ -1,0 +1,124 @@
+"""The hub in trouble: a disk that refuses, copies that have to go, a store that vanishes in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from hub.admission import Displacement, Nonces
+from hub.housekeeping import expire_copies
+from hub.serve import running_hub
+from hub.settings import HubSettings
+from shared.core.relay_effects import Copy
+from shared.errors import Refused, StorageFailed
+from shared.limits import DISPLACEMENT_WINDOW_MS, DISPLACEMENTS_MAX, NONCE_LIFE_S
+from shared.messages import AskHeld, DissolvePair, Held, HeldEpoch, PairDissolved, Sealed
+from shared.sealing import Kind, Side
+from tests.hub.client import SiteClient, both_linked
+from tests.hub.test_links import a_pair, settings
+from tests.hub.test_relay import EPOCH, PAIR, sealed
+
+CONNECTOR = ("site", "SRC1-SRC1")
+
+
+async def test_a_hub_whose_disk_refuses_holds_nothing_and_goes_on_relaying(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = asyncio.Event()
+
+    async def refuse(pair_id: bytes, copies: Sequence[Copy]) -> None:
+        tried.set()
+        raise StorageFailed("disk full")
+
+    async with running_hub(settings(tmp_path)) as running:
+        pair = await a_pair(running)
+        monkeypatch.setattr(running.hub.store, "store_copies", refuse)
+        source, target = SiteClient(pair.source, running.url), SiteClient(pair.target, running.url)
+        async with source.linked(pair.source_connector) as left:
+            await left.show(pair)
+            await left.hear(Held)
+            await left.say(sealed(1))
+            async with asyncio.timeout(10):
+                await tried.wait()
+            await left.say(AskHeld())
+            assert await left.hear(Held) == Held(True, [])
+            async with target.linked(pair.target_connector) as right:
+                await right.show(pair)
+                assert await right.hear(Sealed) == sealed(1)
+
+
+async def test_copies_over_the_cap_go_and_their_origin_hears_of_it(tmp_path: Path) -> None:
+    capped = HubSettings(port=0, data_dir=tmp_path / "hub", open_enrolment=True, copy_bytes_max=150)
+    async with running_hub(capped) as running:
+        pair = await a_pair(running)
+        source = SiteClient(pair.source, running.url)
+        async with source.linked(pair.source_connector) as left:
+            await left.show(pair)
+            await left.hear(Held)
+            await left.say(sealed(1), sealed(2))
+            while (await left.hear(Held)).epochs[-1].numbers[-1] != 2:
+                pass
+            await expire_copies(running.hub)
+            assert await left.hear(Held) == Held(True, [HeldEpoch(Kind.SEGMENT, EPOCH, [2, 2])])
+
+
+async def test_a_link_that_ends_while_its_pair_is_dissolved_leaves_no_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_hub(settings(tmp_path)) as running:
+        pair = await a_pair(running)
+        begun, go_on = asyncio.Event(), asyncio.Event()
+        dissolve = running.hub.store.dissolve_pair
+
+        async def slowly(*args: object, **more: object) -> object:
+            begun.set()
+            await go_on.wait()
+            return await dissolve(*args, **more)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(running.hub.store, "dissolve_pair", slowly)
+        async with both_linked(pair, running.url) as (left, _):
+            await left.say(DissolvePair(pair.dissolution))
+            async with asyncio.timeout(10):
+                await begun.wait()
+            left.socket.transport.abort()
+            target = SiteClient(pair.target, running.url)
+            async with target.linked(pair.target_connector) as right:
+                go_on.set()
+                await right.hear(PairDissolved)
+        assert PAIR not in running.hub.pairs.runners
+        assert (await running.hub.store.backlogs(), await running.hub.store.pairs()) == ([], [])
+        assert (await running.hub.store.held(PAIR))[Side.SOURCE] == []
+
+
+def test_a_nonce_is_good_once_and_for_a_minute_however_it_is_written() -> None:
+    nonces = Nonces()
+    nonce, late = nonces.make(1_000_000), nonces.make(1_000_000)
+    nonces.take(nonce, 1_000_000)
+    for again in (nonce, nonce.upper(), nonce[:2] + " " + nonce[2:]):
+        with pytest.raises(Refused, match="nonce"):
+            nonces.take(again, 1_000_000)
+    with pytest.raises(Refused, match="nonce"):
+        nonces.take(late, 1_000_000 + 1_000 * (NONCE_LIFE_S + 1))
+    with pytest.raises(Refused, match="nonce"):
+        Nonces().take(nonces.make(1_000_000), 1_000_000)
+
+
+def test_a_daemon_that_restarts_often_is_no_duplicate() -> None:
+    rule = Displacement()
+    starts = [bytes([n]) for n in range(20)]
+    for old, new in pairwise(starts):
+        rule.displace(CONNECTOR, old, new, 1_000)
+
+
+def test_two_copies_are_told_apart_for_a_minute() -> None:
+    rule = Displacement()
+    for turn in range(DISPLACEMENTS_MAX + 1):
+        rule.displace(CONNECTOR, *((b"a", b"b") if turn % 2 == 0 else (b"b", b"a")), 1_000 + turn)
+    with pytest.raises(Refused, match="displace each other"):
+        rule.displace(CONNECTOR, b"a", b"b", 2_000)
+    rule.displace(CONNECTOR, b"a", b"a", 2_000)
+    rule.displace(CONNECTOR, b"a", b"b", 2_000 + DISPLACEMENT_WINDOW_MS)
