@@ -398,6 +398,8 @@ class PairEngine:
             # A start that we have not asked: it may lack what an earlier one had.
             late = link.stated and now_ms - link.asked_ms >= _ASK_AGAIN_MS
             return [self._ask(link, now_ms)] if late else []
+        if not known_start:
+            link.exchanged = link.defined = b""  # told to another start, of a database that may have been another
         link.peer_start, link.peer_counter = header.epoch, header.number
         effects: list[Effect] = []
         epochs = _stated_epochs(public, private)
@@ -428,6 +430,8 @@ class PairEngine:
         if fresh:
             if restored or tally.destination_restored:
                 self._log.renew(store, now_ms)
+                self._epochs_over.clear()
+                self._end_epochs(store, link.held or {}, now_ms)
                 self._tell_all(store, now_ms)
             self._tell_definitions(store, link, private.definitions, now_ms)
             self._exchange_cells(store, link, private.cells, now_ms)

@@ -6,9 +6,11 @@ from shared.batches import BatchCodec
 from shared.core import cells as cell_rules
 from shared.core.entries import GapNotice
 from shared.core.intervals import IntervalSet
+from shared.limits import MINUTE_MS
 from shared.messages import HeldEpoch
 from shared.sealing import Kind
 from tests.simulation.hub import PAIR_ID
+from tests.simulation.network import Violation
 from tests.simulation.site import Key, SimSite
 from tests.simulation.world import World
 
@@ -49,6 +51,25 @@ _OLD = "old "
 def is_left_to_next_link(what: str) -> bool:
     """Tell whether a finding is a lost word about what is settled already: the next link brings it again."""
     return what.startswith(("old ", "the source knows", "the target was told", "cells differ"))
+
+
+def settle(world: World, *, minutes: int = 30, exact: bool = True) -> None:
+    """Let time pass until all is quiet; raises Violation where that does not happen (liveness).
+
+    Without `exact`, words lost on the present links about what is settled already may be missing.
+    """
+    end_ms = world.now_ms + minutes * MINUTE_MS
+    while world.now_ms < end_ms:
+        world.drain()
+        left = outstanding(world)
+        if not left or (not exact and all(map(is_left_to_next_link, left))):
+            return
+        due_ms = world.next_due_ms()
+        if due_ms is None:
+            raise Violation(f"nothing is due, yet {left}")
+        world.now_ms = max(world.now_ms, due_ms)
+        world.ring()
+    raise Violation(f"not quiet after {minutes} minutes: {outstanding(world)}")
 
 
 def _is_old(world: World, held: HeldEpoch) -> bool:

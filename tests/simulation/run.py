@@ -13,8 +13,7 @@ from shared.batches import Value
 from shared.core.cells import DESCRIPTION, NAME, device_object, tag_field
 from shared.core.outbox import OutboxLimits
 from shared.limits import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from tests.simulation.demands import check, is_left_to_next_link, outstanding
-from tests.simulation.network import Violation
+from tests.simulation.demands import check, settle
 from tests.simulation.site import SimSite
 from tests.simulation.world import DEVICES, RESOURCES, TIGHT, TIGHT_CREDIT, Weather, World, bounds
 
@@ -384,27 +383,10 @@ class Run:
         world.pass_time(MINUTE_MS)  # half-open links are noticed
         world.dial()
         # First on the links as they are: what was lost on them has to be found and asked for again.
-        self._quiet(minutes=90, exact=False)
+        settle(world, minutes=90, exact=False)
         world.cut_all()
         world.dial()
-        self._quiet(minutes=30, exact=True)
-
-    def _quiet(self, *, minutes: int, exact: bool) -> None:
-        world = self.world
-        end_ms = world.now_ms + minutes * MINUTE_MS
-        while world.now_ms < end_ms:
-            world.drain()
-            left = outstanding(world)
-            if not left:
-                return
-            if not exact and all(map(is_left_to_next_link, left)):
-                return
-            due_ms = world.next_due_ms()
-            if due_ms is None:
-                raise Violation(f"nothing is due, yet {left}")
-            world.now_ms = max(world.now_ms, due_ms)
-            world.ring()
-        raise Violation(f"not quiet after {minutes} minutes: {outstanding(world)}")
+        settle(world)
 
     def _check_fired(self) -> None:
         for fault in self.outcome.chosen:

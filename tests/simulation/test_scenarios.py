@@ -1,0 +1,506 @@
+"""Stories that users tell, each in the fake world with the real core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from shared.core.cells import NAME, device_object, tag_field
+from shared.core.entries import CAUSE_DESTINATION_RESTORED, CAUSE_ORIGIN_RESTORED, CAUSE_RETENTION
+from shared.core.outbox import OutboxLimits
+from shared.limits import DAY_MS, HOUR_MS, MINUTE_MS, RETENTION_MS, SECOND_MS, TAIL_AGE_MS_MAX
+from shared.sealing import Side
+from tests.simulation.demands import check, notices, settle
+from tests.simulation.site import SimSite
+from tests.simulation.world import TIGHT, TIGHT_CREDIT, World, bounds
+
+pytestmark = pytest.mark.simulation
+
+
+@pytest.fixture
+def world() -> World:
+    """Two paired sites, linked and quiet."""
+    world = World(1)
+    world.pair()
+    world.dial()
+    world.pass_time(SECOND_MS)
+    return world
+
+
+def healed(world: World) -> None:
+    """Link whoever is not, wait until all is quiet, demand everything."""
+    for site in world.sites.values():
+        if site.engine is None:
+            site.start()
+    world.dial()
+    settle(world)
+    assert check(world) == []
+
+
+def take(world: World, count: int, *, device: str = "d0", every_ms: int = 10) -> None:
+    """Let the source accept so many readings, each by itself."""
+    for _ in range(count):
+        world.now_ms += every_ms
+        assert world.reading(device, "temp", world.now_ms, float(world.now_ms % 1_000))
+
+
+def part(world: World, site: SimSite) -> None:
+    assert site.link is not None
+    world.cut(site.link)
+
+
+def at_target(world: World) -> int:
+    return len(world.target.readings())
+
+
+def test_a_reading_arrives_while_both_are_linked(world: World) -> None:
+    take(world, 1)
+    world.drain()
+    assert world.target.readings() == world.source.readings()
+    healed(world)
+
+
+def test_after_twelve_days_off_line_everything_arrives_once(world: World) -> None:
+    part(world, world.target)
+    for _ in range(12 * 24):
+        world.pass_time(HOUR_MS)
+        take(world, 2)
+    assert at_target(world) == 0
+    healed(world)
+    assert at_target(world) == 2 * 12 * 24
+
+
+def test_after_twelve_days_without_a_link_at_the_source_everything_arrives_once(world: World) -> None:
+    part(world, world.source)
+    for _ in range(12 * 24):
+        world.sleep(HOUR_MS)
+        take(world, 2)
+    healed(world)
+    assert at_target(world) == 2 * 12 * 24
+
+
+@pytest.mark.parametrize(("past_ms", "dropped"), [(-1, 0), (0, 1), (1, 1)])
+@pytest.mark.parametrize("tail", [True, False])
+def test_the_limit_of_thirty_days_is_exact(world: World, past_ms: int, dropped: int, tail: bool) -> None:
+    world.cut_all()
+    take(world, 1)
+    accepted_ms = world.now_ms
+    if not tail:
+        world.sleep(TAIL_AGE_MS_MAX)
+        assert world.source.store().ledger().outbox == 1
+    world.now_ms = accepted_ms + RETENTION_MS + past_ms
+    world.ring()
+    assert world.source.store().ledger().dropped_total == dropped
+    healed(world)
+    assert at_target(world) == 1 - dropped
+    assert len(notices(world.target, ours=False)) == dropped
+
+
+def test_expiry_goes_by_acceptance_and_not_by_the_time_of_the_reading(world: World) -> None:
+    world.cut_all()
+    assert world.reading("d0", "temp", world.now_ms - 300 * DAY_MS, 1.0)
+    world.sleep(29 * DAY_MS)
+    healed(world)
+    assert at_target(world) == 1
+
+
+def test_what_expired_is_named_on_both_sides_with_device_resource_and_count(world: World) -> None:
+    world.cut_all()
+    take(world, 7)
+    first_ms = world.now_ms - 60
+    world.sleep(RETENTION_MS)
+    healed(world)
+    (mine,), (theirs,) = notices(world.source, ours=True).values(), notices(world.target, ours=False).values()
+    assert mine.cause == CAUSE_RETENTION
+    assert (mine.gap_id, mine.count, mine.rows) == (theirs.gap_id, theirs.count, theirs.rows)
+    assert [(row.device, row.resource, row.count, row.first_ms, row.last_ms) for row in mine.rows] == [
+        ("d0", "temp", 7, first_ms, first_ms + 60)
+    ]
+
+
+def test_nothing_expires_while_the_clock_is_in_doubt(world: World) -> None:
+    world.cut_all()
+    take(world, 3)
+    world.now_ms += 400 * DAY_MS
+    engine = world.source.engine
+    assert engine is not None
+    world.source.work("doubts", lambda store: engine.on_deadline(store, world.now_ms, expire=False))
+    assert world.source.store().ledger().dropped_total == 0
+    due_ms = engine.next_deadline_ms(world.source.store())
+    assert due_ms is not None
+    assert due_ms > world.now_ms  # nobody spins meanwhile
+
+
+def test_losing_the_hubs_disk_while_the_target_is_away_loses_nothing(world: World) -> None:
+    part(world, world.target)
+    take(world, 50)
+    world.pass_time(5 * SECOND_MS)
+    assert world.hub.copies.held(b"pair in a bottle")[Side.SOURCE]
+    world.hub.lose_disk()
+    take(world, 5)
+    healed(world)
+    assert at_target(world) == 55
+
+
+def test_the_hub_delivers_what_it_holds_while_the_source_is_away(world: World) -> None:
+    part(world, world.target)
+    take(world, 20)
+    world.pass_time(TAIL_AGE_MS_MAX + SECOND_MS)  # by then the tail is sealed, whoever is there
+    world.cut_all()
+    world.dial(Side.TARGET)
+    world.pass_time(SECOND_MS)
+    assert at_target(world) == 20
+    healed(world)
+
+
+def test_a_restored_destination_gets_again_what_it_lost_from_history(world: World) -> None:
+    take(world, 5)
+    world.drain()
+    backup = world.target.connection.serialize()
+    take(world, 40)
+    world.pass_time(MINUTE_MS)
+    assert at_target(world) == 45
+    world.target.restore(backup)
+    healed(world)
+    assert at_target(world) == 45
+    assert world.source.store().ledger().applied == 45
+    assert not notices(world.source, ours=True)
+
+
+def test_what_a_restored_destination_lost_and_history_no_longer_has_is_named(world: World) -> None:
+    take(world, 5)
+    world.drain()
+    backup = world.target.connection.serialize()
+    take(world, 4)
+    world.drain()
+    world.source.connection.execute("DELETE FROM reading")
+    world.source.accepted.clear()
+    world.target.restore(backup)
+    world.target.start()
+    world.dial()
+    settle(world)
+    ledger = world.source.store().ledger()
+    assert ledger.dropped == {CAUSE_DESTINATION_RESTORED: 4}
+    assert ledger.balanced
+    (notice,) = notices(world.target, ours=False).values()
+    assert (notice.cause, notice.count) == (CAUSE_DESTINATION_RESTORED, 4)
+
+
+def test_a_restored_destination_hears_again_of_earlier_gaps_tags_and_definitions(world: World) -> None:
+    backup = world.target.connection.serialize()
+    world.cut_all()
+    take(world, 3)
+    world.sleep(RETENTION_MS)
+    world.source.define("more", "number")
+    world.source.edit((device_object("d0"), tag_field("room", "4"), "true"))
+    healed(world)
+    for site in (world.source, world.target):  # nothing of it is left in the logs
+        assert site.rows("SELECT COUNT(*) FROM control_out") == [(0,)]
+    world.source.crash()  # nor in memory
+    world.target.restore(backup)
+    healed(world)
+    assert len(notices(world.target, ours=False)) == 1
+    assert world.target.rows("SELECT name, value FROM tag") == [("room", "4")]
+
+
+def test_a_destination_restored_behind_a_living_link_of_the_origin_is_told_everything_again(world: World) -> None:
+    """The origin had sent its whole state on this very link already, to the database that is gone."""
+    backup = world.target.connection.serialize()
+    for identity in ("d3", "d4"):
+        for _ in range(2):
+            world.source.create_device(identity)
+            world.drain()
+            world.target.restore(backup)
+            world.target.start()
+            world.dial()
+            world.pass_time(SECOND_MS)
+    take(world, 3, device="d4")
+    healed(world)
+    assert at_target(world) == 3
+
+
+def test_a_restored_origin_adopts_what_it_had_delivered_and_says_that_something_is_unknown(world: World) -> None:
+    take(world, 5)
+    world.drain()
+    backup = world.source.connection.serialize()
+    take(world, 6)
+    world.drain()
+    world.source.restore(backup)
+    world.source.start()
+    take(world, 2)
+    healed(world)
+    ledger = world.source.store().ledger()
+    assert (ledger.adopted, ledger.unknown, ledger.applied) == (6, True, 13)
+    assert at_target(world) == 13
+    (notice,) = notices(world.target, ours=False).values()
+    assert (notice.cause, notice.count) == (CAUSE_ORIGIN_RESTORED, None)
+
+
+def test_a_restored_origin_never_uses_a_number_again(world: World) -> None:
+    take(world, 3)
+    world.drain()
+    backup = world.source.connection.serialize()
+    known = set(world.source.store().epochs_out())
+    for _ in range(3):
+        world.source.restore(backup)
+        world.source.start()
+        world.dial()
+        world.pass_time(SECOND_MS)
+        take(world, 2)
+        world.drain()
+        assert set(world.source.store().epochs_out()) - known
+    healed(world)
+    assert at_target(world) == 9
+
+
+def test_two_copies_of_one_source_by_turns_lose_nothing_that_either_still_has(world: World) -> None:
+    take(world, 3)
+    world.drain()
+    copies = [world.source.connection.serialize()] * 2
+    for turn in range(6):
+        world.source.restore(copies[turn % 2])
+        world.source.start()
+        world.dial()
+        world.pass_time(SECOND_MS)
+        take(world, 2)
+        world.pass_time(SECOND_MS)
+        copies[turn % 2] = world.source.connection.serialize()
+    healed(world)
+    assert at_target(world) == 3 + 6 * 2
+
+
+def test_a_link_that_flaps_two_hundred_times_delivers_everything_once_and_leaves_no_heap(world: World) -> None:
+    for turn in range(200):
+        site = (world.source, world.target)[turn % 2]
+        take(world, 1)
+        world.source.edit((device_object("d0"), NAME, f'"name {turn}"'))
+        for _ in range(turn % 7):
+            world.deliver_some()
+        if site.link is not None:
+            part(world, site)
+        world.dial()
+        assert len(world.source.rows("SELECT row FROM control_out")) <= 3 * (turn + 1) + 20
+    healed(world)
+    assert at_target(world) == 200
+
+
+def test_a_time_that_is_there_already_is_not_streamed_twice(world: World) -> None:
+    at_ms = world.now_ms
+    for value in (1.0, 1.0, 2.0):
+        world.reading("d0", "temp", at_ms, value)
+    world.reading("d1", "temp", at_ms, 3.0)
+    world.reading("d0", "on", at_ms, True)
+    healed(world)
+    assert world.source.store().ledger().accepted == 3
+    assert world.target.readings()["d0", "temp", at_ms] == 1.0
+
+
+def test_readings_with_times_that_run_backwards_all_arrive(world: World) -> None:
+    for step in range(50):
+        world.reading("d0", "temp", world.now_ms - 997 * step, float(step))
+    healed(world)
+    assert at_target(world) == 50
+
+
+def test_the_destinations_word_corrects_a_gap_notice_that_crossed_an_arriving_segment(world: World) -> None:
+    part(world, world.target)
+    take(world, 20)
+    world.pass_time(5 * SECOND_MS)
+    world.cut_all()
+    world.dial(Side.TARGET)
+    world.pass_time(SECOND_MS)
+    arrived = at_target(world)
+    assert arrived > 0
+    world.cut_all()
+    world.sleep(RETENTION_MS)
+    assert world.source.store().ledger().dropped_total == 20
+    healed(world)
+    ledger = world.source.store().ledger()
+    assert (ledger.applied, ledger.dropped_total) == (arrived, 20 - arrived)
+    assert at_target(world) == arrived
+
+
+def test_a_copy_that_arrives_after_its_gap_notice_is_not_applied(world: World) -> None:
+    part(world, world.target)
+    take(world, 20)
+    world.pass_time(5 * SECOND_MS)
+    world.sleep(RETENTION_MS)
+    healed(world)
+    ledger = world.source.store().ledger()
+    assert ledger.applied == at_target(world)
+    assert ledger.applied + ledger.dropped_total == 20
+
+
+def test_a_backlog_waits_without_credit_and_drains_when_the_target_is_back() -> None:
+    with bounds(TIGHT, TIGHT_CREDIT):
+        world = World(1)
+        world.pair()
+        world.dial(Side.SOURCE)
+        world.pass_time(SECOND_MS)
+        for _ in range(30):
+            take(world, 10)
+            world.pass_time(20 * SECOND_MS)
+        waiting = world.source.store().ledger()
+        assert waiting.queued == 300
+        healed(world)
+        assert at_target(world) == 300
+
+
+def test_live_readings_do_not_wait_behind_a_backlog(world: World) -> None:
+    world.cut_all()
+    take(world, 3_000, every_ms=1_000)
+    world.dial()
+    world.pass_time(0)
+    world.drain(40)
+    take(world, 1)
+    live = ("d0", "temp", world.now_ms)
+    for _ in range(400):
+        if live in world.target.readings():
+            break
+        world.deliver_some()
+    assert live in world.target.readings()
+    healed(world)
+
+
+def test_control_is_carried_over_restarts_in_order(world: World) -> None:
+    part(world, world.target)
+    for turn in range(4):
+        for step in range(3):
+            world.source.edit((device_object("d0"), NAME, f'"{turn}.{step}"'))
+            world.source.edit((device_object("d0"), tag_field("turn", str(turn)), "true"))
+        world.pass_time(2 * SECOND_MS)
+        world.source.crash()
+        world.source.start()
+        world.dial(Side.SOURCE)
+    before = world.source.rows("SELECT number FROM control_out ORDER BY row")
+    assert [row[0] for row in before] == list(range(1, len(before) + 1))
+    healed(world)
+    assert world.target.rows("SELECT name FROM device WHERE identity = 'd0'") == [("3.2",)]
+    assert world.target.rows("SELECT COUNT(*) FROM conflict") == [(0,)]
+    assert world.target.rows("SELECT COUNT(*) FROM tag") == [(4,)]
+
+
+def test_edits_on_both_sides_while_apart_end_equal_and_the_loser_is_kept(world: World) -> None:
+    world.cut_all()
+    world.source.edit((device_object("d0"), NAME, '"ours"'))
+    world.now_ms += 5
+    world.target.edit((device_object("d0"), NAME, '"theirs"'))
+    healed(world)
+    for site in (world.source, world.target):
+        assert site.rows("SELECT name FROM device WHERE identity = 'd0'") == [("theirs",)]
+        assert site.rows("SELECT lost FROM conflict") == [('"ours"',)]
+
+
+def test_a_resource_that_is_missing_at_the_target_is_held_back_until_it_is_there() -> None:
+    world = World(1)
+    world.pair(at_target=("mood", "on"))
+    world.dial()
+    world.pass_time(SECOND_MS)
+    take(world, 10)
+    world.pass_time(MINUTE_MS)
+    assert world.source.store().ledger().tail == 10
+    world.target.define("temp", "number")
+    healed(world)
+    assert at_target(world) == 10
+
+
+def test_readings_under_way_while_a_resource_changed_are_held_and_released_when_it_fits_again(world: World) -> None:
+    take(world, 1)  # under way
+    world.target.define("temp", "string")
+    world.drain()
+    ledger = world.source.store().ledger()
+    assert (ledger.held, ledger.applied) == (1, 0)
+    world.target.define("temp", "number")
+    world.drain()
+    assert world.source.store().ledger().applied == 1
+    healed(world)
+
+
+def test_what_was_held_for_thirty_days_becomes_a_gap_on_both_sides(world: World) -> None:
+    take(world, 1)
+    world.target.define("temp", "string")
+    world.drain()
+    world.cut_all()
+    world.sleep(RETENTION_MS)
+    healed(world)
+    ledger = world.source.store().ledger()
+    assert (ledger.held, ledger.dropped) == (0, {"held_too_long": 1})
+    assert [notice.count for notice in notices(world.source, ours=False).values()] == [1]
+
+
+def test_switching_the_toggle_off_still_delivers_what_waits_and_no_more(world: World) -> None:
+    world.cut_all()
+    take(world, 4)
+    world.source.define("temp", "number", sync=False)
+    take(world, 3)
+    healed(world)
+    assert at_target(world) == 4
+    assert len(world.source.readings()) == 7
+
+
+def test_one_segment_that_nobody_can_read_is_quarantined_and_stops_nothing(world: World) -> None:
+    world.source.keys.spoil = 1
+    take(world, 1)
+    world.drain()
+    take(world, 3)
+    healed(world)
+    ledger = world.source.store().ledger()
+    assert (ledger.quarantined, ledger.applied) == (1, 3)
+    assert world.target.rows("SELECT COUNT(*) FROM quarantine") == [(1,)]
+
+
+@pytest.mark.parametrize("refuse", [True, False])
+def test_the_byte_cap_holds_by_the_chosen_policy(refuse: bool) -> None:
+    world = World(1, limits=OutboxLimits(RETENTION_MS, 4_000, refuse))
+    world.pair()
+    accepted = 0
+    for _ in range(200):
+        world.now_ms += 10
+        accepted += world.reading("d0", "temp", world.now_ms, world.now_ms * 1.1)
+        assert world.source.store().waiting_bytes() <= 4_000 + 200
+    healed(world)
+    ledger = world.source.store().ledger()
+    assert ledger.accepted == accepted
+    assert (accepted < 200) is refuse
+    assert (ledger.dropped.get("byte_cap", 0) > 0) is not refuse
+    assert at_target(world) == ledger.applied
+
+
+def corrupt_hub_copies(world: World) -> Iterator[None]:
+    """Damage everything the hub has stored."""
+    from dataclasses import replace
+
+    kept = world.hub.copies._copies[b"pair in a bottle"]
+    for key, copy in kept.items():
+        kept[key] = replace(copy, body=bytes([copy.body[0] ^ 1]) + copy.body[1:])
+        yield
+
+
+def test_copies_damaged_on_the_hubs_disk_are_sent_again_by_the_origin(world: World) -> None:
+    part(world, world.target)
+    take(world, 4, every_ms=1_000)
+    world.source.edit((device_object("d0"), NAME, '"new"'))
+    world.pass_time(5 * SECOND_MS)
+    assert len(list(corrupt_hub_copies(world))) >= 2
+    healed(world)
+    assert at_target(world) == 4
+    assert world.target.seal_faults > 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_frame_that_is_lost_on_a_living_link_is_found_missing_and_sent_again(seed: int) -> None:
+    world = World(seed)
+    world.pair()
+    world.dial()
+    world.pass_time(SECOND_MS)
+    world.weather.drop = 0.3
+    for turn in range(30):
+        take(world, 2)
+        world.source.edit((device_object("d0"), NAME, f'"{turn}"'))
+        world.pass_time(2 * SECOND_MS)
+    world.weather.drop = 0.0
+    settle(world, minutes=120, exact=False)
+    world.cut_all()
+    healed(world)
+    assert at_target(world) == 60
