@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable, Iterable
-from enum import Enum
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -18,12 +18,65 @@ from connector.settings import SiteSettings
 from connector.site import Site
 from hub.settings import SETTINGS_NAME as HUB_NAME
 from hub.settings import HubSettings
-from shared import messages
-from shared.core import completion, entries, link_state, window
+from shared import certificates, limits, messages, pairing, sealing
+from shared.core import cells, completion, entries, ledger, link_state, window
 from shared.core.tables import Table
 from shared.errors import REFUSALS
 from shared.settings import describe
 from tests.docs.pages import ROOT
+
+# What stands inside frames and sealed bodies, in the order in which a reader meets it.
+STRUCTURES: Final[tuple[type[msgspec.Struct], ...]] = (
+    certificates.Enrolment,
+    certificates.Party,
+    certificates.PairCertificate,
+    certificates.Dissolution,
+    pairing.Offer,
+    pairing.Counter,
+    pairing.Proof,
+    messages.HeldEpoch,
+    messages.Recorded,
+    messages.RecordedEpoch,
+    entries.Private,
+    entries.StatedEpoch,
+    ledger.Ledger,
+    cells.Cell,
+    entries.Definition,
+    entries.GapNotice,
+    entries.GapRow,
+)
+BOUNDS: Final = (
+    "FRAME_BYTES_MAX",
+    "SEGMENT_READINGS_MAX",
+    "SEGMENT_PLAIN_BYTES_TARGET",
+    "SEGMENT_PLAIN_BYTES_MAX",
+    "DECOMPRESS_RATIO_MAX",
+    "DECOMPRESS_FREE_BYTES",
+    "SEALED_NUMBER_MAX",
+    "CONTROL_ENTRY_BYTES_MAX",
+    "CONTROL_IN_FLIGHT_MAX",
+    "CALL_BODY_BYTES_MAX",
+    "CALL_DEADLINE_S",
+    "CREDIT_BYTES",
+    "CREDIT_GRANT_BYTES",
+    "EPOCHS_STATED_MAX",
+    "LINK_FRAMES_PER_S_MAX",
+    "PINGS_PER_S_MAX",
+    "FRAGMENTS_MAX",
+    "HANDSHAKE_DEADLINE_S",
+    "SEND_DEADLINE_S",
+    "ASSERTION_LIFE_S",
+    "NONCE_LIFE_S",
+    "HUB_COPY_DELAY_MS",
+    "RESYNC_AFTER_MS",
+    "CLAIM_BODY_BYTES_MAX",
+    "CLAIM_DEADLINE_MS",
+    "PAIR_HELLO_EVERY_MS",
+    "KNOCKS_PER_MINUTE_MAX",
+    "CODE_ATTEMPTS",
+    "WINDOW_MS_MIN",
+    "WINDOW_MS_MAX",
+)
 
 
 def tables() -> list[Table[Any, Any]]:
@@ -43,7 +96,11 @@ def rows(head: Iterable[str], body: Iterable[Iterable[str]]) -> str:
     """Return a Markdown table."""
     head = list(head)
     lines = [head, ["---"] * len(head), *map(list, body)]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    return "".join("| " + " | ".join(map(_cell, line)) + " |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def settings(kind: type[object], name: str) -> str:
@@ -51,7 +108,9 @@ def settings(kind: type[object], name: str) -> str:
     body = []
     for one in describe(kind, name=name):
         default = one.default
-        shown = "empty" if default in ("", None) else str(default).lower() if isinstance(default, bool) else str(default)
+        shown = (
+            "empty" if default in ("", None) else str(default).lower() if isinstance(default, bool) else str(default)
+        )
         flag = one.name.replace("_", "-")
         body.append((f"`{one.name}`", one.help, f"`{shown}`", one.allowed, f"`--{flag}`", f"`{one.variable}`"))
     return rows(("setting", "what it does", "default", "allowed, unit", "flag", "variable"), body)
@@ -69,7 +128,7 @@ def refusals() -> str:
 def site_routes() -> list[tuple[str, str]]:
     """Return (method, path) of every route of a site's API."""
     # Building the table touches neither of the two.
-    routes = cast("list[Route]", api_routes(cast(Site, None), cast(Access, None)))
+    routes = cast("list[Route]", api_routes(cast("Site", None), cast("Access", None)))
     return [(method, route.path) for route in routes for method in sorted((route.methods or set()) - {"HEAD"})]
 
 
@@ -87,12 +146,16 @@ def routes_and_actions() -> str:
 
 
 def _actions(source: str) -> list[str]:
-    return re.findall(r'^\s+\((?:one(?: \+ )?)?(?:"[^"]*")?, "[A-Z]+", "([a-z]+)", self\._\w+\),$', source, re.MULTILINE)
+    return re.findall(
+        r'^\s+\((?:one(?: \+ )?)?(?:"[^"]*")?, "[A-Z]+", "([a-z]+)", self\._\w+\),$', source, re.MULTILINE
+    )
 
 
 def _structs(module: object, keep: Callable[[type[msgspec.Struct]], bool]) -> list[type[msgspec.Struct]]:
     return [
-        value for value in vars(module).values() if isinstance(value, type) and issubclass(value, msgspec.Struct) and keep(value)
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, msgspec.Struct) and keep(value)
     ]
 
 
@@ -119,7 +182,9 @@ def _first_line(kind: type) -> str:
 def frames() -> str:
     """Return every frame of a link, with its fields in order."""
     kinds = _structs(messages, lambda kind: issubclass(kind, messages.Frame) and kind is not messages.Frame)
-    return rows(("frame", "fields, in order", "meaning"), [(f"`{k.__name__}`", _fields(k), _first_line(k)) for k in kinds])
+    return rows(
+        ("frame", "fields, in order", "meaning"), [(f"`{k.__name__}`", _fields(k), _first_line(k)) for k in kinds]
+    )
 
 
 def control_entries() -> str:
@@ -127,6 +192,51 @@ def control_entries() -> str:
     kinds = _structs(entries, lambda kind: kind.__struct_config__.tag is not None)
     body = [(f"`{kind.__struct_config__.tag}`", _fields(kind), _first_line(kind)) for kind in kinds]
     return rows(("tag", "fields, in order", "meaning"), body)
+
+
+def header() -> str:
+    """Return the layout of a sealed header, byte by byte."""
+    codes = re.findall(r"(\d*)([BHIQs])", sealing._HEADER.format)
+    body, at = [], 0
+    for name, (length, code) in zip(sealing.Header._fields, codes, strict=True):
+        size = struct.calcsize(f">{length}{code}")
+        body.append(
+            (
+                str(at),
+                str(size),
+                f"`{name}`",
+                "bytes" if code == "s" else "unsigned, big-endian" if size > 1 else "unsigned",
+            )
+        )
+        at += size
+    if at != sealing.HEADER_BYTES:
+        raise AssertionError(f"{at} bytes drawn, the header has {sealing.HEADER_BYTES}")
+    return rows(("offset", "bytes", "field", "form"), [*body, (str(at), "", "end", "")])
+
+
+def kinds() -> str:
+    """Return the kinds of sealed bodies and the two sides."""
+    named = [(f"`kind` {kind.value}", kind.name.lower()) for kind in sealing.Kind]
+    return rows(("number", "stands for"), [*named, *((f"`side` {side.value}", side.word) for side in sealing.Side)])
+
+
+def structures() -> str:
+    """Return every structure that travels inside frames and sealed bodies."""
+    body = [(f"`{kind.__name__}`", _fields(kind), _first_line(kind)) for kind in STRUCTURES]
+    return rows(("structure", "fields, in order", "meaning"), body)
+
+
+def bounds() -> str:
+    """Return the bounds that a peer has to know, with the reason that the code gives."""
+    source = (ROOT / "shared" / "limits.py").read_text(encoding="utf-8")
+    body = []
+    for name in BOUNDS:
+        match = re.search(rf"((?:^# [^\n]*\n)*)^{name}: Final = ", source, re.MULTILINE)
+        if match is None:
+            raise AssertionError(f"no such bound: {name}")
+        reason = " ".join(line.removeprefix("# ") for line in match[1].splitlines() if not line.startswith("# ---"))
+        body.append((f"`{name}`", f"{getattr(limits, name):,}", reason))
+    return rows(("bound", "value", "reason"), body)
 
 
 def parts() -> dict[str, str]:
@@ -140,12 +250,13 @@ def parts() -> dict[str, str]:
         "routes-site": routes_and_actions(),
         "frames": frames(),
         "control-entries": control_entries(),
+        "header": header(),
+        "kinds": kinds(),
+        "structures": structures(),
+        "bounds": bounds(),
     }
 
 
 def machines_in(folder: Path) -> set[str]:
     """Return the modules of a folder that declare a table."""
     return {path.stem for path in folder.glob("*.py") if re.search(r"= Table\(", path.read_text(encoding="utf-8"))}
-
-
-STATE: Final = Enum

@@ -10,7 +10,9 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 _FENCE: Final = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-_DRAWN: Final = re.compile(r"(?P<open><!-- drawn: (?P<name>[a-z-]+) -->\n)(?P<body>.*?)(?P<close><!-- /drawn -->)", re.DOTALL)
+_DRAWN: Final = re.compile(
+    r"(?P<open><!-- drawn: (?P<name>[a-z-]+) -->\n)(?P<body>.*?)(?P<close><!-- /drawn -->)", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
