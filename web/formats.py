@@ -70,7 +70,10 @@ def value(reading: Value) -> str:
         case bool():
             return "true" if reading else "false"
         case int():
-            return str(reading)
+            if abs(reading) < 10**18:
+                return str(reading)
+            # No float holds more, and a page must not break over a foreign value.
+            return f"{reading:.10g}" if abs(reading) < 10**300 else "out of range"
         case float():
             return f"{reading:.10g}"
         case _:

@@ -51,7 +51,16 @@ def test_rough_duration_names_the_largest_unit_only() -> None:
 
 @pytest.mark.parametrize(
     ("reading", "text"),
-    [(None, "–"), (True, "true"), (0, "0"), (17.4, "17.4"), (1e300, "1e+300"), ("x" * 300, "x" * 120 + "…")],
+    [
+        (None, "–"),
+        (True, "true"),
+        (0, "0"),
+        (17.4, "17.4"),
+        (1e300, "1e+300"),
+        (10**18, "1e+18"),
+        (10**5000, "out of range"),
+        ("x" * 300, "x" * 120 + "…"),
+    ],
 )
 def test_value(reading: float | str | None, text: str) -> None:
     assert formats.value(reading) == text
