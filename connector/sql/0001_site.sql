@@ -31,7 +31,7 @@ CREATE TABLE pairing_window (
 -- What a connector knows about its pair.
 CREATE TABLE pair (
     connector_id TEXT PRIMARY KEY REFERENCES connector ON DELETE CASCADE,
-    pair_id BLOB NOT NULL UNIQUE,
+    pair_id BLOB NOT NULL,
     side INTEGER NOT NULL, -- 0 source, 1 target: ours
     state TEXT NOT NULL, -- shared.core.completion.PairState
     root BLOB NOT NULL, -- secret of generation 1
@@ -43,7 +43,8 @@ CREATE TABLE pair (
     peer_identity_key BLOB NOT NULL,
     agreed_ms INTEGER NOT NULL,
     paired_ms INTEGER,
-    roll_back_ms INTEGER NOT NULL -- a source still pending then rolls back
+    roll_back_ms INTEGER NOT NULL, -- a source still pending then rolls back
+    UNIQUE (pair_id, side) -- both sides of a pair may be connectors of one site
 ) STRICT;
 
 -- Pairs this source rolled back, so that a late hello gets the signed answer.
