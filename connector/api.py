@@ -147,7 +147,7 @@ class _Api:
 
     # --- site and connectors --------------------------------------------------------------------------------------------
 
-    async def _status(self, request: Request) -> Any:
+    async def _status(self, _request: Request) -> Any:
         return await site_status(self._site)
 
     async def _enrol(self, request: Request) -> Any:
@@ -155,7 +155,7 @@ class _Api:
         await self._site.enrol(body.token)
         return {"enrolled": bool(self._site.identity.enrolment), "site_name": self._site.identity.site_name}
 
-    async def _list_connectors(self, request: Request) -> Any:
+    async def _list_connectors(self, _request: Request) -> Any:
         return [await self._shown(connector) for connector in await self._site.connectors()]
 
     async def _get_connector(self, request: Request) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 
@@ -25,15 +26,16 @@ class HostDevice:
 
     def __init__(self) -> None:
         psutil.cpu_percent(None)
-        self._network = psutil.net_io_counters()
-        self._disk = psutil.disk_io_counters()
+        self._network: Any = psutil.net_io_counters()
+        self._disk: Any = psutil.disk_io_counters()
         self._at_s = time.monotonic()
 
     def measure(self, now_ms: int) -> list[Line]:
         """Return one reading per resource this machine has."""
         now_s = time.monotonic()
         passed_s = max(now_s - self._at_s, 1e-3)
-        network, disk = psutil.net_io_counters(), psutil.disk_io_counters()
+        network: Any = psutil.net_io_counters()
+        disk: Any = psutil.disk_io_counters()
         values: dict[str, float] = {
             "cpu": psutil.cpu_percent(None),
             "load": round(psutil.getloadavg()[0], 3),

@@ -15,6 +15,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from connector.identity import Identity
+from shared.certificates import public_bytes
 from shared.errors import LinkLost, ProtocolError, Refused
 from shared.joining import (
     ENROL_PATH,
@@ -27,7 +28,6 @@ from shared.joining import (
     PresentRequest,
     make_assertion,
 )
-from shared.certificates import public_bytes
 from shared.limits import (
     FRAME_BYTES_MAX,
     HANDSHAKE_DEADLINE_S,

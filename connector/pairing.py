@@ -193,14 +193,7 @@ class SourceDesk:
         try:
             completion, agreed = await asyncio.to_thread(pairing.on_proof, step.body)
         except Refused as refused:
-            window = await self._change(lambda window: window.on_wrong_code())
-            if window.state is WindowState.CLOSED:
-                refused = Refused("window_closed")
-                if self._send is not None:
-                    self._send(CloseWindow(window.window_id))
-            elif refused.code == "wrong_code":
-                refused = Refused("wrong_code", attempts_left=window.attempts_left)
-            self._refuse(step.claim_id, refused)
+            await self._on_wrong_proof(step.claim_id, refused)
             return
         try:
             pair, window = await self._database.write(lambda connection: self._agree(connection, agreed))
@@ -212,6 +205,16 @@ class SourceDesk:
             self._send(CloseWindow(window.window_id))
         self._ring("pairing")
         await self._on_agreed(pair)
+
+    async def _on_wrong_proof(self, claim_id: bytes, why: Refused) -> None:
+        window = await self._change(lambda window: window.on_wrong_code())
+        if window.state is WindowState.CLOSED:
+            why = Refused("window_closed")
+            if self._send is not None:
+                self._send(CloseWindow(window.window_id))
+        elif why.code == "wrong_code":
+            why = Refused("wrong_code", attempts_left=window.attempts_left)
+        self._refuse(claim_id, why)
 
     def _agree(self, connection: sqlite3.Connection, agreed: Agreed) -> tuple[Pair, Window]:
         """The one transaction that decides (G15): window used up and pair filed, or neither."""

@@ -172,7 +172,8 @@ def _unpack_column(packed: tuple[int, bytes, int, bytes], lengths: Sequence[int]
     # what had summed up before it.
     column = np.insert(inside, starts - np.arange(len(starts)), 0)
     sums = np.cumsum(column)
-    return sums + np.repeat(firsts - sums[starts], sizes)
+    values: _Ints = sums + np.repeat(firsts - sums[starts], sizes)
+    return values
 
 
 def _pack_numbers(flat: _Floats, lengths: Sequence[int]) -> tuple[int, int, bytes, int, bytes]:
@@ -196,7 +197,8 @@ def _unpack_numbers(packed: tuple[int, int, bytes, int, bytes], lengths: Sequenc
         return np.ascontiguousarray(planes.T).view("<f8").reshape(-1)
     if not 0 <= scale < len(_SCALES):
         raise Undecodable(f"batch with an unknown scale {scale}")
-    return _unpack_column(packed[1:], lengths) / _SCALES[scale]
+    scaled: _Floats = _unpack_column(packed[1:], lengths) / _SCALES[scale]
+    return scaled
 
 
 def _pack_ints(ints: _Ints) -> tuple[int, bytes]:

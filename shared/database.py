@@ -48,7 +48,7 @@ class _Threaded(aiosqlite.Connection):
     """aiosqlite's connection with a way to run a whole unit of work in one hop to its thread."""
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await self._execute(work, self._conn)  # type: ignore[no-any-return]
+        return await self._execute(work, self._conn)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -98,11 +98,14 @@ class Database:
         try:
             if not path.exists():
                 path.touch(mode=0o600)
-            writer = await _Threaded(lambda: _connect(path, read_only=False), iter_chunk_size=64)
+            writer = _Threaded(lambda: _connect(path, read_only=False), iter_chunk_size=64)
+            await writer
             await writer.run(lambda connection: migrate(connection, scripts))
             open_readers = [
-                await _Threaded(lambda: _connect(path, read_only=True), iter_chunk_size=64) for _ in range(readers)
+                _Threaded(lambda: _connect(path, read_only=True), iter_chunk_size=64) for _ in range(readers)
             ]
+            for reader in open_readers:
+                await reader
         except (sqlite3.Error, OSError) as error:
             raise StorageFailed(f"cannot open {path}: {error}") from error
         return cls(path, writer, open_readers)

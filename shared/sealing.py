@@ -7,8 +7,9 @@ secret by HKDF (RFC 5869) per generation, direction, kind and day, so the key in
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
@@ -54,7 +55,8 @@ _HEADER = struct.Struct(">BBB16sHHQQQI12s")
 HEADER_BYTES: Final = _HEADER.size
 
 
-class Header(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Header:
     """The readable, authenticated head of sealed bytes.
 
     `epoch` and `number` name a segment or control entry; for calls they are the request's id and 0 (request) or 1
@@ -76,7 +78,19 @@ class Header(NamedTuple):
 
     def pack(self) -> bytes:
         """Return the HEADER_BYTES bytes of this header."""
-        return _HEADER.pack(*self)
+        return _HEADER.pack(
+            self.version,
+            self.kind,
+            self.side,
+            self.pair_id,
+            self.generation,
+            self.key_day,
+            self.epoch,
+            self.number,
+            self.accepted_ms,
+            self.count,
+            self.nonce,
+        )
 
     @classmethod
     def unpack(cls, packed: bytes) -> Header:
@@ -85,7 +99,7 @@ class Header(NamedTuple):
             raise ProtocolError("sealed header of a wrong length", 1007)
         header = cls(*_HEADER.unpack(packed))
         if header.version != SEAL_VERSION or header.kind > Kind.STATEMENT or header.side > Side.TARGET:
-            raise ProtocolError(f"sealed header of an unknown version, kind or side: {header[:3]}", 1007)
+            raise ProtocolError("sealed header of an unknown version, kind or side", 1007)
         return header
 
 

@@ -70,7 +70,7 @@ class Window:
 
     def on_time(self, now_ms: int) -> Window:
         """Return the window as it is at a time: expired once its end is reached."""
-        return self._after(WindowEvent.TIME_UP) if self.open and now_ms >= self.expires_ms else self
+        return _after(self, WindowEvent.TIME_UP) if self.open and now_ms >= self.expires_ms else self
 
     def on_knock(self, now_ms: int) -> Window:
         """Count an attempt; the result must be on disk before the claim is answered. Raises Refused."""
@@ -83,28 +83,29 @@ class Window:
             raise Refused("source_busy")
         if current.state is not WindowState.WAITING:
             raise Refused("no_such_window")
-        return replace(current._after(WindowEvent.ATTEMPT_COUNTED), attempts_left=current.attempts_left - 1)
+        return replace(_after(current, WindowEvent.ATTEMPT_COUNTED), attempts_left=current.attempts_left - 1)
 
     def on_wrong_code(self) -> Window:
         """Return the window after a proof that did not fit; closed where that was the last attempt."""
-        return self._after(WindowEvent.CODE_WRONG if self.attempts_left else WindowEvent.ATTEMPTS_USED_UP)
+        return _after(self, WindowEvent.CODE_WRONG if self.attempts_left else WindowEvent.ATTEMPTS_USED_UP)
 
     def on_claim_lost(self) -> Window:
         """Return the window after a claim that was never proven (link lost, timed out): the attempt stays counted."""
-        return self._after(WindowEvent.CLAIM_LOST if self.attempts_left else WindowEvent.ATTEMPTS_USED_UP)
+        return _after(self, WindowEvent.CLAIM_LOST if self.attempts_left else WindowEvent.ATTEMPTS_USED_UP)
 
     def on_proved(self, now_ms: int) -> Window:
         """Return the window used up by a right code; raises Refused('window_expired') where time ran out meanwhile."""
         current = self.on_time(now_ms)
         if current.state is WindowState.EXPIRED:
             raise Refused("window_expired")
-        return current._after(WindowEvent.PROVED)
+        return _after(current, WindowEvent.PROVED)
 
     def on_cancel(self) -> Window:
         """Return the window closed by its operator."""
-        return self._after(WindowEvent.CANCEL)
+        return _after(self, WindowEvent.CANCEL)
 
-    def _after(self, event: WindowEvent) -> Window:
-        state = WINDOW_TABLE.after(self.state, event)
-        final = state not in (WindowState.WAITING, WindowState.CLAIMING)
-        return replace(self, state=state, code="" if final else self.code)
+
+def _after(window: Window, event: WindowEvent) -> Window:
+    state = WINDOW_TABLE.after(window.state, event)
+    final = state not in (WindowState.WAITING, WindowState.CLAIMING)
+    return replace(window, state=state, code="" if final else window.code)

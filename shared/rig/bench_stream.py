@@ -137,7 +137,7 @@ class _Stage:
         async def unchanged() -> bool:
             nonlocal last
             async with self.client(self.hub) as hub:
-                copies = sum(found["copies"] for found in (await hub.get("/status"))["pairs"])
+                copies = sum(int(found["copies"]) for found in (await hub.get("/status"))["pairs"])
             before, last = last, copies
             return copies > 0 and copies == before
 

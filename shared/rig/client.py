@@ -67,7 +67,7 @@ class ApiClient:
             response = await self._http.request(method, path, content=content)
         except (httpx2.HTTPError, OSError) as error:
             raise PairhubError(
-                f"{self.url} cannot be reached ({error or type(error).__name__}). Is it running?"
+                f"{self.url} cannot be reached ({str(error) or type(error).__name__}). Is it running?"
             ) from error
         if response.status_code >= 400:
             try:

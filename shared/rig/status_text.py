@@ -13,9 +13,8 @@ def status_lines(found: dict[str, Any]) -> list[str]:
 def _site_lines(found: dict[str, Any]) -> list[str]:
     enrolled = "enrolled" if found["enrolled"] else "not enrolled"
     lines = [f"site '{found['site_name']}' ({found['site_id']}), hub {found['hub_url'] or 'none'}, {enrolled}"]
-    for name in ("enrolment_problem", "storage_problem"):
-        if found[name]:
-            lines.append(f"  problem: {found[name]}")
+    problems = (found["enrolment_problem"], found["storage_problem"])
+    lines += [f"  problem: {problem}" for problem in problems if problem]
     if found["clock_in_doubt"]:
         lines.append("  problem: the clock is in doubt; nothing expires until it is explained")
     for connector in found["connectors"]:
