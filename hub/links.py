@@ -112,7 +112,6 @@ class Link:
         self.address = websocket.client.host if websocket.client else ""
         self.opened_ms = owner.wall_ms()
         self.ended = anyio.Event()
-        self.received_bytes = 0
         self._websocket = websocket
         self._owner = owner
         self._abort: Callable[[], None] = websocket.scope.get("state", {}).get(ABORT_KEY, lambda: None)
@@ -236,9 +235,7 @@ class Link:
 
     async def _read(self) -> None:
         while True:
-            message = await self._receive()
-            self.received_bytes += len(message)
-            await self._owner.on_frame(self, decode_frame(message))
+            await self._owner.on_frame(self, decode_frame(await self._receive()))
             await self._slow_down()
 
     async def _receive(self) -> bytes:

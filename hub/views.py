@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -63,9 +64,8 @@ class Views:
     def new_token(self, secret: str, site_name: str, expires_ms: int, base_url: str) -> c.NewEnrolmentToken:
         """A token just made, and what to type with it."""
         address = self._hub.settings.public_url or base_url
-        command = (
-            f"pairhub site serve --site-name '{site_name}' --hub-url {address.rstrip('/')} --enrolment-token {secret}"
-        )
+        words = ("--site-name", site_name, "--hub-url", address.rstrip("/"), "--enrolment-token", secret)
+        command = shlex.join(("pairhub", "site", "serve", *words))
         return c.NewEnrolmentToken(secret, site_name, expires_ms, command)
 
     def _sites(self, found: HubReport) -> c.HubSites:
