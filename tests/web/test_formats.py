@@ -58,7 +58,7 @@ def test_rough_duration_names_the_largest_unit_only() -> None:
         (17.4, "17.4"),
         (1e300, "1e+300"),
         (10**18, "1e+18"),
-        (10**5000, "out of range"),
+        (10**500, "out of range"),
         ("x" * 300, "x" * 120 + "…"),
     ],
 )
