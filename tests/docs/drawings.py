@@ -198,7 +198,7 @@ def header() -> str:
     """Return the layout of a sealed header, byte by byte."""
     codes = re.findall(r"(\d*)([BHIQs])", sealing._HEADER.format)
     body, at = [], 0
-    for name, (length, code) in zip(sealing.Header._fields, codes, strict=True):
+    for name, (length, code) in zip(sealing.Header.__annotations__, codes, strict=True):
         size = struct.calcsize(f">{length}{code}")
         body.append(
             (
