@@ -362,9 +362,9 @@ class PairEngine:
                 self.outbox.on_hub_holds(part.epoch, numbers)
             elif not frame.whole and part.kind == Kind.CONTROL and part.epoch == self._log.epoch:
                 self._log.on_hub_holds(numbers)
+        self._end_epochs(store, link.held, now_ms)
         if frame.whole and link.asked_held:
             link.asked_held = False
-            self._end_epochs(store, link.held, now_ms)
             self._begin(store, now_ms)
         elif frame.whole:
             # The hub let copies go. They are sent again when the peer is there, not at once, only to be let go again.

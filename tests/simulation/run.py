@@ -101,7 +101,7 @@ class Run:
         for site, skew_ms in zip((world.source, world.target), skews, strict=True):
             site.skew_ms = skew_ms
         refuse = chance.random() < 0.3
-        bytes_max = 6_000 if "byte_cap" in chosen else 1 << 30
+        bytes_max = 2_500 if "byte_cap" in chosen else 1 << 30
         world.source.limits = OutboxLimits(RETENTION_MS, bytes_max, refuse)
         tables = [TIGHT] if chance.random() < 0.6 else []
         # Lost frames take their credit with them until the link ends, so a tiny credit would run out.
@@ -288,6 +288,7 @@ class Run:
         if world.target.link is not None:
             world.cut(world.target.link)
         self._accept()
+        world.source.edit((device_object(DEVICES[0]), NAME, f'"{world.chance.random()}"'))
         world.pass_time(2 * SECOND_MS)
 
     def _restore(self, who: str) -> None:

@@ -1,0 +1,67 @@
+"""A real store on an in-memory database, and little makers for the tests beside it."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from pathlib import Path
+
+from connector.catalogue import Catalogue
+from connector.streams import Streams
+from shared.batches import BatchCodec, Series
+from shared.core.cells import EXISTS, Cell, device_object
+from shared.sealing import PairKeys, Side
+
+PAIR, ROOT, CONNECTOR = b"p" * 16, b"r" * 32, "C0NNECT0"
+NOW_MS = 1_795_000_000_000
+CODEC = BatchCodec()
+_SCHEMA = Path(__file__).parents[2] / "connector" / "sql" / "0001_site.sql"
+
+
+def keys(side: Side) -> PairKeys:
+    """The keys of one side of the pair."""
+    return PairKeys(PAIR, side, {1: ROOT})
+
+
+def chance(seed: int = 1) -> random.Random:
+    """A source of chance that repeats."""
+    return random.Random(seed)
+
+
+def open_store(*resources: str, devices: tuple[str, ...] = ("d",)) -> Streams:
+    """Make a store with number resources and devices."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(_SCHEMA.read_text(encoding="utf-8"))
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute(
+        "INSERT INTO connector (connector_id, name, role, created_ms) VALUES (?, 'c', 'source', 0)", (CONNECTOR,)
+    )
+    store = Streams(connection, CONNECTOR, Catalogue())
+    for alias in resources or ("r",):
+        add_resource(store, alias)
+    for identity in devices:
+        add_device(store, identity)
+    return store
+
+
+def add_resource(store: Streams, alias: str, kind: str = "number") -> None:
+    """Define a resource."""
+    store._connection.execute(
+        "INSERT OR REPLACE INTO resource (connector_id, alias, format, remote_sync, created_ms) VALUES (?, ?, ?, 1, 0)",
+        (CONNECTOR, alias, kind),
+    )
+
+
+def add_device(store: Streams, identity: str) -> None:
+    """Create a device."""
+    store.save_cell(Cell(device_object(identity), EXISTS, "true", 1, 0, NOW_MS, "s"), None, NOW_MS)
+
+
+def series(*times_ms: int, device: str = "d", resource: str = "r") -> Series:
+    """Readings whose value is their time's last digit."""
+    return Series(device, resource, "number", list(times_ms), [float(at_ms % 10) for at_ms in times_ms])
+
+
+def rows(store: Streams, query: str) -> list[tuple[object, ...]]:
+    """Return what a query finds."""
+    return store._connection.execute(query).fetchall()
