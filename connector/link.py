@@ -218,7 +218,8 @@ class Link:
                     raise task.exception()  # type: ignore[misc]
             raise LinkLost(self.why or "the link ended")
         except websockets.ConnectionClosed as error:
-            raise LinkLost(f"the hub closed the link: {error.reason if hasattr(error, 'reason') else error}") from error
+            said = error.rcvd.reason if error.rcvd is not None else ""
+            raise LinkLost(f"the hub closed the link: {said or error}") from error
         finally:
             for task in tasks:
                 task.cancel()
