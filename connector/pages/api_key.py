@@ -8,7 +8,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from connector.pages.frame import Desk, Visit, done
+from connector.pages.frame import Desk, Visit, done, problem
 from connector.people import KeyRow
 from shared.errors import Refused
 from web import contexts as c
@@ -29,10 +29,13 @@ async def create(visit: Visit) -> Response:
     try:
         secret = await visit.desk.access.create_key(name, _days(form))
     except Refused as refused:
-        if refused.code not in ("invalid", "exists"):
+        if refused.code == "exists":
+            toast = problem("There is a key already. Revoke it first.")
+            return await _respond(visit, c.ApiKeyCard(_facts(visit)), refused.status, toast)
+        if refused.code != "invalid":
             raise
-        field = "name" if refused.code == "invalid" else ""
-        card = c.ApiKeyCard(_facts(visit), name=name[:200], errors={field: str(refused)})
+        field = "name" if refused.facts["what"] == "Name" else ""
+        card = c.ApiKeyCard(None, name=name[:200], errors={field: str(refused)})
         return await _respond(visit, card, refused.status)
     return await _respond(visit, c.ApiKeyCard(_facts(visit), c.NewApiKey(secret, await _post_url(visit))))
 
@@ -93,8 +96,8 @@ async def revoke(visit: Visit) -> Response:
     return visit.redirect(paths.API_KEY, done(f"The key “{row.key.name}” is revoked."))
 
 
-async def _respond(visit: Visit, card: c.ApiKeyCard, status: int = 200) -> Response:
-    return visit.respond(c.ApiKeyPage(await visit.shell(c.Section.API_KEY), card), status)
+async def _respond(visit: Visit, card: c.ApiKeyCard, status: int = 200, *toasts: c.Toast) -> Response:
+    return visit.respond(c.ApiKeyPage(await visit.shell(c.Section.API_KEY, toasts=toasts), card), status)
 
 
 def routes(desk: Desk) -> list[BaseRoute]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +20,7 @@ from connector.pages.repairs import site_repairs
 from connector.pages.samples import Samples
 from connector.pages.situation import Situation, look
 from connector.site import Site
-from shared.errors import Refused
+from shared.errors import PairhubError, Refused
 from web import contexts as c
 from web import flash, paths
 from web.authorize import Principal
@@ -29,6 +30,7 @@ from web.sessions import SessionRow
 from web.updates import Fragments, update_response
 from web.viewer import Viewer
 
+_log = logging.getLogger(__name__)
 _FIELDS_MAX: Final = 20
 
 Parts = tuple[object, ...]
@@ -178,14 +180,30 @@ class Visit:
     def stream(self, connector_id: str, parts: PartsOf) -> Response:
         """Return the update stream of a page: its fragments whenever the connector's bell rings."""
 
+        bell = self.site.bell(connector_id)
+        is_over = False
+
         async def render() -> Fragments:
-            return self.desk.pages.fragments(await parts(self), self.desk.viewer(self.request))
+            nonlocal is_over
+            try:
+                return self.desk.pages.fragments(await parts(self), self.desk.viewer(self.request))
+            except PairhubError as error:
+                # Gone, or not to be read now: end the stream; asking again gets the answer in words.
+                _log.info("update stream ended: %s", error, extra={"connector": connector_id})
+                is_over = True
+                bell.ring()
+                return {}
+
+        async def ticks() -> AsyncIterator[None]:
+            async for _ in bell.ticks():
+                if is_over:
+                    return
+                yield None
 
         async def is_session_open() -> bool:
             return await self.desk.access.is_open(self.session)
 
-        ticks = self.site.bell(connector_id).ticks()
-        return update_response(ticks, render, is_session_open, stopping=self.desk.stopping)
+        return update_response(ticks(), render, is_session_open, stopping=self.desk.stopping)
 
 
 def done(text: str) -> c.Toast:

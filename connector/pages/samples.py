@@ -29,10 +29,7 @@ BEAT_S: Final = 10
 _CANARY_EVERY_S: Final = 15.0
 _log = logging.getLogger(__name__)
 
-_UNLINKED = frozenset(
-    {c.LinkState.OFFLINE, c.LinkState.RECONNECTING, c.LinkState.CONNECTING, c.LinkState.PEER_OFFLINE}
-    | {c.LinkState.DISABLED, c.LinkState.NOT_PAIRED}
-)
+_UNLINKED = frozenset({c.LinkState.OFFLINE, c.LinkState.RECONNECTING, c.LinkState.CONNECTING, c.LinkState.PEER_OFFLINE})
 # What one slice of time is called where its samples differ: the worst comes first.
 _WORST_FIRST = (c.BeatState.STALLED, c.BeatState.OFFLINE, c.BeatState.FLOWING, c.BeatState.QUIET)
 
@@ -161,6 +158,8 @@ def beats(samples: tuple[Sample, ...], now_ms: int) -> tuple[c.Beat, ...]:
     first_ms = (now_ms // slice_ms - count + 1) * slice_ms
     seen: dict[int, set[c.BeatState]] = {}
     for at, sample in enumerate(samples):
+        if sample.link in (c.LinkState.NOT_PAIRED, c.LinkState.DISABLED):
+            continue  # no heart was meant to beat
         before = samples[at - 1] if at else None
         seen.setdefault((sample.at_ms - first_ms) // slice_ms, set()).add(_beat_state(before, sample))
     return tuple(c.Beat(first_ms + at * slice_ms, _worst(seen.get(at, set()))) for at in range(count))
