@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.core.tables import Table
 from tests.docs import drawings
 from tests.docs.pages import ROOT, documents, drawn
 
@@ -30,7 +31,7 @@ def test_every_state_machine_of_the_core_has_a_diagram() -> None:
 
 
 @pytest.mark.parametrize("table", drawings.tables(), ids=lambda table: table.name)
-def test_a_diagram_shows_every_move(table) -> None:
+def test_a_diagram_shows_every_move(table: Table) -> None:
     lines = table.mermaid().splitlines()
     assert len(lines) == 2 + len(table.moves)
     assert lines[1].endswith(table.start.value)
