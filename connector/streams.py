@@ -215,8 +215,8 @@ class Streams:
 
     def oldest_accepted_ms(self) -> int | None:
         row = self._run(
-            "SELECT MIN(oldest) FROM (SELECT MIN(accepted_ms) AS oldest FROM segment WHERE connector_id = ?1 AND dropped IS NULL"
-            " UNION ALL SELECT MIN(accepted_ms) FROM tail WHERE connector_id = ?1)",
+            "SELECT MIN(oldest) FROM (SELECT MIN(accepted_ms) AS oldest FROM segment"
+            " WHERE connector_id = ?1 AND dropped IS NULL UNION ALL SELECT MIN(accepted_ms) FROM tail WHERE connector_id = ?1)",
             (self._id,),
         ).fetchone()
         return None if row[0] is None else int(row[0])

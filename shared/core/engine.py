@@ -112,6 +112,7 @@ class _Link:
     consumed_bytes: int = 0
     exchanged: bytes = b""  # digest of our cells that were sent whole on this link
     defined: bytes = b""  # digest of our definitions that were sent on this link beyond the log
+    compare_later: bool = False  # cells are compared again once our log is empty
     segments: Watch = field(default_factory=Watch)
     entries: Watch = field(default_factory=Watch)
     insist_segment: int = 0  # rows to send although the hub says that it holds them
@@ -435,8 +436,12 @@ class PairEngine:
                 self._tell_all(store, now_ms)
             self._tell_definitions(store, link, private.definitions, now_ms)
             self._exchange_cells(store, link, private.cells, now_ms)
-            link.stated = True
-            self._begin(store, now_ms)
+            if not (link.stated and known_start):
+                link.stated = True
+                self._begin(store, now_ms)
+        elif link.compare_later and not store.control_rows(0, 1):
+            link.compare_later = False
+            effects.append(self._ask(link, now_ms))
         return effects
 
     def _tell_all(self, store: PairStore, now_ms: int) -> None:
@@ -461,6 +466,10 @@ class PairEngine:
         mine = store.cells()
         digest = cell_rules.digest(mine)
         if digest in (theirs, link.exchanged):
+            return
+        if store.control_rows(0, 1):
+            # What is under way may be all the difference. On a flapping link whole states would heap up in the log.
+            link.compare_later = True
             return
         link.exchanged = digest
         for at in range(0, len(mine), CELLS_PER_ENTRY_MAX):
@@ -500,13 +509,12 @@ class PairEngine:
         if link.consumed_bytes >= CREDIT_GRANT_BYTES:
             effects.append(Send(Credit(link.consumed_bytes)))
             link.consumed_bytes = 0
-        for entry in self._log.pump(store):
-            effects.append(Send(Sealed(LANE_CONTROL, entry.header, entry.body)))
-        for segment in self.outbox.pump(store, now_ms):
-            effects.append(Send(Sealed(segment.lane, segment.header, segment.body)))
+        entries, segments = self._log.pump(store), self.outbox.pump(store, now_ms)
+        effects += [Send(Sealed(LANE_CONTROL, entry.header, entry.body)) for entry in entries]
+        effects += [Send(Sealed(segment.lane, segment.header, segment.body)) for segment in segments]
         link.segments.on_head(store.first_segment_row(), now_ms)
-        entries = store.control_rows(0, 1)
-        link.entries.on_head(entries[0].row if entries else 0, now_ms)
+        oldest = store.control_rows(0, 1)
+        link.entries.on_head(oldest[0].row if oldest else 0, now_ms)
         return effects
 
     def _release(self, store: PairStore, effects: list[Effect], now_ms: int) -> None:

@@ -115,7 +115,7 @@ def test_messages_of_another_exchange_are_refused() -> None:
     exchange(random.Random(1), tamper=record)
     for step in (1, 2, 3, 4):
         replay: Tamper = lambda at, body, step=step: recorded[at] if at == step else body  # type: ignore[misc]  # noqa: E731
-        at_source, at_target, refused = exchange(random.Random(2), tamper=replay)
+        _, at_target, refused = exchange(random.Random(2), tamper=replay)
         assert at_target is None
         assert refused is not None
 

@@ -38,11 +38,11 @@ class SimHub:
     def crash(self) -> None:
         """Lose all that is in memory."""
         self.world.note("hub crashed")
-        for link in list(self.links.values()):
-            self.world.cut(link)
-        self.links.clear()
+        links, self.links = list(self.links.values()), {}
         self.pending.clear()
         self.start()
+        for link in links:
+            self.world.cut(link)
 
     def lose_disk(self) -> None:
         """Crash and come back with an empty store."""

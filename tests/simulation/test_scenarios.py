@@ -280,7 +280,7 @@ def test_a_link_that_flaps_two_hundred_times_delivers_everything_once_and_leaves
         if site.link is not None:
             part(world, site)
         world.dial()
-        assert len(world.source.rows("SELECT row FROM control_out")) <= 3 * (turn + 1) + 20
+        assert len(world.source.rows("SELECT row FROM control_out")) <= turn + 8
     healed(world)
     assert at_target(world) == 200
 

@@ -146,8 +146,12 @@ class World:
                 site.dial(self.hub, self._links_made)
 
     def cut(self, link: Link) -> None:
-        """End a link: the site sees it at once, the hub too."""
+        """End a link: the site sees it at once, the hub too. Some of what was sent to the hub may arrive before."""
         site = self.sites[link.side]
+        if self.hub.links.get(link.side) is link and link.to_hub and self.chance.random() < 0.7:
+            self.note("the last frames arrive")
+            for _ in range(self.chance.randrange(len(link.to_hub)) + 1):
+                self.hub.on_packet(link, link.to_hub.popleft())
         link.close()
         self.hub.on_closed(link)
         if site.link is link:
