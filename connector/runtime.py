@@ -12,8 +12,9 @@ from connector import connectors
 from connector.calls import Calls
 from connector.catalogue import Catalogue
 from connector.connectors import Connector, Pair
+from connector.enrolment import Enrolment
 from connector.identity import Identity
-from connector.link import HubClient, Link
+from connector.link import Link
 from connector.pair_runner import PairRunner
 from connector.pairing import Completion, SourceDesk, TargetDesk
 from shared.clock import Clock
@@ -59,9 +60,7 @@ class Surroundings:
     guard: ClockGuard
     limits: OutboxLimits
     start_id: bytes
-    identity: Callable[[], Identity]
-    hub: Callable[[], HubClient | None]
-    ensure_enrolled: Callable[[bool], Awaitable[None]]
+    enrolment: Enrolment
     answer: Callable[[str, str, bytes], Awaitable[bytes]]
     ring: Callable[[str, str], None]
 
@@ -93,14 +92,14 @@ class ConnectorRuntime:
         self.source = SourceDesk(
             surroundings.database,
             self.connector_id,
-            surroundings.identity,
+            self._identity,
             surroundings.clock,
             self._on_agreed,
             self._ring,
         )
-        self.target = TargetDesk(self.connector_id, surroundings.identity)
+        self.target = TargetDesk(self.connector_id, self._identity)
         self._completion = Completion(
-            surroundings.database, surroundings.clock, surroundings.identity, self._on_paired, self._on_rolled_back
+            surroundings.database, surroundings.clock, self._identity, self._on_paired, self._on_rolled_back
         )
         self._state = LINK_TABLE.start
         self._since_ms = surroundings.clock.wall_ms()
@@ -116,6 +115,9 @@ class ConnectorRuntime:
         self._time_task: asyncio.Task[None] | None = None
         if pair is not None:
             self._make_calls(pair)
+
+    def _identity(self) -> Identity:
+        return self._around.enrolment.identity
 
     def _ring(self, what: str) -> None:
         self._around.ring(self.connector_id, what)
@@ -179,7 +181,7 @@ class ConnectorRuntime:
                 database=self._around.database,
                 catalogue=self._around.catalogue,
                 pair=pair,
-                site_id=self._around.identity().site_id,
+                site_id=self._identity().site_id,
                 limits=self._around.limits,
                 clock=self._around.clock,
                 guard=self._around.guard,
@@ -270,7 +272,7 @@ class ConnectorRuntime:
                 continue
 
     async def _wanted(self) -> bool:
-        if self.disabled or self._around.hub() is None:
+        if self.disabled or self._around.enrolment.hub is None:
             return False
         if self.pair is not None or self._claiming:
             return True
@@ -286,17 +288,17 @@ class ConnectorRuntime:
         self._ring("link")
 
     async def _link_once(self) -> None:
-        hub = self._around.hub()
+        hub = self._around.enrolment.hub
         if hub is None:
             raise LinkLost("no hub is set")
-        await self._around.ensure_enrolled(False)
+        await self._around.enrolment.ensure()
         now_s = self._around.clock.wall_ms() / SECOND_MS
         try:
-            socket = await hub.open(self._around.identity(), self.connector_id, self._around.start_id, now_s)
+            socket = await hub.open(self._identity(), self.connector_id, self._around.start_id, now_s)
         except Refused as refused:
             if refused.code in ("site_unknown", "certificate_refused"):
                 # A hub that lost its disk: show the certificate, or enrol anew where even its key is new.
-                await self._around.ensure_enrolled(True)
+                await self._around.enrolment.ensure(forgotten=True)
             raise
         link = Link(socket, self._around.start_id)
         try:

@@ -15,11 +15,13 @@ from connector.accounts import Account, Backlog, GapRow
 from connector.catalogue import Catalogue
 from connector.connectors import Connector, Pair
 from connector.devices import Edit
+from connector.enrolment import Enrolment
 from connector.host import HOST_DEVICE, HostDevice
-from connector.identity import Identity, enrolled, load_or_create
+from connector.identity import Identity, load_or_create
+from connector.ingestion import Ingestion
 from connector.link import HubClient
 from connector.lookups import Lookups
-from connector.readings import Groups, Outcome, definitions_of, group_lines, parse_ndjson, store_readings
+from connector.readings import Outcome
 from connector.resources import NewResource, ResourceRow
 from connector.runtime import ConnectorRuntime, Surroundings
 from connector.settings import SiteSettings
@@ -32,14 +34,12 @@ from shared.core.engine import Effect, PairEngine
 from shared.core.outbox import OutboxLimits
 from shared.core.window import Window
 from shared.database import Database
-from shared.errors import PairhubError, Refused, StorageFailed
+from shared.errors import Refused, StorageFailed
 from shared.limits import (
     DAY_MS,
     HISTORY_RETENTION_MS,
-    INGEST_REFUSALS_SHOWN_MAX,
     MINUTE_MS,
     RETENTION_MS,
-    SECOND_MS,
 )
 from shared.names import make_connector_id, read_connector_id
 from shared.sealing import Side
@@ -58,20 +58,26 @@ class Site:
     def __init__(self, settings: SiteSettings, database: Database, identity: Identity, clock: Clock) -> None:
         self.settings = settings
         self.database = database
-        self.identity = identity
         self.clock = clock
         self.guard = ClockGuard()
         self.catalogue = Catalogue()
         self.lookups = Lookups(database, clock)
         self.runtimes: dict[str, ConnectorRuntime] = {}
-        self.enrolment_problem = ""
-        self.storage_problem = ""
-        self.taken: dict[str, int] = {}  # readings taken from devices since the start, by connector
-        self._hub = HubClient(settings.hub_url) if settings.hub_url else None
-        self._token = settings.enrolment_token
-        self._enrolling = asyncio.Lock()
         self._bells: dict[str, ChangeBell] = {}
+        self._hub = HubClient(settings.hub_url) if settings.hub_url else None
+        self.enrolment = Enrolment(
+            database, identity, self._hub, settings.enrolment_token, clock, lambda: self.ring("", "enrolment")
+        )
         self._tasks: asyncio.TaskGroup | None = None
+        self.ingestion = Ingestion(
+            database=database,
+            catalogue=self.catalogue,
+            clock=clock,
+            runtime=self.runtime,
+            write=self.write,
+            edit=self.edit,
+            ring=self.ring,
+        )
         self._running: dict[str, asyncio.Task[None]] = {}
         self._hosts: dict[str, asyncio.Task[None]] = {}
         self._around = Surroundings(
@@ -81,9 +87,7 @@ class Site:
             guard=self.guard,
             limits=OutboxLimits(settings.retention_ms, settings.outbox_bytes_max, settings.outbox_full == "refuse_new"),
             start_id=secrets.token_bytes(16),
-            identity=lambda: self.identity,
-            hub=lambda: self._hub,
-            ensure_enrolled=self._ensure_enrolled,
+            enrolment=self.enrolment,
             answer=self.lookups.answer,
             ring=self.ring,
         )
@@ -152,35 +156,19 @@ class Site:
         """The hub's address, empty where none is set."""
         return self.settings.hub_url
 
+    @property
+    def storage_problem(self) -> str:
+        """Why the last commit failed, empty while storing works."""
+        return self.database.problem
+
+    @property
+    def identity(self) -> Identity:
+        """Who this site is."""
+        return self.enrolment.identity
+
     async def enrol(self, token: str) -> None:
         """Enrol at the hub with a token, now; raises Refused, LinkLost."""
-        self._token = token
-        await self._ensure_enrolled(forget=True, present=False)
-
-    async def _ensure_enrolled(self, forget: bool, present: bool = True) -> None:
-        """Enrol where that was never done; with `forget`, show the hub our certificate, or enrol anew."""
-        if self._hub is None:
-            return
-        async with self._enrolling:
-            if self.identity.enrolment and not forget:
-                return
-            if self.identity.enrolment and present:
-                try:
-                    await self._hub.present(self.identity)
-                    return
-                except Refused as refused:
-                    _log.info("the hub does not take our certificate: %s", refused)
-            try:
-                answer = await self._hub.enrol(self.identity, self._token, self.clock.wall_ms() / SECOND_MS)
-            except PairhubError as error:
-                self.enrolment_problem = str(error)
-                self.ring("", "enrolment")
-                raise
-            self.enrolment_problem = ""
-            self.identity = await self.database.write(
-                lambda c: enrolled(c, self.identity, bytes.fromhex(answer.certificate), answer.hub_key)
-            )
-            self.ring("", "enrolment")
+        await self.enrolment.enrol(token)
 
     # --- connectors -----------------------------------------------------------------------------------------------------
 
@@ -199,8 +187,7 @@ class Site:
             try:
                 await self.runtimes[connector_id].run()
                 return
-            except Exception as error:  # noqa: BLE001  # whatever it is, it is logged and this connector starts over
-                self.storage_problem = str(error) if isinstance(error, StorageFailed) else self.storage_problem
+            except Exception:  # noqa: BLE001  # whatever it is, it is logged and this connector starts over
                 _log.exception("connector stopped, started again in a second", extra={"connector": connector_id})
                 await asyncio.sleep(1)
 
@@ -418,63 +405,6 @@ class Site:
             await self.write(change)
         self.ring(connector_id, "resources")
 
-    # --- readings -------------------------------------------------------------------------------------------------------
-
-    async def ingest_ndjson(self, connector_id: str, body: bytes) -> Outcome:
-        """Take readings as newline-delimited JSON; raises Refused for the request as a whole, else says it per line."""
-        outcome = Outcome()
-        groups = parse_ndjson(body, outcome)
-        await self.ingest(connector_id, groups, outcome)
-        return outcome
-
-    async def ingest(self, connector_id: str, groups: Groups, outcome: Outcome) -> None:
-        """Take grouped readings; counts into `outcome`. Raises Refused('target_not_writable', 'outbox_full', ...)."""
-        connector = await self.connector(connector_id)
-        runtime = self.runtime(connector_id)
-        if connector.disabled:
-            raise Refused("connector_disabled")
-        if connector.role == "target":
-            source = runtime.pair.peer_site_name if runtime.pair is not None else "its source"
-            raise Refused("target_not_writable", source=source)
-        if connector.creates_devices:
-            await self._create_missing(connector_id, groups)
-        counted = Outcome()
-        if runtime.runner is not None:
-
-            def work(engine: PairEngine, store: Streams, now_ms: int) -> tuple[None, list[Effect]]:
-                stored = store_readings(store.connection, self.catalogue, connector_id, groups, counted, now_ms)
-                if stored.for_stream:
-                    engine.accept(store, stored.for_stream, now_ms)
-                return None, []
-
-            await runtime.runner.run(work)
-        else:
-            now_ms = self.clock.wall_ms()
-            await self.write(lambda c: store_readings(c, self.catalogue, connector_id, groups, counted, now_ms))
-        outcome.accepted += counted.accepted
-        outcome.repeated += counted.repeated
-        outcome.refused += counted.refused
-        outcome.refusals = sorted(outcome.refusals + counted.refusals, key=lambda refusal: refusal.line)
-        del outcome.refusals[INGEST_REFUSALS_SHOWN_MAX:]
-        self.taken[connector_id] = self.taken.get(connector_id, 0) + counted.accepted
-        self.ring(connector_id, "readings")
-
-    async def _create_missing(self, connector_id: str, groups: Groups) -> None:
-        def unit(connection: sqlite3.Connection) -> list[str]:
-            known = definitions_of(connection, connector_id)
-            named = dict.fromkeys(device for device, resource in groups if resource in known)
-            return [identity for identity in named if not devices.exists(connection, connector_id, identity)]
-
-        missing = await self.database.read(unit)
-        edits: list[Edit] = []
-        for identity in missing:
-            try:
-                edits += devices.creation(identity)
-            except Refused:
-                continue  # its lines are refused as of an unknown device
-        if edits:
-            await self.edit(connector_id, edits)
-
     async def _prepare_host(self, connector_id: str) -> None:
         await self.create_device(
             connector_id, HOST_DEVICE, "This machine", "CPU, memory, disk, network of this machine"
@@ -486,21 +416,13 @@ class Site:
 
     def _start_host(self, connector_id: str, every_s: float) -> None:
         assert self._tasks is not None
-        self._hosts[connector_id] = self._tasks.create_task(self._report_host(connector_id, every_s))
+        self._hosts[connector_id] = self._tasks.create_task(self.ingestion.report_host(connector_id, every_s))
 
-    async def _report_host(self, connector_id: str, every_s: float) -> None:
-        host = HostDevice()
-        while True:
-            await asyncio.sleep(every_s)
-            groups: Groups = {}
-            lines = await asyncio.to_thread(host.measure, self.clock.wall_ms())
-            group_lines(enumerate(lines, start=1), groups)
-            try:
-                await self.ingest(connector_id, groups, Outcome())
-                self.storage_problem = ""
-            except PairhubError as error:
-                self.storage_problem = str(error) if isinstance(error, StorageFailed) else self.storage_problem
-                _log.warning("host readings not taken: %s", error, extra={"connector": connector_id})
+    # --- readings ------------------------------------------------------------------------------------------------------
+
+    async def ingest_ndjson(self, connector_id: str, body: bytes) -> Outcome:
+        """Take readings as newline-delimited JSON; raises Refused for the request as a whole, else says it per line."""
+        return await self.ingestion.take_ndjson(connector_id, body)
 
     # --- account --------------------------------------------------------------------------------------------------------
 
@@ -533,7 +455,7 @@ class Site:
                 while await self.database.write(lambda c, now_ms=now_ms: _sweep(c, now_ms)):  # type: ignore[misc]  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
             except StorageFailed as error:
-                self.storage_problem = str(error)
+                _log.warning("housekeeping put off: %s", error)
 
 
 def _host_rows(connection: sqlite3.Connection) -> list[tuple[str, float]]:

@@ -16,7 +16,7 @@ async def site_status(site: Site) -> dict[str, Any]:
         "site_name": site.identity.site_name,
         "hub_url": site.hub_url,
         "enrolled": bool(site.identity.enrolment),
-        "enrolment_problem": site.enrolment_problem,
+        "enrolment_problem": site.enrolment.problem,
         "storage_problem": site.storage_problem,
         "clock_in_doubt": site.guard.in_doubt,
         "time_ms": site.clock.wall_ms(),

@@ -90,6 +90,8 @@ class Database:
         self._pump: asyncio.Task[None] | None = None
         self._closing = False
         self.commits = 0
+        self.problem = ""
+        """Why the last commit failed; empty while storing works."""
 
     @classmethod
     async def open(cls, path: Path, scripts: Traversable, *, readers: int = 2) -> Database:
@@ -150,7 +152,9 @@ class Database:
             units = [self._waiting.popleft() for _ in range(min(len(self._waiting), COMMIT_UNITS_MAX))]
             try:
                 outcomes = await self._writer.run(lambda connection, units=units: _commit(connection, units))  # type: ignore[misc]
+                self.problem = ""
             except (sqlite3.Error, ValueError) as error:
+                self.problem = str(error)
                 outcomes = [StorageFailed(str(error)) for _ in units]
             self.commits += 1
             for waiting, outcome in zip(units, outcomes, strict=True):

@@ -115,7 +115,7 @@ def _enable_refusal(site: Site, seen: Situation) -> str:
         return "This connector is disabled. Enable it first, under General."
     if not site.hub_url:
         return "This site has no hub yet. Start it with the address of one, as in --hub-url http://127.0.0.1:8470."
-    return site.enrolment_problem
+    return site.enrolment.problem
 
 
 def _window(site: Site, seen: Situation, window: Window) -> c.PairingWindow:

@@ -26,11 +26,11 @@ def site_repairs(site: Site) -> tuple[c.Repair, ...]:
                 is_urgent=True,
             )
         )
-    if site.enrolment_problem:
+    if site.enrolment.problem:
         found.append(
             c.Repair(
                 "This site is not enrolled at its hub",
-                f"{site.enrolment_problem} A new token is given to the site with: pairhub enrol.",
+                f"{site.enrolment.problem} A new token is given to the site with: pairhub enrol.",
                 is_urgent=True,
             )
         )
@@ -69,7 +69,7 @@ def open_repairs(
     """Return what is wrong with a connector, and with its site, the urgent first."""
     found = list(site_repairs(site))
     connector_id = connector.connector_id
-    if view.problem and not site.enrolment_problem:
+    if view.problem and not site.enrolment.problem:
         found.append(_link_repair(connector_id, pair, view))
     if pair is not None and pair.state is PairState.PAIRED:
         found += [repair for row in rows if (repair := _resource_repair(connector_id, pair, row)) is not None]

@@ -108,7 +108,7 @@ async def take_sample(site: Site, samples: Samples, runtime: ConnectorRuntime) -
     account = seen.account
     return Sample(
         at_ms=site.clock.wall_ms(),
-        taken=site.taken.get(runtime.connector_id, 0),
+        taken=site.ingestion.taken.get(runtime.connector_id, 0),
         applied=account.applied if account else 0,
         queued=account.queued if account else 0,
         link=seen.link.state,

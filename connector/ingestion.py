@@ -1,0 +1,124 @@
+"""Taking readings in: who may, devices made on the way, one unit of work with the stream, and this machine's own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from connector import connectors, devices
+from connector.catalogue import Catalogue
+from connector.devices import Edit
+from connector.host import HostDevice
+from connector.readings import Groups, Outcome, definitions_of, group_lines, parse_ndjson, store_readings
+from connector.runtime import ConnectorRuntime
+from connector.streams import Streams
+from shared.clock import Clock
+from shared.core.engine import Effect, PairEngine
+from shared.database import Database, Unit
+from shared.errors import PairhubError, Refused
+from shared.limits import INGEST_REFUSALS_SHOWN_MAX
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class Ingestion:
+    """The way in for readings of all connectors of a site."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        catalogue: Catalogue,
+        clock: Clock,
+        runtime: Callable[[str], ConnectorRuntime],
+        write: Callable[[Unit[None]], Awaitable[None]],
+        edit: Callable[[str, Sequence[Edit]], Awaitable[int]],
+        ring: Callable[[str, str], None],
+    ) -> None:
+        """`write` runs a unit of work, `edit` applies edits of devices, `ring` tells pages: all of the site's."""
+        self.taken: dict[str, int] = {}
+        """Readings taken since this start, by connector."""
+        self._database = database
+        self._catalogue = catalogue
+        self._clock = clock
+        self._runtime = runtime
+        self._write = write
+        self._edit = edit
+        self._ring = ring
+
+    async def take_ndjson(self, connector_id: str, body: bytes) -> Outcome:
+        """Take newline-delimited JSON; raises Refused for the request as a whole, else says it per line."""
+        outcome = Outcome()
+        groups = parse_ndjson(body, outcome)
+        await self.take(connector_id, groups, outcome)
+        return outcome
+
+    async def take(self, connector_id: str, groups: Groups, outcome: Outcome) -> None:
+        """Take grouped readings; counts into `outcome`. Raises Refused('target_not_writable', 'outbox_full', ...)."""
+        connector = await self._database.read(lambda c: connectors.get_connector(c, connector_id))
+        runtime = self._runtime(connector_id)
+        if connector.disabled:
+            raise Refused("connector_disabled")
+        if connector.role == "target":
+            source = runtime.pair.peer_site_name if runtime.pair is not None else "its source"
+            raise Refused("target_not_writable", source=source)
+        if connector.creates_devices:
+            await self._create_missing(connector_id, groups)
+        counted = Outcome()  # apart, so that a unit of work that is undone counts nothing
+
+        def store(
+            connection: sqlite3.Connection, now_ms: int, engine: PairEngine | None, streams: Streams | None
+        ) -> None:
+            stored = store_readings(connection, self._catalogue, connector_id, groups, counted, now_ms)
+            if engine is not None and streams is not None and stored.for_stream:
+                engine.accept(streams, stored.for_stream, now_ms)
+
+        if runtime.runner is not None:
+
+            def work(engine: PairEngine, streams: Streams, now_ms: int) -> tuple[None, list[Effect]]:
+                store(streams.connection, now_ms, engine, streams)
+                return None, []
+
+            await runtime.runner.run(work)
+        else:
+            now_ms = self._clock.wall_ms()
+            await self._write(lambda connection: store(connection, now_ms, None, None))
+        outcome.accepted += counted.accepted
+        outcome.repeated += counted.repeated
+        outcome.refused += counted.refused
+        outcome.refusals = sorted(outcome.refusals + counted.refusals, key=lambda refusal: refusal.line)
+        del outcome.refusals[INGEST_REFUSALS_SHOWN_MAX:]
+        self.taken[connector_id] = self.taken.get(connector_id, 0) + counted.accepted
+        self._ring(connector_id, "readings")
+
+    async def _create_missing(self, connector_id: str, groups: Groups) -> None:
+        def unit(connection: sqlite3.Connection) -> list[str]:
+            known = definitions_of(connection, connector_id)
+            named = dict.fromkeys(device for device, resource in groups if resource in known)
+            return [identity for identity in named if not devices.exists(connection, connector_id, identity)]
+
+        edits: list[Edit] = []
+        for identity in await self._database.read(unit):
+            try:
+                edits += devices.creation(identity)
+            except Refused:
+                continue  # its lines are refused as of an unknown device
+        if edits:
+            await self._edit(connector_id, edits)
+
+    async def report_host(self, connector_id: str, every_s: float) -> None:
+        """Take readings of this machine every so many seconds until cancelled."""
+        host = HostDevice()
+        while True:
+            await asyncio.sleep(every_s)
+            groups: Groups = {}
+            lines = await asyncio.to_thread(host.measure, self._clock.wall_ms())
+            group_lines(enumerate(lines, start=1), groups)
+            try:
+                await self.take(connector_id, groups, Outcome())
+            except PairhubError as error:
+                _log.warning("host readings not taken: %s", error, extra={"connector": connector_id})
