@@ -11,8 +11,8 @@ import msgspec
 from shared.core.entries import Entry, decode_entry, encode_entry
 from shared.core.intervals import IntervalSet
 from shared.core.ports import ControlStore
-from shared.errors import PairhubError, SealBroken
-from shared.limits import CONTROL_IN_FLIGHT_MAX
+from shared.errors import PairhubError, Refused, SealBroken
+from shared.limits import CONTROL_ENTRY_BYTES_MAX, CONTROL_IN_FLIGHT_MAX
 from shared.sealing import NONCE_BYTES, Kind, PairKeys
 
 Chance = Callable[[int], bytes]
@@ -55,8 +55,14 @@ class ControlOrigin:
         self._hub_holds = IntervalSet()
 
     def append(self, store: ControlStore, entry: Entry, now_ms: int) -> int:
-        """Put an entry at the end; return its row, which names it until it is acknowledged."""
+        """Put an entry at the end; return its row, which names it until it is acknowledged.
+
+        Raises Refused('invalid') for an entry that no hub would take: it would end every link that carries it.
+        """
         plain = encode_entry(entry)
+        if len(plain) > CONTROL_ENTRY_BYTES_MAX:
+            why = f"it takes {len(plain)} bytes, allowed are {CONTROL_ENTRY_BYTES_MAX}"
+            raise Refused("invalid", what="What would have to be told to the other side is too much", why=why)
         self._last += 1
         header, body = self._sealed(plain, now_ms)
         return store.append_control(self._epoch, self._last, plain, header, body, now_ms)

@@ -30,6 +30,7 @@ from shared.core.entries import (
     Private,
     decode_private,
     definitions_digest,
+    encode_cell,
     encode_entry,
 )
 from shared.core.gaps import GapTally
@@ -41,6 +42,7 @@ from shared.core.watch import Watch
 from shared.errors import ProtocolError, SealBroken
 from shared.limits import (
     CELLS_PER_ENTRY_MAX,
+    CONTROL_ENTRY_BYTES_MAX,
     CREDIT_GRANT_BYTES,
     RESYNC_AFTER_MS,
     SEALED_NUMBER_MAX,
@@ -67,6 +69,8 @@ _EXPIRE_AGAIN_MS = 20
 _EXPIRE_DOUBTED_MS = 60 * SECOND_MS
 _LEDGER_EVERY_MS = 5 * SECOND_MS
 _EPOCHS_OVER_MAX = 64
+# Cells of one entry, by bytes: far from CONTROL_ENTRY_BYTES_MAX.
+_CELLS_BYTES_MAX = CONTROL_ENTRY_BYTES_MAX // 2
 # A peer that answers with a start we did not know is asked at most this often.
 _ASK_AGAIN_MS = SECOND_MS
 
@@ -243,8 +247,7 @@ class PairEngine:
                     site_id=self._site_id,
                 )
             )
-        for at in range(0, len(changed), CELLS_PER_ENTRY_MAX):
-            part = changed[at : at + CELLS_PER_ENTRY_MAX]
+        for part in _cell_parts(changed):
             row = self._log.append(store, CellsEntry(part), now_ms)
             for cell in part:
                 self._keep(store, cell, row, now_ms)
@@ -472,8 +475,8 @@ class PairEngine:
             link.compare_later = True
             return
         link.exchanged = digest
-        for at in range(0, len(mine), CELLS_PER_ENTRY_MAX):
-            self._log.append(store, CellsEntry(mine[at : at + CELLS_PER_ENTRY_MAX]), now_ms)
+        for part in _cell_parts(mine):
+            self._log.append(store, CellsEntry(part), now_ms)
 
     def _statement(self, store: PairStore, *, nonce: bytes, whole: bool, now_ms: int) -> Send:
         public, private = self.inbox.state(store, whole=whole)
@@ -603,6 +606,20 @@ class PairEngine:
             store.add_gap(notice, ours=True)
             self._log.append(store, GapEntry(notice), now_ms)
             effects.append(Changed("gaps"))
+
+
+def _cell_parts(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cut cells into parts that fit one control entry each."""
+    parts: list[list[Cell]] = []
+    size = _CELLS_BYTES_MAX + 1
+    for cell in cells:
+        cell_bytes = len(encode_cell(cell))
+        if size + cell_bytes > _CELLS_BYTES_MAX or len(parts[-1]) >= CELLS_PER_ENTRY_MAX:
+            parts.append([])
+            size = 0
+        parts[-1].append(cell)
+        size += cell_bytes
+    return parts
 
 
 def _segments(held: dict[tuple[int, int], IntervalSet]) -> dict[int, IntervalSet]:

@@ -120,6 +120,11 @@ _ENTRY: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
 _PRIVATE: msgspec.msgpack.Decoder[Private] = msgspec.msgpack.Decoder(Private)
 
 
+def encode_cell(cell: Cell) -> bytes:
+    """Return the bytes that a cell takes in an entry."""
+    return _ENCODER.encode(cell)
+
+
 def encode_entry(entry: Entry | Private) -> bytes:
     """Return the plain bytes of an entry or a statement's private part."""
     return _ENCODER.encode(entry)

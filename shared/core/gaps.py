@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from shared.batches import Series
 from shared.core.entries import CAUSE_DESTINATION_RESTORED, CAUSE_ORIGIN_RESTORED, GapNotice, GapRow
 from shared.core.intervals import IntervalSet
-from shared.limits import GAP_ROWS_MAX
+from shared.limits import CONTROL_ENTRY_BYTES_MAX, GAP_ROWS_MAX
+
+# Rows of one notice, by bytes: it has to fit into one control entry with room to spare.
+_ROWS_BYTES_MAX: Final = CONTROL_ENTRY_BYTES_MAX // 2
+_ROW_BYTES: Final = 48  # beside its two names
+
+
+@dataclass(slots=True)
+class _Span:
+    """Readings counted, and the times of the first and the last of them."""
+
+    count: int = 0
+    first_ms: int | None = None
+    last_ms: int | None = None
+
+    def add(self, count: int, first_ms: int, last_ms: int) -> None:
+        self.count += count
+        self.first_ms = first_ms if self.first_ms is None else min(self.first_ms, first_ms)
+        self.last_ms = last_ms if self.last_ms is None else max(self.last_ms, last_ms)
 
 
 class GapTally:
@@ -17,11 +37,9 @@ class GapTally:
         self.cause = cause
         self.destination_restored = False
         self.origin_restored = False
-        self._rows: dict[tuple[str, str], list[int]] = {}
+        self._rows: dict[tuple[str, str], _Span] = {}
         self._numbers: dict[int, IntervalSet] = {}
-        self._count = 0
-        self._first_ms: int | None = None
-        self._last_ms: int | None = None
+        self._unnamed = _Span()
 
     def number(self, epoch: int, number: int) -> None:
         """A segment is given up."""
@@ -30,44 +48,53 @@ class GapTally:
     def batch(self, batch: Sequence[Series]) -> None:
         """These readings are given up."""
         for series in batch:
-            first_ms, last_ms = min(series.times_ms), max(series.times_ms)
-            self._span(len(series), first_ms, last_ms)
-            key = (series.device, series.resource)
-            row = self._rows.get(key)
-            if row is not None:
-                row[0] += len(series)
-                row[1], row[2] = min(row[1], first_ms), max(row[2], last_ms)
-            elif len(self._rows) < GAP_ROWS_MAX:
-                self._rows[key] = [len(series), first_ms, last_ms]
+            span = self._rows.setdefault((series.device, series.resource), _Span())
+            span.add(len(series), min(series.times_ms), max(series.times_ms))
 
     def bare(self, count: int, at_ms: int) -> None:
         """So many readings are given up of which only the time of acceptance is known."""
-        self._span(count, at_ms, at_ms)
+        self._unnamed.add(count, at_ms, at_ms)
 
     def lost(self, count: int, first_ms: int | None = None, last_ms: int | None = None) -> str:
         """A restore lost so many readings; returns the cause to count them under."""
         self.cause = CAUSE_DESTINATION_RESTORED
         if first_ms is None or last_ms is None:
-            self._count += count
+            self._unnamed.count += count
         else:
-            self._span(count, first_ms, last_ms)
+            self._unnamed.add(count, first_ms, last_ms)
         return self.cause
 
-    def _span(self, count: int, first_ms: int, last_ms: int) -> None:
-        self._count += count
-        self._first_ms = first_ms if self._first_ms is None else min(self._first_ms, first_ms)
-        self._last_ms = last_ms if self._last_ms is None else max(self._last_ms, last_ms)
-
     def notices(self, gap_id: str, now_ms: int) -> list[GapNotice]:
-        """Return what there is to tell the other side: none, a counted gap, an uncountable one, or both."""
+        """Return what there is to tell the other side: nothing, counted gaps of bounded size, an uncountable one, or both."""
         notices: list[GapNotice] = []
-        if self._count or self._numbers:
-            rows = [GapRow(*key, *row) for key, row in self._rows.items()]
-            numbers = [(epoch, given_up.flat()) for epoch, given_up in self._numbers.items()]
-            first_ms = now_ms if self._first_ms is None else self._first_ms
-            last_ms = now_ms if self._last_ms is None else self._last_ms
-            notices.append(GapNotice(gap_id, self.cause, self._count, first_ms, last_ms, rows, numbers, now_ms))
+        numbers = [(epoch, given_up.flat()) for epoch, given_up in self._numbers.items()]
+        if self._unnamed.count or numbers or self._rows:
+            for at, rows in enumerate(_parts([GapRow(*key, *_ends(span, now_ms)) for key, span in self._rows.items()])):
+                total = self._unnamed if at == 0 else _Span()
+                for row in rows:
+                    total.add(row.count, row.first_ms, row.last_ms)
+                named = f"{gap_id}-{at}" if at else gap_id
+                notices.append(GapNotice(named, self.cause, *_ends(total, now_ms), rows, [] if at else numbers, now_ms))
         if self.origin_restored:
             # What was accepted between the backup and the loss, and had not been delivered, nobody can count.
             notices.append(GapNotice(gap_id + "u", CAUSE_ORIGIN_RESTORED, None, now_ms, now_ms, [], [], now_ms))
         return notices
+
+
+def _ends(span: _Span, now_ms: int) -> tuple[int, int, int]:
+    first_ms = now_ms if span.first_ms is None else span.first_ms
+    return span.count, first_ms, now_ms if span.last_ms is None else span.last_ms
+
+
+def _parts(rows: list[GapRow]) -> list[list[GapRow]]:
+    """Cut rows into parts that fit a notice each; at least one part."""
+    parts: list[list[GapRow]] = [[]]
+    size = 0
+    for row in rows:
+        row_bytes = len(row.device.encode()) + len(row.resource.encode()) + _ROW_BYTES
+        if parts[-1] and (len(parts[-1]) >= GAP_ROWS_MAX or size + row_bytes > _ROWS_BYTES_MAX):
+            parts.append([])
+            size = 0
+        parts[-1].append(row)
+        size += row_bytes
+    return parts

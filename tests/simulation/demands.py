@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared.batches import BatchCodec
 from shared.core import cells as cell_rules
-from shared.core.entries import GapNotice
+from shared.core.entries import CAUSE_RETENTION, GapNotice
 from shared.core.intervals import IntervalSet
 from shared.limits import MINUTE_MS
 from shared.messages import HeldEpoch
@@ -152,7 +152,7 @@ def _readings(world: World) -> list[str]:
         if key in at_target:
             if at_target[key] != value or type(at_target[key]) is not type(value):
                 found.append(f"{key} is {at_target[key]!r} at the target, {value!r} at the source")
-        elif not _is_named(key, named) and key not in spoiled:
+        elif not _is_named(world, key, named) and key not in spoiled:
             found.append(f"{key} is missing at the target and in no gap notice")
     # What a restored target is given again comes out of the source's history, and the toggle is not in it.
     strangers = [
@@ -165,11 +165,14 @@ def _readings(world: World) -> list[str]:
     return found[:20]
 
 
-def _is_named(key: Key, named: list[GapNotice]) -> bool:
+def _is_named(world: World, key: Key, named: list[GapNotice]) -> bool:
+    """Tell whether a notice names a reading, and one of expiry only where it was accepted long enough before (G5)."""
     device, resource, at_ms = key
+    expired_ms = world.source.accepted_ms[key] + world.source.limits.retention_ms
     return any(
         row.device == device and row.resource == resource and row.first_ms <= at_ms <= row.last_ms
         for notice in named
+        if notice.cause != CAUSE_RETENTION or expired_ms <= notice.noticed_ms
         for row in notice.rows
     )
 

@@ -89,6 +89,7 @@ class SimSite:
         self.engine: PairEngine | None = None
         self.link: Link | None = None
         self.accepted: dict[Key, Value] = {}  # committed, into the stream
+        self.accepted_ms: dict[Key, int] = {}  # when, by this site's clock
         self.armed: str | None = None  # what befalls the next unit of work: `before`, `after`, `undone`
         self.seal_faults = 0
         self.restored = False
@@ -300,7 +301,11 @@ class SimSite:
                 effects += engine.enforce_cap(store, self.now_ms)
             return effects
 
-        return self.work(f"accepts {len(readings)}", take, lambda: self.accepted.update(streamed))
+        def committed() -> None:
+            self.accepted.update(streamed)
+            self.accepted_ms.update(dict.fromkeys(streamed, self.now_ms))
+
+        return self.work(f"accepts {len(readings)}", take, committed)
 
     def _syncs(self, alias: str) -> bool:
         row = self.connection.execute("SELECT remote_sync FROM resource WHERE alias = ?", (alias,)).fetchone()
