@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -40,6 +41,21 @@ def test_links_between_documents_resolve(page: Path) -> None:
 def test_files_that_a_document_names_are_there(page: Path) -> None:
     named = _NAMED.findall(page.read_text(encoding="utf-8"))
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_what_the_architecture_names_is_in_the_code() -> None:
+    """`Class.method` and `_Class.method`, so that a newcomer finds the rooms where the page says they are."""
+    sources = [path for part in ("shared", "hub", "connector", "web") for path in (ROOT / part).rglob("*.py")]
+    methods: dict[str, set[str]] = {}
+    for path in sources:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                inside = {each.name for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+                methods.setdefault(node.name, set()).update(inside)
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(_?[A-Z]\w+)\.(\w+)`", page)
+    assert len(named) > 30
+    assert [f"{kind}.{name}" for kind, name in named if name not in methods.get(kind, set())] == []
 
 
 def test_the_readme_leads_to_every_document() -> None:
