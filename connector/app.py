@@ -23,6 +23,7 @@ from connector.pages.routes import page_routes
 from connector.pages.samples import Samples
 from connector.pages.situation import take_sample
 from connector.site import Site
+from shared.errors import StorageFailed
 from shared.limits import INGEST_BODY_BYTES_MAX
 from web.csrf import CrossSiteGuard
 from web.headers import SecurityHeaders
@@ -32,6 +33,7 @@ from web.static_files import static_mount
 API_PREFIX: Final = "/api/"
 # The largest form is a pasted pairing text; a resource's list of allowed values comes next.
 FORM_BODY_BYTES_MAX: Final = 64 * 1024
+_SWEEP_S: Final = 3_600.0
 
 
 def make_app(site: Site, access: Access) -> Starlette:
@@ -43,6 +45,7 @@ def make_app(site: Site, access: Access) -> Starlette:
         tasks = [
             asyncio.create_task(desk.samples.run(lambda runtime: take_sample(site, desk.samples, runtime))),
             asyncio.create_task(desk.samples.run_canaries()),
+            asyncio.create_task(_forget_sessions(site, access)),
         ]
         try:
             yield
@@ -73,6 +76,14 @@ def make_app(site: Site, access: Access) -> Starlette:
     )
     app.state.stopping = desk.stopping
     return app
+
+
+async def _forget_sessions(site: Site, access: Access) -> None:
+    """Take expired sessions out of the database now and then."""
+    while True:
+        await asyncio.sleep(_SWEEP_S)
+        with contextlib.suppress(StorageFailed):
+            await access.sessions.sweep(site.clock.wall_ms())
 
 
 def _make_id() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -24,6 +26,9 @@ from web import contexts as c
 from web import pairing_text, paths
 
 STREAM: Final = "page=remote_sync"
+# The hub files a window within milliseconds; after this long the page says that it is waited for.
+_FILING_S: Final = 1.5
+_SHOWING_PROBLEM: Final = (c.PairingState.FAILED, c.PairingState.OPENING, c.PairingState.PENDING)
 
 
 async def show(visit: Visit) -> Response:
@@ -69,7 +74,7 @@ async def _card(visit: Visit, seen: Situation, problem_text: str) -> c.RemoteSyn
         role=seen.role,
         state=state,
         window_s=int(site.settings.window_minutes * MINUTE_MS / SECOND_MS),
-        problem=problem_text or (view.problem if state in (c.PairingState.FAILED, c.PairingState.OPENING) else ""),
+        problem=problem_text or (view.problem if state in _SHOWING_PROBLEM else ""),
         enable_refusal=_enable_refusal(site, seen),
     )
     if seen.pair is not None:
@@ -144,6 +149,7 @@ def _pending_claim(pair: Pair) -> c.Claim:
         started_ms=pair.agreed_ms,
         # Only the source decides when to give up (SECURITY, pairing, step 4).
         expires_ms=pair.roll_back_ms if pair.side is Side.SOURCE else None,
+        needs_accept=not pair.accepted,
     )
 
 
@@ -175,7 +181,24 @@ async def enable(visit: Visit) -> Response:
         if refused.code == "not_found":
             raise
         return visit.respond(await _refused_page(visit, refused), refused.status)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_FILING_S):
+            await _filed(visit)
     return visit.redirect(_url(visit))
+
+
+async def _filed(visit: Visit) -> None:
+    """Wait until the hub has filed the window, so that the next page shows the code, also where no script updates it."""
+    source = visit.site.runtime(visit.connector_id).source
+
+    def is_filed() -> bool:
+        return source.filed
+
+    if is_filed():
+        return
+    async for _ in visit.site.bell(visit.connector_id).ticks():
+        if is_filed():
+            return
 
 
 async def _refused_page(visit: Visit, refused: PairhubError) -> c.RemoteSyncPage:
@@ -188,6 +211,18 @@ async def close(visit: Visit) -> Response:
     """Close the window early, or put one that is over away."""
     await visit.site.close_window(visit.connector_id)
     return visit.redirect(_url(visit), done("The window is closed; its code is worthless now."))
+
+
+async def accept(visit: Visit) -> Response:
+    """Accept who claimed: the target's next message completes the pair."""
+    await visit.site.accept_claimant(visit.connector_id)
+    return visit.redirect(_url(visit), done("Accepted; the pair is complete within seconds."))
+
+
+async def refuse(visit: Visit) -> Response:
+    """Refuse who claimed: both sides forget the pair."""
+    await visit.site.refuse_claimant(visit.connector_id)
+    return visit.redirect(_url(visit), done("Refused; both sides forget this pair. The code is worthless now."))
 
 
 async def cancel(visit: Visit) -> Response:
@@ -210,5 +245,7 @@ def routes(desk: Desk) -> list[BaseRoute]:
         desk.show(paths.REMOTE_SYNC, show, "manage"),
         desk.act(paths.REMOTE_SYNC_ENABLE, enable, "manage"),
         desk.act(paths.REMOTE_SYNC_CLOSE, close, "manage"),
+        desk.act(paths.REMOTE_SYNC_ACCEPT, accept, "manage"),
+        desk.act(paths.REMOTE_SYNC_REFUSE, refuse, "manage"),
         desk.act(paths.REMOTE_SYNC_CANCEL, cancel, "manage"),
     ]

@@ -57,19 +57,24 @@ def clock_doubt(site: Site) -> str:
     return f"It differs from the {other}'s by {formats.rough_duration(abs(off_ms) / SECOND_MS)}."
 
 
+# A link that comes back by itself needs nobody; its pill says what it does.
+_PASSING = frozenset({c.LinkState.CONNECTING, c.LinkState.RECONNECTING})
+
+
 def open_repairs(
     site: Site,
     *,
     connector: Connector,
     pair: Pair | None,
     view: LinkView,
+    link: c.LinkStatus,
     rows: Sequence[ResourceRow],
     quarantined: int,
 ) -> tuple[c.Repair, ...]:
     """Return what is wrong with a connector, and with its site, the urgent first."""
     found = list(site_repairs(site))
     connector_id = connector.connector_id
-    if view.problem and not site.enrolment.problem:
+    if view.problem and link.state not in _PASSING and not site.enrolment.problem:
         found.append(_link_repair(connector_id, pair, view))
     if pair is not None and pair.state is PairState.PAIRED:
         found += [repair for row in rows if (repair := _resource_repair(connector_id, pair, row)) is not None]

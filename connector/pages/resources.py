@@ -9,16 +9,18 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from connector.pages.frame import Desk, Parts, Visit, done, problem
+from connector.pages.frame import Desk, Parts, PartsOf, Visit, done, problem
 from connector.pages.situation import Situation
 from connector.resources import NewResource, ResourceRow, peer_definitions
 from shared.core.entries import Definition
 from shared.errors import Refused
-from shared.limits import MINUTE_MS
+from shared.limits import MINUTE_MS, SECOND_MS
 from web import contexts as c
 from web import paths
 
 STREAM: Final = "page=resources"
+# While a page stays open, its readings are counted no sooner than this: a busy resource has many.
+_COUNT_AGAIN_MS: Final = 5 * SECOND_MS
 _FIELD_OF_WHAT: Final = {"Alias": "alias", "Format": "format", "Unit": "unit", "Allowed": "allowed"}
 
 
@@ -27,11 +29,24 @@ async def show(visit: Visit) -> Response:
     return visit.respond(await _page(visit))
 
 
-async def parts(visit: Visit) -> Parts:
-    """Return what the update stream carries."""
-    seen = await visit.look()
-    shell = await visit.shell(c.Section.RESOURCES, seen)
-    return (shell.link, shell.counts, await _table(visit, seen))
+class _Live:
+    """The update stream of one open page: readings are counted again only every few seconds."""
+
+    def __init__(self) -> None:
+        self._counted_ms = 0
+        self._counts: dict[str, int] | None = None
+
+    async def parts(self, visit: Visit) -> Parts:
+        seen = await visit.look()
+        if self._counts is None or not 0 <= visit.now_ms - self._counted_ms < _COUNT_AGAIN_MS:
+            self._counted_ms, self._counts = visit.now_ms, await _counts(visit, seen)
+        shell = await visit.shell(c.Section.RESOURCES, seen)
+        return (shell.link, shell.counts, await _table(visit, seen, self._counts))
+
+
+def live() -> PartsOf:
+    """Return what the update stream of one visit carries."""
+    return _Live().parts
 
 
 async def _page(visit: Visit, form: c.ResourceForm | None = None, *, toast: str = "") -> c.ResourcesPage:
@@ -39,7 +54,7 @@ async def _page(visit: Visit, form: c.ResourceForm | None = None, *, toast: str 
     toasts = (problem(toast),) if toast else ()
     return c.ResourcesPage(
         shell=await visit.shell(c.Section.RESOURCES, seen, stream=STREAM, toasts=toasts),
-        table=await _table(visit, seen),
+        table=await _table(visit, seen, await _counts(visit, seen)),
         form=form or c.ResourceForm(seen.connector_id, seen.role),
     )
 
@@ -47,14 +62,8 @@ async def _page(visit: Visit, form: c.ResourceForm | None = None, *, toast: str 
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
-async def _table(visit: Visit, seen: Situation) -> c.ResourceTable:
-    now_ms = visit.now_ms
-    theirs, counts = await visit.site.database.read(
-        lambda connection: (
-            peer_definitions(connection, seen.connector_id),
-            _counts(connection, seen.connector_id, now_ms - MINUTE_MS, now_ms),
-        )
-    )
+async def _table(visit: Visit, seen: Situation, counts: Mapping[str, int]) -> c.ResourceTable:
+    theirs = await visit.site.database.read(lambda connection: peer_definitions(connection, seen.connector_id))
     is_target = seen.role is c.Role.TARGET
     # What only the other side has concerns a target that is to receive it, and nobody else.
     rows = [row for row in seen.resources if row.match != "missing_here" or (is_target and row.remote_sync)]
@@ -67,15 +76,20 @@ async def _table(visit: Visit, seen: Situation) -> c.ResourceTable:
     )
 
 
-def _counts(connection: sqlite3.Connection, connector_id: str, from_ms: int, to_ms: int) -> dict[str, int]:
-    """Return how many readings each resource has between two times, by the readings' own timestamps."""
-    rows = connection.execute(
-        "SELECT alias, SUM((SELECT COUNT(*) FROM reading WHERE reading.series_id = series.series_id"
-        " AND at_ms > ? AND at_ms <= ?)) FROM series JOIN resource USING (resource_id)"
-        " WHERE connector_id = ? GROUP BY alias",
-        (from_ms, to_ms, connector_id),
-    )
-    return {row[0]: row[1] for row in rows}
+async def _counts(visit: Visit, seen: Situation) -> dict[str, int]:
+    """Return how many readings each resource has of the last minute, by the readings' own timestamps."""
+    now_ms = visit.now_ms
+
+    def unit(connection: sqlite3.Connection) -> dict[str, int]:
+        rows = connection.execute(
+            "SELECT alias, SUM((SELECT COUNT(*) FROM reading WHERE reading.series_id = series.series_id"
+            " AND at_ms > ? AND at_ms <= ?)) FROM series JOIN resource USING (resource_id)"
+            " WHERE connector_id = ? GROUP BY alias",
+            (now_ms - MINUTE_MS, now_ms, seen.connector_id),
+        )
+        return {row[0]: row[1] for row in rows}
+
+    return await visit.site.database.read(unit)
 
 
 def _note(seen: Situation) -> str:
@@ -244,7 +258,7 @@ def _url(visit: Visit) -> str:
 
 def routes(desk: Desk) -> list[BaseRoute]:
     """Return the routes of this page."""
-    desk.streams["resources"] = lambda: parts
+    desk.streams["resources"] = live
     return [
         desk.show(paths.RESOURCES, show),
         desk.act(paths.RESOURCES, create, "edit"),

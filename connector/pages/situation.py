@@ -61,7 +61,9 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class Stored:
+    """What the database knows of a connector, read in one snapshot."""
+
     connector: Connector
     account: Account | None
     stated: Account | None
@@ -85,6 +87,7 @@ async def look(site: Site, samples: Samples, connector_id: str) -> Situation:
         connector=stored.connector,
         pair=pair,
         view=runtime.view,
+        link=link,
         rows=stored.resources,
         quarantined=stored.quarantined,
     )
@@ -115,12 +118,12 @@ async def take_sample(site: Site, samples: Samples, runtime: ConnectorRuntime) -
     )
 
 
-def _read(connection: sqlite3.Connection, connector_id: str, pair: Pair | None) -> _Stored:
+def _read(connection: sqlite3.Connection, connector_id: str, pair: Pair | None) -> Stored:
     paired = pair is not None and pair.state is PairState.PAIRED
     (quarantined,) = connection.execute(
         "SELECT COUNT(*) FROM quarantine WHERE connector_id = ?", (connector_id,)
     ).fetchone()
-    return _Stored(
+    return Stored(
         connector=connectors.get_connector(connection, connector_id),
         account=accounts.own_account(connection, pair) if pair is not None and paired else None,
         stated=accounts.peer_account(connection, connector_id) if paired else None,
@@ -134,23 +137,24 @@ def _read(connection: sqlite3.Connection, connector_id: str, pair: Pair | None) 
 # --- the link in words ------------------------------------------------------------------------------------------------
 
 
-def _link(site: Site, runtime: ConnectorRuntime, stored: _Stored, track: Track, now_ms: int) -> c.LinkStatus:
+def _link(site: Site, runtime: ConnectorRuntime, stored: Stored, track: Track, now_ms: int) -> c.LinkStatus:
     view = runtime.view
     if stored.connector.disabled:
         return c.LinkStatus(c.LinkState.DISABLED)
     if runtime.pair is None:
         return c.LinkStatus(c.LinkState.NOT_PAIRED)
     if view.state is not LinkState.LINKED:
-        return _unlinked(view, track, now_ms)
+        return unlinked_status(view, track, now_ms)
     if not view.peer_linked:
         return c.LinkStatus(c.LinkState.PEER_OFFLINE, since_ms=track.peer_unlinked_ms)
-    stalled_ms = _stalled_ms(runtime.pair, stored, track, now_ms, peer_ahead_ms=site.guard.peer_off_ms)
-    if stalled_ms >= STALLED_AFTER_MS:
-        return c.LinkStatus(c.LinkState.STALLED, stalled_for_s=stalled_ms / SECOND_MS)
+    waited_ms = stalled_ms(runtime.pair, stored, track, now_ms, peer_ahead_ms=site.guard.peer_off_ms)
+    if waited_ms >= STALLED_AFTER_MS:
+        return c.LinkStatus(c.LinkState.STALLED, stalled_for_s=waited_ms / SECOND_MS)
     return c.LinkStatus(c.LinkState.CONNECTED, round_trip_ms=view.round_trip_ms or None)
 
 
-def _unlinked(view: LinkView, track: Track, now_ms: int) -> c.LinkStatus:
+def unlinked_status(view: LinkView, track: Track, now_ms: int) -> c.LinkStatus:
+    """Return what a link that is wanted and not there is called."""
     since_ms = track.unlinked_ms if track.unlinked_ms is not None else now_ms
     if now_ms - since_ms >= OFFLINE_AFTER_MS:
         return c.LinkStatus(c.LinkState.OFFLINE, since_ms=since_ms)
@@ -159,7 +163,7 @@ def _unlinked(view: LinkView, track: Track, now_ms: int) -> c.LinkStatus:
     return c.LinkStatus(c.LinkState.RECONNECTING if track.was_linked else c.LinkState.CONNECTING)
 
 
-def _stalled_ms(pair: Pair, stored: _Stored, track: Track, now_ms: int, *, peer_ahead_ms: int) -> int:
+def stalled_ms(pair: Pair, stored: Stored, track: Track, now_ms: int, *, peer_ahead_ms: int) -> int:
     """Return for how long something has waited with nothing applied although both sides were linked; 0 where nothing has."""
     together_ms = max(track.linked_ms or 0, track.peer_linked_ms or 0)
     if pair.side is Side.SOURCE:

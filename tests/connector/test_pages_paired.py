@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx2
 
-from shared.limits import MINUTE_MS
+from shared.limits import DAY_MS, MINUTE_MS
 from shared.names import make_code
 from tests.connector.visitors import ShiftedClock, Two, Visitor, two_sites, until, visitor
 from web import pairing_text
@@ -347,3 +347,35 @@ async def test_a_stream_ends_with_its_connector(tmp_path: Path) -> None:
                 rest = [line async for line in lines]
         assert "event: end" not in rest  # the session is as it was; asking again says what is gone
         await found.get(f"{path}/updates?page=overview", 404)
+
+
+# --- gaps ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_gap_is_named_on_both_sides(tmp_path: Path) -> None:
+    async with two_sites(tmp_path) as two:
+        source_id = await standalone(two.source)
+        source = path_of(source_id)
+        await two.source.post(f"{source}/devices", identity="pump-1")
+        await two.source.post(f"{source}/resources", alias="pressure", format="number", is_synced="on")
+        target = path_of(await two.pair(source_id))
+        assert "No gap" in await two.source.get(f"{source}/gaps")
+        await post_readings(two, source_id, 12, first_ms=two.source.site.clock.wall_ms() - 1_000)
+        await shows(two.source, f"{source}/resources", "missing at riverside")
+
+        await give_up_all(two, source_id)
+
+        text = await shows(two.source, f"{source}/gaps", "both sides know")
+        assert "1 gap, 12 readings in all" in text
+        assert "older than 30 days pump-1: pressure (12)" in text
+        assert "hillside source, this side" in text
+        text = await shows(two.target, f"{target}/gaps", "1 gap, 12 readings in all")
+        assert "hillside source, the other side" in text
+        assert "Dropped: 12 older than 30 days" in await two.source.get(source)
+
+
+async def give_up_all(two: Two, source_id: str) -> None:
+    """Let the source's engine live through 31 days in a moment, without a clock that anybody would doubt."""
+    runner = two.source.site.runtime(source_id).runner
+    assert runner is not None
+    await runner.run(lambda engine, store, now_ms: (None, engine.on_deadline(store, now_ms + 31 * DAY_MS)))
