@@ -321,8 +321,9 @@ class Run:
 
     def _spoil(self) -> None:
         self.world.source.keys.spoil = 1
-        self.world.dial()
-        self._accept()
+        self._let_flow()
+        for _ in range(4):
+            self._accept()
         self.world.pass_time(SECOND_MS)
         if self.world.source.keys.spoiled:
             self.world.fired("segment_undecodable")
@@ -353,14 +354,20 @@ class Run:
     def _fill(self) -> None:
         world, before = self.world, self._dropped()
         accepted = len(world.source.accepted)
+        self._let_flow()
         world.cut_all()
-        for alias, kind in RESOURCES:
-            world.source.define(alias, kind)
-        world.source.create_device(DEVICES[0])
         for _ in range(10):
             self._accept_much()
         if self._dropped() > before or (world.source.limits.refuse_when_full and len(world.source.accepted) > accepted):
             world.fired("byte_cap")
+
+    def _let_flow(self) -> None:
+        """Remove whatever stands in the way of readings."""
+        for alias, kind in RESOURCES:
+            for site in (self.world.source, self.world.target):
+                site.define(alias, kind)
+        self.world.source.create_device(DEVICES[0])
+        self.world.dial()
 
     def _dropped(self) -> int:
         return self.world.source.store().ledger().dropped_total

@@ -10,8 +10,10 @@ from shared.core.cells import NAME, device_object, tag_field
 from shared.core.entries import CAUSE_DESTINATION_RESTORED, CAUSE_ORIGIN_RESTORED, CAUSE_RETENTION
 from shared.core.outbox import OutboxLimits
 from shared.limits import DAY_MS, HOUR_MS, MINUTE_MS, RETENTION_MS, SECOND_MS, TAIL_AGE_MS_MAX
+from shared.messages import Statement, decode_frame
 from shared.sealing import Side
 from tests.simulation.demands import check, notices, settle
+from tests.simulation.network import Link
 from tests.simulation.site import SimSite
 from tests.simulation.world import TIGHT, TIGHT_CREDIT, World, bounds
 
@@ -221,6 +223,69 @@ def test_a_destination_restored_behind_a_living_link_of_the_origin_is_told_every
     take(world, 3, device="d4")
     healed(world)
     assert at_target(world) == 3
+
+
+def statements(link: Link) -> list[bytes]:
+    return [packet for packet in link.to_site if isinstance(decode_frame(packet), Statement)]
+
+
+def test_an_old_statement_that_a_hub_replays_on_a_new_link_is_not_believed(world: World) -> None:
+    world.cut_all()
+    world.dial()
+    old: list[bytes] = []
+    while not old:
+        world.deliver_some()
+        assert world.source.link is not None
+        old = statements(world.source.link)
+    take(world, 6)
+    world.pass_time(SECOND_MS)
+    world.source.connection.execute("DELETE FROM reading")  # so that believing it would show at once
+    world.source.accepted.clear()
+    part(world, world.source)
+    world.dial()
+    while True:
+        assert world.source.link is not None
+        packets = world.source.link.to_site
+        if any(isinstance(decode_frame(packet), Statement) for packet in packets):
+            break
+        world.deliver_some()
+    packets.appendleft(old[0])
+    world.pass_time(SECOND_MS)
+    ledger = world.source.store().ledger()
+    assert (ledger.applied, ledger.dropped) == (6, {})
+
+
+def test_a_fresh_statement_that_a_later_word_overtook_is_not_taken_for_a_restore(world: World) -> None:
+    engine = world.source.engine
+    assert engine is not None
+    take(world, 3)
+    world.pass_time(SECOND_MS)
+    link = world.source.link
+    assert link is not None
+    # The origin asks; before the answer arrives, something more is applied and acknowledged, and that word comes first.
+    world.source.work("asks", lambda store: engine.on_presence(store, linked=True, now_ms=world.now_ms))
+    world.hub.on_packet(link, link.to_hub.popleft())
+    target_link = world.target.link
+    assert target_link is not None
+    while target_link.to_site:
+        world.target.on_packets(target_link, [target_link.to_site.popleft()])
+    while target_link.to_hub:
+        world.hub.on_packet(target_link, target_link.to_hub.popleft())
+    (fresh,) = statements(link)
+    link.to_site.remove(fresh)
+    take(world, 1)
+    source_engine = world.source.engine
+    assert source_engine is not None
+    world.source.work("seals", lambda store: [])
+    source_engine.outbox.set_reachable(True)
+    world.source.work("sends", lambda store: [])
+    while not statements(link):
+        assert world.deliver_some()
+    link.to_site.append(fresh)
+    world.source.connection.execute("DELETE FROM reading")
+    world.pass_time(SECOND_MS)
+    assert world.source.store().ledger().dropped == {}
+    assert world.source.store().ledger().applied == 4
 
 
 def test_a_restored_origin_adopts_what_it_had_delivered_and_says_that_something_is_unknown(world: World) -> None:
