@@ -139,6 +139,7 @@ def site_serve(
     outbox_bytes_max: Annotated[int | None, Parameter(help="Bytes that waiting readings may take.")] = None,
     outbox_full: Annotated[str | None, Parameter(help="drop_oldest or refuse_new.")] = None,
     window_minutes: Annotated[float | None, Parameter(help="Minutes that a pairing window stays open.")] = None,
+    accept_pairings: Annotated[str | None, Parameter(help="true: a person accepts each claimant.")] = None,
     log_level: Annotated[str | None, Parameter(help="debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, Parameter(help="text or json.")] = None,
 ) -> None:

@@ -108,6 +108,8 @@ class _Api:
             (one + "/remote-sync", "GET", "manage", self._get_window),
             (one + "/remote-sync", "POST", "manage", self._open_window),
             (one + "/remote-sync", "DELETE", "manage", self._close_window),
+            (one + "/remote-sync/accept", "POST", "manage", self._accept),
+            (one + "/remote-sync/refuse", "POST", "manage", self._refuse),
             (one + "/claim", "POST", "manage", self._claim),
             (one + "/account", "GET", "read", self._account),
             (one + "/gaps", "GET", "read", self._gaps),
@@ -207,6 +209,12 @@ class _Api:
 
     async def _close_window(self, request: Request) -> Any:
         await self._site.close_window(_id(request))
+
+    async def _accept(self, request: Request) -> Any:
+        await self._site.accept_claimant(_id(request))
+
+    async def _refuse(self, request: Request) -> Any:
+        await self._site.refuse_claimant(_id(request))
 
     async def _claim(self, request: Request) -> Any:
         body = await _read(request, _Claim)

@@ -43,6 +43,7 @@ class Pair:
     agreed_ms: int
     paired_ms: int | None
     roll_back_ms: int
+    accepted: bool
 
     @property
     def keys(self) -> PairKeys:
@@ -177,7 +178,7 @@ def forget_window(connection: sqlite3.Connection, connector_id: str) -> None:
 
 _PAIR_COLUMNS = (
     "connector_id, pair_id, side, state, root, certificate, fingerprint, peer_site_id, peer_site_name,"
-    " peer_connector_id, peer_identity_key, agreed_ms, paired_ms, roll_back_ms"
+    " peer_connector_id, peer_identity_key, agreed_ms, paired_ms, roll_back_ms, accepted"
 )
 
 
@@ -193,7 +194,8 @@ def list_pairs(connection: sqlite3.Connection) -> list[Pair]:
 
 
 def _pair(row: sqlite3.Row) -> Pair:
-    return Pair(row[0], row[1], Side(row[2]), PairState(row[3]), *row[4:])
+    values = (row[0], row[1], Side(row[2]), PairState(row[3]), *row[4:14], bool(row[14]))
+    return Pair(*values)
 
 
 def save_agreed(connection: sqlite3.Connection, connector_id: str, side: Side, agreed: Agreed, now_ms: int) -> Pair:
@@ -202,7 +204,7 @@ def save_agreed(connection: sqlite3.Connection, connector_id: str, side: Side, a
         raise Refused("source_paired" if side is Side.SOURCE else "target_paired")
     peer = agreed.target if side is Side.SOURCE else agreed.source
     connection.execute(
-        f"INSERT INTO pair ({_PAIR_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)",  # noqa: S608
+        f"INSERT INTO pair ({_PAIR_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, 1)",  # noqa: S608
         (
             connector_id,
             agreed.pair_id,
@@ -225,9 +227,21 @@ def save_agreed(connection: sqlite3.Connection, connector_id: str, side: Side, a
     return pair
 
 
-def keep_until(connection: sqlite3.Connection, connector_id: str, roll_back_ms: int) -> None:
-    """Set when a source that hears nothing rolls its pending pair back."""
-    connection.execute("UPDATE pair SET roll_back_ms = ? WHERE connector_id = ?", (roll_back_ms, connector_id))
+def hold_pending(connection: sqlite3.Connection, connector_id: str, *, roll_back_ms: int, needs_accept: bool) -> None:
+    """Set when a source rolls its pending pair back, and whether a person has to accept it before that."""
+    connection.execute(
+        "UPDATE pair SET roll_back_ms = ?, accepted = ? WHERE connector_id = ?",
+        (roll_back_ms, not needs_accept, connector_id),
+    )
+
+
+def accept_pending(connection: sqlite3.Connection, connector_id: str) -> Pair:
+    """A person at the source accepts the pending pair; raises Refused('not_found') where there is none."""
+    connection.execute("UPDATE pair SET accepted = 1 WHERE connector_id = ?", (connector_id,))
+    pair = find_pair(connection, connector_id)
+    if pair is None or pair.side is not Side.SOURCE:
+        raise Refused("not_found", what="pairing to accept")
+    return pair
 
 
 def complete_pair(connection: sqlite3.Connection, connector_id: str, event: PairEvent, now_ms: int) -> bool:

@@ -43,7 +43,11 @@ class SourceDesk:
         clock: Clock,
         on_agreed: Callable[[Pair], Awaitable[None]],
         ring: Callable[[str], None],
+        *,
+        needs_accept: bool,
     ) -> None:
+        """`needs_accept`: a person has to accept each claimant before the pair is complete (a setting)."""
+        self._needs_accept = needs_accept
         self._database = database
         self._connector_id = connector_id
         self._identity = identity
@@ -225,7 +229,12 @@ class SourceDesk:
         used = window.on_proved(now_ms)
         connectors.save_window(connection, self._connector_id, used)
         connectors.save_agreed(connection, self._connector_id, Side.SOURCE, agreed, now_ms)
-        connectors.keep_until(connection, self._connector_id, window.expires_ms + ROLL_BACK_GRACE_MS)
+        connectors.hold_pending(
+            connection,
+            self._connector_id,
+            roll_back_ms=window.expires_ms + ROLL_BACK_GRACE_MS,
+            needs_accept=self._needs_accept,
+        )
         pair = connectors.find_pair(connection, self._connector_id)
         assert pair is not None
         return pair, used
@@ -349,6 +358,8 @@ class Completion:
         self._identity = identity
         self._on_paired = on_paired
         self._on_rolled_back = on_rolled_back
+        self.waits_for = ""
+        """What a pending target waits for, in words; empty where there is nothing to say."""
 
     async def say_hello(self, pair: Pair, calls: Calls) -> None:
         """Target: repeat the first sealed message until the source welcomes it."""
@@ -356,10 +367,12 @@ class Completion:
             try:
                 answer = await calls.ask(HELLO_METHOD, b"", PAIR_HELLO_EVERY_MS / 1000)
             except Refused as refused:
+                self.waits_for = str(refused) if refused.code == "waits_for_accept" else ""
                 _log.info("no welcome yet: %s", refused.code, extra={"connector": pair.connector_id})
                 await asyncio.sleep(PAIR_HELLO_EVERY_MS / 1000)
                 continue
             if answer.body == WELCOME_ANSWER:
+                self.waits_for = ""
                 await self._complete(pair, PairEvent.WELCOMED)
                 return
 
@@ -367,6 +380,9 @@ class Completion:
         """Source: the target has the keys; paired, durable before the welcome."""
         if pair.side is not Side.SOURCE:
             raise Refused("forbidden", why="only a target says hello")
+        current = await self._database.read(lambda c: connectors.find_pair(c, pair.connector_id))
+        if current is not None and not current.accepted:
+            raise Refused("waits_for_accept")
         await self._complete(pair, PairEvent.HELLO_OPENED)
         return WELCOME_ANSWER
 
@@ -380,6 +396,10 @@ class Completion:
         # In steps: the wall clock, by which the window is told, may be set meanwhile.
         while (wait_ms := pair.roll_back_ms - self._clock.wall_ms()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(wait_ms / 1000, 30))
+        return await self.roll_back(pair)
+
+    async def roll_back(self, pair: Pair) -> bytes:
+        """Source: undo the pair if it is still pending, and return the signed word about it; empty where it is not."""
         statement = Dissolution(pair.pair_id, "rolled_back")
         packed = pack(statement, [sign(self._identity().identity_private, statement)])
 

@@ -61,6 +61,7 @@ class Surroundings:
     limits: OutboxLimits
     start_id: bytes
     enrolment: Enrolment
+    needs_accept: bool
     answer: Callable[[str, str, bytes], Awaitable[bytes]]
     ring: Callable[[str, str], None]
 
@@ -96,6 +97,7 @@ class ConnectorRuntime:
             surroundings.clock,
             self._on_agreed,
             self._ring,
+            needs_accept=surroundings.needs_accept,
         )
         self.target = TargetDesk(self.connector_id, self._identity)
         self._completion = Completion(
@@ -109,6 +111,7 @@ class ConnectorRuntime:
         self._link: Link | None = None
         self._carried_bytes = (0, 0)  # by links of this start that are over
         self._claiming = 0
+        self._untold = False  # the hub has still to hear that a pair was given up
         self._look_again = asyncio.Event()
         self._calls_made = asyncio.Event()
         self._side_task: asyncio.Task[None] | None = None
@@ -137,7 +140,7 @@ class ConnectorRuntime:
             round_trip_ms,
             self._next_attempt_ms,
             self._peer_linked,
-            self._problem,
+            self._problem or self._completion.waits_for,
             sent,
             received,
         )
@@ -202,7 +205,9 @@ class ConnectorRuntime:
         self._look_again.set()
         if self._link is not None:
             self._link.send(PresentPair(pair.certificate))
-        if self._side_task is None and pair.side is Side.SOURCE:
+        if pair.side is Side.SOURCE:
+            if self._side_task is not None:
+                self._side_task.cancel()
             self._side_task = asyncio.ensure_future(self._roll_back(pair))
 
     async def _on_paired(self) -> None:
@@ -224,13 +229,31 @@ class ConnectorRuntime:
     async def _on_rolled_back(self) -> None:
         self.pair = None
         self.calls = None
-        self._problem = "The pairing was never completed, so the source gave it up. Pair again."
+        self._problem = "The source gave the pairing up before it was complete. Pair again."
         self._ring("pairing")
 
     async def _roll_back(self, pair: Pair) -> None:
-        packed = await self._completion.roll_back_when_due(pair)
+        self._tell_dissolved(await self._completion.roll_back_when_due(pair))
+
+    def _tell_dissolved(self, packed: bytes) -> None:
+        """Tell the hub, now or on the next link, which passes it on to the target."""
+        if packed:
+            self._untold = True
         if packed and self._link is not None:
             self._link.send(DissolvePair(packed))
+            self._untold = False
+        self._look_again.set()
+
+    async def accept_claimant(self) -> None:
+        """Source: a person accepts who claimed; the target's next hello completes the pair. Raises Refused."""
+        self.pair = await self._around.database.write(lambda c: connectors.accept_pending(c, self.connector_id))
+        self._ring("pairing")
+
+    async def refuse_claimant(self) -> None:
+        """Source: a person refuses who claimed; both sides forget the pair. Raises Refused('not_found')."""
+        if self.pair is None or self.pair.side is not Side.SOURCE or self.pair.state is not PairState.PENDING:
+            raise Refused("not_found", what="pairing to refuse")
+        self._tell_dissolved(await self._completion.roll_back(self.pair))
 
     # --- the link -------------------------------------------------------------------------------------------------------
 
@@ -279,8 +302,7 @@ class ConnectorRuntime:
         window = await self.source.window()
         if window is not None and window.open:
             return True
-        found = await self._around.database.read(lambda c: connectors.dissolutions(c, self.connector_id))
-        return bool(found) and self._state is LinkState.LINKED
+        return self._untold
 
     def _move(self, event: LinkEvent) -> None:
         self._state = LINK_TABLE.after(self._state, event)
@@ -350,6 +372,7 @@ class ConnectorRuntime:
             await self.source.open_link(link.send)
             for statement in await self._around.database.read(lambda c: connectors.dissolutions(c, self.connector_id)):
                 link.send(DissolvePair(statement))
+            self._untold = False
         else:
             link.send(PresentPair(self.pair.certificate))
 

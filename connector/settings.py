@@ -34,6 +34,9 @@ class SiteSettings:
         "What gives way when that is reached: the oldest readings, or new ones (the device gets an error)",
     )
     window_minutes: float = setting(10.0, "How long a pairing window stays open", unit="minutes", least=3, most=15)
+    accept_pairings: bool = setting(
+        False, "Ask a person at the source to accept each claimant before a pairing is complete"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "How much is logged")
     log_format: Literal["text", "json"] = setting("text", "How log lines are written to standard error")
 

@@ -88,6 +88,7 @@ class Site:
             limits=OutboxLimits(settings.retention_ms, settings.outbox_bytes_max, settings.outbox_full == "refuse_new"),
             start_id=secrets.token_bytes(16),
             enrolment=self.enrolment,
+            needs_accept=settings.accept_pairings,
             answer=self.lookups.answer,
             ring=self.ring,
         )
@@ -300,6 +301,14 @@ class Site:
     async def close_window(self, connector_id: str) -> None:
         """Close an open pairing window, or put a finished one away; raises Refused('not_found')."""
         await self.runtime(connector_id).source.cancel()
+
+    async def accept_claimant(self, connector_id: str) -> None:
+        """Accept who claimed this source (where the setting asks for it); raises Refused('not_found')."""
+        await self.runtime(connector_id).accept_claimant()
+
+    async def refuse_claimant(self, connector_id: str) -> None:
+        """Refuse who claimed this source: both sides forget the pair; raises Refused('not_found')."""
+        await self.runtime(connector_id).refuse_claimant()
 
     async def window(self, connector_id: str) -> Window | None:
         """Return the last pairing window as it stands now; raises Refused('not_found')."""

@@ -51,6 +51,7 @@ async def connector_status(site: Site, connector: Connector) -> dict[str, Any]:
             "pair_id": pair.pair_id.hex(),
             "state": pair.state.value,
             "side": pair.side.word,
+            "accepted": pair.accepted,
             "fingerprint": pair.fingerprint,
             "peer_site": pair.peer_site_name,
             "peer_connector": pair.peer_connector_id,

@@ -94,6 +94,11 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
         "Press ENABLE REMOTE-SYNC at the source for a new code.",
     ),
     "pairing_declined": (403, True, "The operator of the source declined this pairing."),
+    "waits_for_accept": (
+        409,
+        True,
+        "The source's operator has not accepted this pairing yet. It goes on by itself as soon as that is done.",
+    ),
     "rolled_back": (410, True, "The source gave this pairing up because it was never completed. Pair again."),
     "too_many_knocks": (429, True, "Too many pairing attempts from this site. Wait a minute and try again."),
     "window_open": (409, True, "A pairing window is open already; it ends by itself or when you close it."),

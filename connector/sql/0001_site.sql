@@ -44,6 +44,7 @@ CREATE TABLE pair (
     agreed_ms INTEGER NOT NULL,
     paired_ms INTEGER,
     roll_back_ms INTEGER NOT NULL, -- a source still pending then rolls back
+    accepted INTEGER NOT NULL DEFAULT 1, -- 0: a person at the source has to accept first
     UNIQUE (pair_id, side) -- both sides of a pair may be connectors of one site
 ) STRICT;
 

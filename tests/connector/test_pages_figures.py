@@ -73,7 +73,7 @@ def test_the_moment_at_which_the_peer_left_is_kept() -> None:
 
 
 def pair(side: Side) -> Pair:
-    return Pair("C", b"p", side, PairState.PAIRED, b"", b"", "F", "s", "riverside", "D", b"", 0, 0, 0)
+    return Pair("C", b"p", side, PairState.PAIRED, b"", b"", "F", "s", "riverside", "D", b"", 0, 0, 0, True)
 
 
 def stored(
