@@ -15,7 +15,7 @@ from connector.connectors import Pair
 from connector.streams import Streams
 from shared.clock import Clock
 from shared.core.clock_guard import ClockGuard
-from shared.core.engine import Changed, Effect, Fault, PairEngine, Send
+from shared.core.engine import Changed, Effect, Fault, PairEngine, PeerTime, Send
 from shared.core.outbox import OutboxLimits
 from shared.database import Database
 from shared.errors import Refused, StorageFailed
@@ -115,6 +115,8 @@ class PairRunner:
                         self._outlet.send(effect.frame)
                 case Changed():
                     rung[effect.what] = None
+                case PeerTime():
+                    self._guard.on_peer_time(effect.time_ms, self._clock.wall_ms())
                 case Fault():
                     self.faults += 1
                     _log.warning("fault of the link: %s", effect.what, extra={"connector": self.pair.connector_id})

@@ -96,7 +96,14 @@ class Fault:
     what: str
 
 
-Effect = Send | Changed | Fault
+@dataclass(frozen=True, slots=True)
+class PeerTime:
+    """The other side's clock said this just now, ms since 1970; a disagreement suspends expiry (G5)."""
+
+    time_ms: int
+
+
+Effect = Send | Changed | Fault | PeerTime
 
 
 @dataclass(slots=True)
@@ -432,6 +439,7 @@ class PairEngine:
         if moved or private.ledger is not None:
             effects.append(Changed("account"))
         if fresh:
+            effects.append(PeerTime(private.time_ms))
             if restored or tally.destination_restored:
                 self._log.renew(store, now_ms)
                 self._epochs_over.clear()
