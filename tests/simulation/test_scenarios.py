@@ -104,7 +104,7 @@ def test_expiry_goes_by_acceptance_and_not_by_the_time_of_the_reading(world: Wor
     assert world.reading("d0", "temp", world.now_ms - 300 * DAY_MS, 1.0)
     world.sleep(TAIL_AGE_MS_MAX)
     world.sleep(29 * DAY_MS)
-    world.sleep(1)
+    world.source.on_deadline()
     assert world.source.store().ledger().dropped_total == 0
     healed(world)
     assert at_target(world) == 1
