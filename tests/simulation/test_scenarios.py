@@ -10,9 +10,10 @@ from shared.core.cells import NAME, device_object, tag_field
 from shared.core.entries import CAUSE_DESTINATION_RESTORED, CAUSE_ORIGIN_RESTORED, CAUSE_RETENTION
 from shared.core.outbox import OutboxLimits
 from shared.limits import DAY_MS, HOUR_MS, MINUTE_MS, RETENTION_MS, SECOND_MS, TAIL_AGE_MS_MAX
-from shared.messages import Statement, decode_frame
-from shared.sealing import Side
+from shared.messages import HeldEpoch, Statement, decode_frame
+from shared.sealing import Kind, Side
 from tests.simulation.demands import check, notices, settle
+from tests.simulation.hub import PAIR_ID
 from tests.simulation.network import Link
 from tests.simulation.site import SimSite
 from tests.simulation.world import TIGHT, TIGHT_CREDIT, World, bounds
@@ -141,7 +142,7 @@ def test_losing_the_hubs_disk_while_the_target_is_away_loses_nothing(world: Worl
     part(world, world.target)
     take(world, 50)
     world.pass_time(5 * SECOND_MS)
-    assert world.hub.copies.held(b"pair in a bottle")[Side.SOURCE]
+    assert world.hub.copies.held(PAIR_ID)[Side.SOURCE]
     world.hub.lose_disk()
     take(world, 5)
     healed(world)
@@ -449,6 +450,30 @@ def test_control_is_carried_over_restarts_in_order(world: World) -> None:
     assert world.target.rows("SELECT COUNT(*) FROM tag") == [(4,)]
 
 
+def test_what_the_hub_has_of_earlier_starts_stands_in_nobodys_way_and_goes() -> None:
+    """Copies with holes in front of them: the destination cannot apply them, and they were carried over anyway."""
+    with bounds(TIGHT):
+        world = World(1)
+        world.pair()
+        world.dial(Side.SOURCE)
+        for turn in range(4):
+            for step in range(6):
+                world.source.edit((device_object("d0"), NAME, f'"{turn}.{step}"'))
+            world.pass_time(2 * SECOND_MS)
+            assert world.source.engine is not None
+            epoch = world.source.engine.control_epoch
+            world.hub.copies.trim(PAIR_ID, Side.SOURCE, Kind.CONTROL, epoch, (1, 1))
+            gone = [HeldEpoch(Kind.CONTROL, epoch, [1, 1])]
+            world.hub.obey(world.hub.relay.on_dropped(Side.SOURCE, gone, world.now_ms))
+            world.source.crash()
+            world.source.start()
+            world.dial(Side.SOURCE)
+        take(world, 3)
+        healed(world)
+        assert at_target(world) == 3
+        assert world.target.rows("SELECT name FROM device WHERE identity = 'd0'") == [("3.5",)]
+
+
 def test_edits_on_both_sides_while_apart_end_equal_and_the_loser_is_kept(world: World) -> None:
     world.cut_all()
     world.source.edit((device_object("d0"), NAME, '"ours"'))
@@ -539,7 +564,7 @@ def corrupt_hub_copies(world: World) -> Iterator[None]:
     """Damage everything the hub has stored."""
     from dataclasses import replace
 
-    kept = world.hub.copies._copies[b"pair in a bottle"]
+    kept = world.hub.copies._copies[PAIR_ID]
     for key, copy in kept.items():
         kept[key] = replace(copy, body=bytes([copy.body[0] ^ 1]) + copy.body[1:])
         yield
