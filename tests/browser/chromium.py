@@ -1,0 +1,74 @@
+"""Debian's Chromium for tests: how it is started, what its console complains about, what axe finds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright
+
+FLAGS: Final = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP: Final = ViewportSize(width=1280, height=820)
+PHONE: Final = ViewportSize(width=390, height=820)
+
+# A theme changes nothing but colours, so the second one is checked for those.
+_AXE_RULES: Final = {"light": "", "dark": "runOnly: ['color-contrast'], "}
+_SETTLE: Final = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+@asynccontextmanager
+async def running_chromium() -> AsyncIterator[Browser]:
+    """Run the browser for the time of a block."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+def listen(page: Page, complaints: list[str]) -> None:
+    """Add to `complaints` whatever the page's console reports: failed requests, broken policies, errors of scripts."""
+
+    def heard(kind: str, text: str) -> None:
+        if kind in {"error", "warning"}:
+            complaints.append(f"{page.url}: {text}")
+
+    page.on("console", lambda said: heard(said.type, said.text))
+    page.on("pageerror", lambda error: heard("error", str(error)))
+
+
+async def inspect(page: Page, where: str) -> list[str]:
+    """Return what is wrong with the page as it stands, in two themes and two widths: axe's findings, sideways scrolling."""
+    await page.evaluate(Axe().axe_script)
+    problems: list[str] = []
+    for theme in ("light", "dark"):
+        await page.emulate_media(color_scheme="dark" if theme == "dark" else "light", reduced_motion="reduce")
+        for viewport in (DESKTOP, PHONE):
+            await page.set_viewport_size(viewport)
+            problems += await _problems(page, f"{where}, {theme}, {viewport['width']} px", theme)
+    await page.set_viewport_size(DESKTOP)
+    return problems
+
+
+async def _problems(page: Page, where: str, theme: str) -> list[str]:
+    await page.evaluate(_SETTLE)
+    problems = []
+    if await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+        problems.append(f"{where}: wider than the window")
+    run_axe = f"async () => (await axe.run({{{_AXE_RULES[theme]}resultTypes: ['violations']}})).violations"
+    violations: list[dict[str, Any]] = await page.evaluate(run_axe)
+    for violation in violations:
+        nodes = [node["html"][:200] + node["failureSummary"][-160:] for node in violation["nodes"][:3]]
+        problems.append(f"{where}: {violation['id']}: {violation['help']}: {nodes}")
+    return problems

@@ -1,0 +1,34 @@
+"""Every page of a real pair and its hub: nothing for axe to find, nothing too wide, no word from the console."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from tests.browser.chromium import inspect
+from tests.browser.house import House, Visits
+from tests.browser.rooms import Room, enter, furnish, rooms
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+@pytest.mark.timeout(400)
+async def test_every_page_of_both_sites_and_the_hub_is_accessible_in_both_themes_and_widths(
+    house: House, visits: Visits
+) -> None:
+    visits.expect_complaint("status of 4")  # the pages of refusals
+    paired, waiting = await furnish(house)
+    problems: list[str] = []
+
+    async def walk(through: list[Room]) -> None:
+        for room in through:
+            page = await enter(visits, room)
+            problems.extend(await inspect(page, room.name))
+            await page.close()
+
+    every = rooms(house, paired, waiting)
+    # Two pages at once: the browser gives each a process of its own.
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(walk, every[::2])
+        tasks.start_soon(walk, every[1::2])
+    assert not problems, "\n".join(problems)
