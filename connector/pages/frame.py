@@ -153,16 +153,19 @@ class Visit:
         )
 
     async def _counts(self, seen: Situation | None, choices: Sequence[c.ConnectorChoice]) -> c.NavCounts:
+        """Return the repairs of the chosen connector, or of all on the pages of the whole site."""
         if seen is not None:
-            url = paths.fill(paths.OVERVIEW, connector_id=seen.connector_id) + "#repairs"
-            return c.NavCounts(len(seen.repairs), url)
-        # The pages of the whole site have no list of repairs: lead to the first connector's.
-        url = (
-            paths.fill(paths.OVERVIEW, connector_id=choices[0].connector_id) + "#repairs"
-            if choices
-            else paths.CONNECTORS
-        )
-        return c.NavCounts(len(site_repairs(self.site)), url)
+            return c.NavCounts(len(seen.repairs), _repairs_url(seen.connector_id))
+        of_site = site_repairs(self.site)
+        count, where = len(of_site), choices[0].connector_id if choices and of_site else ""
+        for connector in choices:
+            try:
+                found = await look(self.site, self.desk.samples, connector.connector_id)
+            except Refused:
+                continue  # deleted meanwhile
+            own = len(found.repairs) - len(of_site)
+            count, where = count + own, where or (connector.connector_id if own else "")
+        return c.NavCounts(count, _repairs_url(where) if where else paths.CONNECTORS)
 
     def respond(self, page: object, status: int = 200) -> Response:
         """Return a page; the toasts that it shows are taken from the browser's cookie."""
@@ -204,6 +207,10 @@ class Visit:
             return await self.desk.access.is_open(self.session)
 
         return update_response(ticks(), render, is_session_open, stopping=self.desk.stopping)
+
+
+def _repairs_url(connector_id: str) -> str:
+    return paths.fill(paths.OVERVIEW, connector_id=connector_id) + "#repairs"
 
 
 def done(text: str) -> c.Toast:

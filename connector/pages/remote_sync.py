@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -41,7 +42,7 @@ async def parts(visit: Visit) -> Parts:
     """Return what the update stream of the page carries."""
     visit.desk.access.check(visit.person, "manage")  # the code is not for everybody
     page = await _page(visit, await visit.look())
-    return (page.shell.link, page.shell.counts, page.card)
+    return (page.shell.link, page.shell.counts, page.card, page.guards)
 
 
 async def _page(visit: Visit, seen: Situation, problem_text: str = "") -> c.RemoteSyncPage:
@@ -49,14 +50,20 @@ async def _page(visit: Visit, seen: Situation, problem_text: str = "") -> c.Remo
     return c.RemoteSyncPage(
         shell=await visit.shell(c.Section.SETTINGS, seen, stream=STREAM),
         card=await _card(visit, seen, problem_text),
-        disable_refusal=refusal,
-        delete_refusal="" if seen.role is c.Role.TARGET and not seen.is_paired else refusal,
+        guards=c.PairGuards(
+            connector_id=seen.connector_id,
+            disable_refusal=refusal,
+            delete_refusal=refusal,
+        ),
     )
 
 
 def part_first(seen: Situation) -> str:
-    """Say why a paired connector can be neither disabled nor deleted (W5); empty where it can."""
-    if seen.pair is None:
+    """Say why a paired connector can be neither disabled nor deleted (W5); empty where it can.
+
+    A target whose pairing is not complete may still go; its source rolls the pair back then.
+    """
+    if seen.pair is None or (seen.role is c.Role.TARGET and not seen.is_paired):
         return ""
     return f"Paired with {seen.pair.peer_site_name}, which depends on it. Parting needs both sides."
 
@@ -215,14 +222,21 @@ async def close(visit: Visit) -> Response:
 
 async def accept(visit: Visit) -> Response:
     """Accept who claimed: the target's next message completes the pair."""
-    await visit.site.accept_claimant(visit.connector_id)
-    return visit.redirect(_url(visit), done("Accepted; the pair is complete within seconds."))
+    return await _judge(visit, visit.site.accept_claimant, "Accepted; the pair is complete within seconds.")
 
 
 async def refuse(visit: Visit) -> Response:
     """Refuse who claimed: both sides forget the pair."""
-    await visit.site.refuse_claimant(visit.connector_id)
-    return visit.redirect(_url(visit), done("Refused; both sides forget this pair. The code is worthless now."))
+    words = "Refused; both sides forget this pair. The code is worthless now."
+    return await _judge(visit, visit.site.refuse_claimant, words)
+
+
+async def _judge(visit: Visit, act: Callable[[str], Awaitable[None]], words: str) -> Response:
+    try:
+        await act(visit.connector_id)
+    except Refused as refused:  # it was given up meanwhile, or somebody else was faster
+        return visit.redirect(_url(visit), problem(str(refused)))
+    return visit.redirect(_url(visit), done(words))
 
 
 async def cancel(visit: Visit) -> Response:

@@ -75,7 +75,7 @@ def open_repairs(
     found = list(site_repairs(site))
     connector_id = connector.connector_id
     if view.problem and link.state not in _PASSING and not site.enrolment.problem:
-        found.append(_link_repair(connector_id, pair, view))
+        found.append(_link_repair(connector_id, pair, view, link.since_ms))
     if pair is not None and pair.state is PairState.PAIRED:
         found += [repair for row in rows if (repair := _resource_repair(connector_id, pair, row)) is not None]
     if quarantined:
@@ -88,11 +88,12 @@ def open_repairs(
     return tuple(sorted(found, key=lambda repair: not repair.is_urgent))
 
 
-def _link_repair(connector_id: str, pair: Pair | None, view: LinkView) -> c.Repair:
-    title = "The pairing did not come to its end" if pair is None else "The link has a problem"
-    return c.Repair(
-        title, view.problem, "Open Remote-Sync", paths.fill(paths.REMOTE_SYNC, connector_id=connector_id), view.since_ms
-    )
+def _link_repair(connector_id: str, pair: Pair | None, view: LinkView, since_ms: int | None) -> c.Repair:
+    title = "The link has a problem"
+    if pair is None or pair.state is not PairState.PAIRED:
+        title = "The pairing did not come to its end" if pair is None else "The pairing is not complete yet"
+    url = paths.fill(paths.REMOTE_SYNC, connector_id=connector_id)
+    return c.Repair(title, view.problem, "Open Remote-Sync", url, since_ms if since_ms is not None else view.since_ms)
 
 
 def _resource_repair(connector_id: str, pair: Pair, row: ResourceRow) -> c.Repair | None:

@@ -44,7 +44,7 @@ async def _page(
         created_ms=connector.created_ms,
         allows_creation=creates,
         disable_refusal=refusal,
-        delete_refusal="" if seen.role is c.Role.TARGET and not seen.is_paired else refusal,
+        delete_refusal=refusal,
         errors=errors or {},
     )
     return c.SettingsPage(await visit.shell(c.Section.SETTINGS, seen, stream=STREAM), general)

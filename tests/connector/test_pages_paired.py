@@ -162,6 +162,49 @@ async def test_a_wrong_code_is_said_beside_its_field_and_the_third_closes_the_wi
         assert await two.target.site.connectors() == []
 
 
+async def test_where_the_site_asks_for_it_a_person_accepts_the_claimant(tmp_path: Path) -> None:
+    async with two_sites(tmp_path, accept_pairings=True) as two:
+        source_id = await standalone(two.source)
+        page = f"{path_of(source_id)}/remote-sync"
+        pasted = await two.open_window(source_id)
+        way = await two.target.post("/connectors", is_target="on", pasted=pasted)
+
+        text = await shows(two.source, page, "has the right code. Compare the fingerprint with its page, then accept.")
+        assert "Accept Refuse" in text
+        await shows(two.target, way, "The source's operator has not accepted this pairing yet.")
+        await two.source.post(f"{page}/accept")
+
+        await shows(two.source, page, "Sends to riverside")
+        await shows(two.target, way, "Receives from hillside")
+
+
+async def test_a_claimant_who_is_refused_leaves_nothing(tmp_path: Path) -> None:
+    async with two_sites(tmp_path, accept_pairings=True) as two:
+        source_id = await standalone(two.source)
+        page = f"{path_of(source_id)}/remote-sync"
+        pasted = await two.open_window(source_id)
+        way = await two.target.post("/connectors", is_target="on", pasted=pasted)
+        await shows(two.source, page, "then accept")
+        await two.source.post(f"{page}/refuse")
+
+        await shows(two.source, page, "ENABLE REMOTE-SYNC")
+        await shows(two.target, way, "The source gave the pairing up before it was complete.")
+        await two.source.post(f"{page}/accept")
+        assert "There is no such pairing to accept." in await two.source.get(page)
+
+
+async def test_a_pending_target_can_be_given_up(tmp_path: Path) -> None:
+    async with two_sites(tmp_path, accept_pairings=True) as two:
+        source_id = await standalone(two.source)
+        pasted = await two.open_window(source_id)
+        way = await two.target.post("/connectors", is_target="on", pasted=pasted)
+        assert "Cancel this pairing" in await two.target.get(way)
+
+        assert await two.target.post(f"{way}/cancel") == "/connectors"
+
+        assert await two.target.site.connectors() == []
+
+
 async def test_a_claim_without_a_window_names_the_remedy(tmp_path: Path) -> None:
     async with two_sites(tmp_path) as two:
         pasted = pairing_text.write("hillside", "AAAA-AAAA", make_code(b"12345"))

@@ -259,8 +259,7 @@ REMOTE_SYNC = {
     "paired": c.RemoteSyncPage(
         shell(c.Section.SETTINGS),
         c.RemoteSyncCard(CONNECTOR_ID, c.Role.SOURCE, STATE.PAIRED, pair=PAIR),
-        PART_FIRST,
-        PART_FIRST,
+        c.PairGuards(CONNECTOR_ID, PART_FIRST, PART_FIRST),
     ),
     "expired": remote_sync(STATE.EXPIRED, ended_ms=NOW_MS - 30_000),
     "closed": remote_sync(STATE.CLOSED, ended_ms=NOW_MS - 30_000),

@@ -82,6 +82,7 @@ from web.contexts.overview import (
 from web.contexts.remote_sync import (
     Claim,
     PairFacts,
+    PairGuards,
     PairingState,
     PairingWindow,
     RemoteSyncCard,
@@ -164,6 +165,7 @@ __all__ = [
     "OperatorPage",
     "OverviewPage",
     "PairFacts",
+    "PairGuards",
     "PairingCard",
     "PairingState",
     "PairingWindow",

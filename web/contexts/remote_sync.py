@@ -104,6 +104,20 @@ class RemoteSyncCard:
     """Why ENABLE is not offered, such as `enrol this site at a hub first`; empty where it is."""
 
 
+@template("_pair_guards.html")
+@dataclass(frozen=True, slots=True)
+class PairGuards:
+    """Fragment: why a paired connector can be neither disabled nor deleted, beside the disabled buttons.
+
+    Live too, so that the buttons follow a pairing that completes while the page is open. Empty where nothing is refused.
+    """
+
+    element_id: ClassVar[str] = "pair-guards"
+    connector_id: str
+    disable_refusal: str = ""
+    delete_refusal: str = ""
+
+
 @template("remote_sync.html")
 @dataclass(frozen=True, slots=True)
 class RemoteSyncPage:
@@ -111,6 +125,4 @@ class RemoteSyncPage:
 
     shell: Shell
     card: RemoteSyncCard
-    disable_refusal: str = ""
-    """Why the connector can be neither disabled nor deleted; shown beside the disabled buttons once paired."""
-    delete_refusal: str = ""
+    guards: PairGuards | None = None
