@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from connector.identity import Identity
 from shared.certificates import public_bytes
+from shared.core.lanes import Lanes
 from shared.errors import LinkLost, ProtocolError, Refused
 from shared.joining import (
     ENROL_PATH,
@@ -37,16 +38,12 @@ from shared.limits import (
     SEND_DEADLINE_S,
 )
 from shared.messages import (
-    LANE_BACKFILL,
-    LANE_CONTROL,
-    LANE_LIVE,
     PROTOCOL_HIGHEST,
     PROTOCOL_LOWEST,
     AnyFrame,
     Hello,
     HelloBack,
     Notice,
-    Sealed,
     decode_frame,
     encode_frame,
 )
@@ -158,7 +155,7 @@ class Link:
     def __init__(self, socket: ClientConnection, start_id: bytes) -> None:
         self._socket = socket
         self._start_id = start_id
-        self._lanes: tuple[deque[AnyFrame], ...] = (deque(), deque(), deque())
+        self._lanes = Lanes()
         self._to_send = asyncio.Event()
         self._arrived: deque[AnyFrame] = deque()
         self._to_take = asyncio.Event()
@@ -178,9 +175,8 @@ class Link:
 
     def send(self, frame: AnyFrame) -> None:
         """Queue a frame; a queue that overflows means the hub does not read, and ends the link."""
-        lane = frame.lane if isinstance(frame, Sealed) and LANE_CONTROL <= frame.lane <= LANE_BACKFILL else LANE_CONTROL
-        self._lanes[lane].append(frame)
-        if len(self._lanes[lane]) > LINK_QUEUE_FRAMES_MAX:
+        self._lanes.put(frame)
+        if self._lanes.urgent_count > LINK_QUEUE_FRAMES_MAX:
             self.abort("the hub does not take what is sent")
         self._to_send.set()
 
@@ -254,11 +250,10 @@ class Link:
             await handle(frames)
 
     async def _write(self) -> None:
-        control, live, backfill = self._lanes
         while True:
             await self._to_send.wait()
-            while lane := control or live or backfill:
-                await self._put(lane.popleft())
+            while (frame := self._lanes.take()) is not None:
+                await self._put(frame)
             self._to_send.clear()
 
     async def _measure(self) -> None:
@@ -288,6 +283,3 @@ def _notice(notice: Notice) -> Refused | LinkLost:
         return Refused(notice.code, **notice.facts)
     except Exception:  # noqa: BLE001  # a code of a newer release
         return LinkLost(f"the hub refused with a code this release does not know: {notice.code}")
-
-
-assert LANE_LIVE == 1  # the lanes above are indexed by these numbers

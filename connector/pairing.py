@@ -133,8 +133,9 @@ class SourceDesk:
         self._ring("pairing")
 
     def _file(self, window: Window) -> None:
-        if self._send is not None:
-            self._send(OpenWindow(window.window_id, max(0, window.expires_ms - self._clock.wall_ms())))
+        left_ms = window.expires_ms - self._clock.wall_ms()
+        if self._send is not None and left_ms > 0:
+            self._send(OpenWindow(window.window_id, left_ms))
 
     async def _change(self, change: Callable[[Window], Window]) -> Window:
         def unit(connection: sqlite3.Connection) -> Window:

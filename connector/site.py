@@ -39,7 +39,6 @@ from shared.limits import (
     DAY_MS,
     HISTORY_RETENTION_MS,
     MINUTE_MS,
-    RETENTION_MS,
 )
 from shared.names import make_connector_id, read_connector_id
 from shared.sealing import Side
@@ -474,13 +473,8 @@ def _host_rows(connection: sqlite3.Connection) -> list[tuple[str, float]]:
 
 def _sweep(connection: sqlite3.Connection, now_ms: int) -> bool:
     """Delete a bite of what is past its time; return whether more may wait."""
-    gone = connection.execute(
-        "DELETE FROM sent_segment WHERE (connector_id, epoch, number) IN"
-        " (SELECT connector_id, epoch, number FROM sent_segment WHERE settled_ms < ? LIMIT ?)",
-        (now_ms - RETENTION_MS, _HOUSEKEEPING_ROWS),
-    ).rowcount
     connection.execute("DELETE FROM dissolution WHERE dissolved_ms < ?", (now_ms - 30 * DAY_MS,))
-    gone += connection.execute(
+    gone = connection.execute(
         "DELETE FROM reading WHERE (series_id, at_ms) IN (SELECT series_id, at_ms FROM series JOIN reading USING (series_id)"
         " WHERE at_ms < ? LIMIT ?)",
         (now_ms - HISTORY_RETENTION_MS, _HOUSEKEEPING_ROWS),

@@ -7,7 +7,6 @@ own link only (SECURITY, floods). The frames are those of shared.messages (docs/
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
@@ -18,10 +17,10 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hub.admission import Admitted
+from shared.core.lanes import Lanes
 from shared.core.registry import Connector
 from shared.errors import PairhubError, ProtocolError, Refused
 from shared.limits import (
-    BACKFILL_AFTER_LIVE_BYTES,
     CREDIT_BYTES,
     HANDSHAKE_DEADLINE_S,
     LINK_FRAMES_PER_S_MAX,
@@ -30,15 +29,12 @@ from shared.limits import (
     SEND_DEADLINE_S,
 )
 from shared.messages import (
-    LANE_BACKFILL,
-    LANE_LIVE,
     PROTOCOL_HIGHEST,
     PROTOCOL_LOWEST,
     AnyFrame,
     Hello,
     HelloBack,
     Notice,
-    Sealed,
     decode_frame,
     encode_frame,
 )
@@ -115,11 +111,7 @@ class Link:
         self._websocket = websocket
         self._owner = owner
         self._abort: Callable[[], None] = websocket.scope.get("state", {}).get(ABORT_KEY, lambda: None)
-        self._urgent: deque[AnyFrame] = deque()
-        self._live: deque[Sealed] = deque()
-        self._backfill: deque[Sealed] = deque()
-        self._live_run_bytes = 0
-        self._queued_bytes = 0
+        self._lanes = Lanes()
         self._to_send = anyio.Event()
         self._closing = anyio.Event()
         self._close: tuple[int, str] = (1000, "")
@@ -131,17 +123,8 @@ class Link:
 
     def send(self, frame: AnyFrame) -> None:
         """Queue a frame, urgent ones before segments; a queue that overflows means a peer that does not read."""
-        if isinstance(frame, Sealed):
-            self._queued_bytes += len(frame.body)
-        if isinstance(frame, Sealed) and frame.lane == LANE_LIVE:
-            self._live.append(frame)
-        elif isinstance(frame, Sealed) and frame.lane == LANE_BACKFILL:
-            self._backfill.append(frame)
-        else:
-            self._urgent.append(frame)
-            if len(self._urgent) > LINK_QUEUE_FRAMES_MAX:
-                self.abort("it does not read")
-        if self._queued_bytes > LINK_QUEUE_BYTES_MAX:
+        self._lanes.put(frame)
+        if self._lanes.urgent_count > LINK_QUEUE_FRAMES_MAX or self._lanes.queued_bytes > LINK_QUEUE_BYTES_MAX:
             self.abort("it does not read")
         self._to_send.set()
 
@@ -258,28 +241,12 @@ class Link:
 
     async def _write(self) -> None:
         while True:
-            frame = self._next()
+            frame = self._lanes.take()
             if frame is None:
                 self._to_send = anyio.Event()
                 await self._to_send.wait()
                 continue
             await self._put(frame)
-
-    def _next(self) -> AnyFrame | None:
-        """Take the most urgent frame; of segments live first, yet backfill gets its tenth (G6)."""
-        if self._urgent:
-            frame = self._urgent.popleft()
-            if isinstance(frame, Sealed):
-                self._queued_bytes -= len(frame.body)
-            return frame
-        backfill_next = self._backfill and (not self._live or self._live_run_bytes >= BACKFILL_AFTER_LIVE_BYTES)
-        line = self._backfill if backfill_next else self._live
-        if not line:
-            return None
-        segment = line.popleft()
-        self._queued_bytes -= len(segment.body)
-        self._live_run_bytes = 0 if backfill_next else self._live_run_bytes + len(segment.body)
-        return segment
 
     async def _put(self, frame: AnyFrame) -> None:
         try:

@@ -23,7 +23,17 @@ from shared.limits import (
     WINDOW_MS_MAX,
     WINDOW_REMEMBERED_MS,
 )
-from shared.messages import AnyFrame, Claim, ClaimRefused, ClaimStep, CloseWindow, Knock, OpenWindow, WindowOpened
+from shared.messages import (
+    AnyFrame,
+    Claim,
+    ClaimRefused,
+    ClaimStep,
+    CloseWindow,
+    Knock,
+    Notice,
+    OpenWindow,
+    WindowOpened,
+)
 
 Connector = tuple[str, str]
 """Site ID and connector ID: what a link is for."""
@@ -173,6 +183,7 @@ class Registry:
         if frame.for_ms < 1:
             raise ProtocolError("a window that is over already")
         if connector in self._paired:
+            yield Tell(connector, Notice("source_paired", {}))
             return
         name = (site_name, connector[1])
         expires_ms = now_ms + min(frame.for_ms, WINDOW_MS_MAX)
