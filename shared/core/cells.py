@@ -12,7 +12,13 @@ from typing import Final
 
 import msgspec
 
-from shared.limits import HLC_AHEAD_MS_MAX
+from shared.limits import (
+    DESCRIPTION_CHARS_MAX,
+    HLC_AHEAD_MS_MAX,
+    IDENTITY_CHARS_MAX,
+    NAME_CHARS_MAX,
+    TAG_CHARS_MAX,
+)
 from shared.sealing import Side
 
 EXISTS: Final = "exists"
@@ -20,6 +26,7 @@ NAME: Final = "name"
 DESCRIPTION: Final = "description"
 _DEVICE: Final = "device/"
 _TAG: Final = "tag/"
+_SITE_ID_CHARS_MAX: Final = 64
 
 
 class Cell(msgspec.Struct, frozen=True, array_like=True):
@@ -72,6 +79,32 @@ def merged(mine: Cell | None, theirs: Cell) -> tuple[Cell, Cell | None]:
         target_count=max(mine.target_count, theirs.target_count),
     )
     return kept, loser if loser.value != winner.value else None
+
+
+def why_wrong(cell: Cell) -> str:
+    """Say why a cell of the other side cannot be taken, empty where it can: what comes from there is foreign."""
+    identity = device_identity(cell.object)
+    if identity is None or not _is_text(identity, IDENTITY_CHARS_MAX, least=1):
+        return "it is about no device, or one with an identity that is too long or not printable"
+    if min(cell.source_count, cell.target_count, cell.stamp_ms) < 0 or len(cell.site_id) > _SITE_ID_CHARS_MAX:
+        return "its version is malformed"
+    if cell.field == EXISTS:
+        return "" if cell.value in ("true", None) else "its existence is neither true nor deleted"
+    if (pair := tag_pair(cell.field)) is not None:
+        fits = _is_text(pair[0], TAG_CHARS_MAX, least=1) and _is_text(pair[1], TAG_CHARS_MAX)
+        return "" if fits and cell.value in ("true", None) else "its tag is too long or not printable"
+    most = {NAME: max(NAME_CHARS_MAX, IDENTITY_CHARS_MAX), DESCRIPTION: DESCRIPTION_CHARS_MAX}.get(cell.field)
+    if most is None:
+        return "its field is not known to this release"
+    try:
+        text = msgspec.json.decode(cell.value or '""', type=str)
+    except msgspec.DecodeError:
+        return "its value is no text"
+    return "" if _is_text(text, most) else "its text is too long or not printable"
+
+
+def _is_text(text: str, most: int, *, least: int = 0) -> bool:
+    return least <= len(text) <= most and all(ord(letter) >= 32 for letter in text)
 
 
 def digest(cells: Iterable[Cell]) -> bytes:

@@ -44,6 +44,7 @@ from shared.limits import (
     CELLS_PER_ENTRY_MAX,
     CONTROL_ENTRY_BYTES_MAX,
     CREDIT_GRANT_BYTES,
+    EPOCHS_STATED_MAX,
     RESYNC_AFTER_MS,
     SEALED_NUMBER_MAX,
     SECOND_MS,
@@ -337,21 +338,32 @@ class PairEngine:
     def _apply(self, store: PairStore, entry: Entry, effects: list[Effect], now_ms: int) -> None:
         match entry:
             case CellsEntry():
-                for theirs in entry.cells:
-                    self._merge(store, theirs, now_ms)
+                wrong = [why for theirs in entry.cells if (why := self._take_cell(store, theirs, now_ms))]
                 effects.append(Changed("devices"))
+                if wrong:  # the good ones stay; the entry goes to quarantine for the others
+                    raise ValueError(f"{len(wrong)} of {len(entry.cells)} edits cannot be taken: {wrong[0]}")
             case GapEntry():
                 self.inbox.on_gap(store, entry.notice, now_ms)
                 effects.append(Changed("gaps"))
             case DefinitionsEntry():
-                store.save_peer_definitions(entry.definitions)
+                good = [definition for definition in entry.definitions if definition.well_formed]
+                store.save_peer_definitions(good)
                 self.outbox.set_accepts(self._accepted_by_peer(store))
                 effects.append(Changed("resources"))
+                if len(good) < len(entry.definitions):
+                    raise ValueError("definitions with names that are too long, an unknown format, or malformed bounds")
             case EpochsOverEntry():
                 for epoch in entry.epochs:
                     store.save_control_in(epoch, SEALED_NUMBER_MAX, now_ms)
             case _:
                 assert_never(entry)
+
+    def _take_cell(self, store: PairStore, theirs: Cell, now_ms: int) -> str:
+        """Merge a cell of the other side; return why it cannot be, empty where it was."""
+        why = cell_rules.why_wrong(theirs)
+        if not why:
+            self._merge(store, theirs, now_ms)
+        return why
 
     def _merge(self, store: PairStore, theirs: Cell, now_ms: int) -> None:
         mine = store.cell(theirs.object, theirs.field)
@@ -419,9 +431,12 @@ class PairEngine:
         if fresh:
             link.nonce = b""
             named = {epoch.epoch for epoch in epochs}
-            epochs += [
-                EpochOut(epoch) for epoch, known in store.epochs_out().items() if epoch not in named and known.recorded
-            ]
+            if len(named) < EPOCHS_STATED_MAX:  # else it only had no room for them
+                epochs += [
+                    EpochOut(epoch)
+                    for epoch, known in store.epochs_out().items()
+                    if epoch not in named and known.recorded
+                ]
         tally, closed = GapTally(CAUSE_DESTINATION_RESTORED), GapTally(CAUSE_ORIGIN_RESTORED)
         moved = False
         for stated in epochs:

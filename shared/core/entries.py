@@ -8,8 +8,10 @@ from typing import Final
 
 import msgspec
 
+from shared.batches import FORMATS
 from shared.core.cells import Cell
 from shared.core.ledger import Ledger
+from shared.limits import ALIAS_CHARS_MAX, UNIT_CHARS_MAX
 
 # Causes of a gap (G1). Shown to people by web and API; stable.
 CAUSE_RETENTION: Final = "retention"
@@ -51,6 +53,16 @@ class Definition(msgspec.Struct, frozen=True, array_like=True):
     allowed: str | None
     settable: bool
     remote_sync: bool
+
+    @property
+    def well_formed(self) -> bool:
+        """Whether it can be taken from the other side, whose word is foreign here."""
+        if not 0 < len(self.alias) <= ALIAS_CHARS_MAX or len(self.unit) > UNIT_CHARS_MAX or self.format not in FORMATS:
+            return False
+        try:
+            return self.allowed is None or isinstance(msgspec.json.decode(self.allowed), dict)
+        except msgspec.DecodeError:
+            return False
 
     @property
     def accepts(self) -> bytes:

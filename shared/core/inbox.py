@@ -12,7 +12,16 @@ from shared.core.gaps import GapTally
 from shared.core.intervals import IntervalSet
 from shared.core.ports import EpochIn, InboxStore
 from shared.errors import SealBroken, Undecodable
-from shared.limits import DAY_MS, EPOCHS_STATED_MAX, MINUTE_MS, READING_AHEAD_MS_MAX, RETENTION_MS
+from shared.limits import (
+    ALIAS_CHARS_MAX,
+    DAY_MS,
+    EPOCHS_STATED_MAX,
+    IDENTITY_CHARS_MAX,
+    MINUTE_MS,
+    READING_AHEAD_MS_MAX,
+    READING_VALUE_BYTES_MAX,
+    RETENTION_MS,
+)
 from shared.messages import RecordedEpoch
 from shared.sealing import Kind, PairKeys
 
@@ -144,10 +153,12 @@ def _refuse_impossible(batch: list[Series], now_ms: int) -> None:
     # The source checks against its own clock; the two may differ by less than what suspends expiry.
     latest_ms = now_ms + READING_AHEAD_MS_MAX + DAY_MS + MINUTE_MS
     for series in batch:
-        if not series.device or not series.resource:
-            raise Undecodable("readings without a device or resource")
+        if not 0 < len(series.device) <= IDENTITY_CHARS_MAX or not 0 < len(series.resource) <= ALIAS_CHARS_MAX:
+            raise Undecodable("readings without a device or resource, or with names that are too long")
         if min(series.times_ms) < 0 or max(series.times_ms) > latest_ms:
             raise Undecodable(f"readings of '{series.resource}' with times before 1970 or far ahead")
+        if series.format == "string" and max(map(len, series.values)) > READING_VALUE_BYTES_MAX:
+            raise Undecodable(f"readings of '{series.resource}' that are larger than 64 KiB")
         if series.format == "number" and not all(_finite(series.values)):
             raise Undecodable(f"readings of '{series.resource}' that are no numbers")
 

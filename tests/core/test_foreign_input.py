@@ -1,0 +1,66 @@
+"""What comes from the other side is foreign (SECURITY, people and programs): bounds hold, the good is kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.core import cells
+from shared.core.cells import Cell, device_object, tag_field, why_wrong
+from shared.core.entries import Definition
+from shared.limits import ALIAS_CHARS_MAX, IDENTITY_CHARS_MAX, TAG_CHARS_MAX
+
+
+def cell(field: str, value: str | None, identity: str = "pump", source_count: int = 1) -> Cell:
+    return Cell(device_object(identity), field, value, source_count, 0, 1, "site")
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        cell(cells.EXISTS, "true"),
+        cell(cells.EXISTS, None),
+        cell(cells.NAME, '"Pump 7 <b>é</b>"'),
+        cell(cells.DESCRIPTION, '""'),
+        cell(tag_field("place", "hall 3"), "true"),
+        cell(tag_field("place", ""), None),
+        cell(cells.EXISTS, "true", "x" * IDENTITY_CHARS_MAX),
+    ],
+)
+def test_what_a_site_can_make_is_taken(good: Cell) -> None:
+    assert why_wrong(good) == ""
+
+
+@pytest.mark.parametrize(
+    ("bad", "word"),
+    [
+        (cell(cells.EXISTS, "true", "x" * (IDENTITY_CHARS_MAX + 1)), "identity"),
+        (cell(cells.EXISTS, "true", ""), "identity"),
+        (cell(cells.EXISTS, "true", "a\nb"), "identity"),
+        (cell(cells.EXISTS, "7"), "existence"),
+        (cell(cells.NAME, '"' + "n" * 5_000 + '"'), "text"),
+        (cell(cells.NAME, "7"), "text"),
+        (cell(cells.NAME, "{"), "text"),
+        (cell(tag_field("n" * (TAG_CHARS_MAX + 1), "v"), "true"), "tag"),
+        (cell(tag_field("n", "v\x00"), "true"), "tag"),
+        (cell("tag/{", "true"), "field"),
+        (cell("colour", '"red"'), "field"),
+        (cell(cells.EXISTS, "true", source_count=-1), "version"),
+        (Cell("user/root", cells.EXISTS, "true", 1, 0, 1, "site"), "device"),
+    ],
+)
+def test_what_no_site_makes_is_refused_with_the_reason(bad: Cell, word: str) -> None:
+    assert word in why_wrong(bad)
+
+
+def test_definitions_are_held_to_their_bounds() -> None:
+    good = Definition("flow", "number", "l/s", '{"low":0,"high":1}', False, True)
+    assert good.well_formed
+    for bad in (
+        Definition("", "number", "", None, False, False),
+        Definition("a" * (ALIAS_CHARS_MAX + 1), "number", "", None, False, False),
+        Definition("flow", "picture", "", None, False, False),
+        Definition("flow", "number", "u" * 99, None, False, False),
+        Definition("flow", "number", "", "[1]", False, False),
+        Definition("flow", "number", "", "{", False, False),
+    ):
+        assert not bad.well_formed
