@@ -7,7 +7,17 @@ import pytest
 from shared.core.registry import Registry, RegistryFrame, Tell
 from shared.errors import ProtocolError
 from shared.limits import CLAIM_DEADLINE_MS, KNOCKS_PER_MINUTE_MAX, MINUTE_MS, WINDOW_MS, WINDOW_REMEMBERED_MS
-from shared.messages import AnyFrame, Claim, ClaimRefused, ClaimStep, CloseWindow, Knock, OpenWindow, WindowOpened
+from shared.messages import (
+    AnyFrame,
+    Claim,
+    ClaimRefused,
+    ClaimStep,
+    CloseWindow,
+    Knock,
+    Notice,
+    OpenWindow,
+    WindowOpened,
+)
 from tests.hub.builders import TestPair, TestSite
 
 PLANT, OFFICE = TestSite("plant"), TestSite("office")
@@ -133,7 +143,7 @@ def test_paired_connectors_take_no_further_claim() -> None:
     assert registry.on_deadline(NOW + CLAIM_DEADLINE_MS) == ()
     assert refusal(say(registry, RIVAL, claim(b"claim--2"))) == "source_paired"
     assert refusal(say(registry, TARGET, claim(b"claim--3"))) == "target_paired"
-    assert say(registry, SOURCE, OpenWindow(b"window-2", WINDOW_MS)) == []
+    assert say(registry, SOURCE, OpenWindow(b"window-2", WINDOW_MS)) == [Tell(SOURCE, Notice("source_paired", {}))]
     registry.on_dissolved(pair.certificate)
     assert refusal(say(registry, TARGET, claim(b"claim--4"))) == "no_such_window"
 
