@@ -30,6 +30,8 @@ from shared.sealing import Side
 
 _log = logging.getLogger(__name__)
 Send = Callable[[AnyFrame], None]
+# How soon a wall clock that somebody set forward is noticed while a pending pair waits for its time.
+_WALL_STEP_S = 1.0
 
 
 class SourceDesk:
@@ -396,7 +398,7 @@ class Completion:
         """Source: wait until the pending pair's time is over, undo it, and return the signed word about it."""
         # In steps: the wall clock, by which the window is told, may be set meanwhile.
         while (wait_ms := pair.roll_back_ms - self._clock.wall_ms()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(min(wait_ms / 1000, 30))
+            await asyncio.sleep(min(wait_ms / 1000, _WALL_STEP_S))
         return await self.roll_back(pair)
 
     async def roll_back(self, pair: Pair) -> bytes:

@@ -230,10 +230,15 @@ class ConnectorRuntime:
         self.pair = None
         self.calls = None
         self._problem = "The source gave the pairing up before it was complete. Pair again."
+        if self._link is not None:
+            await self.source.open_link(self._link.send)  # this link was opened for the pair; now it may carry windows
         self._ring("pairing")
 
     async def _roll_back(self, pair: Pair) -> None:
         self._tell_dissolved(await self._completion.roll_back_when_due(pair))
+
+    async def _dissolutions(self) -> list[bytes]:
+        return await self._around.database.read(lambda c: connectors.dissolutions(c, self.connector_id))
 
     def _tell_dissolved(self, packed: bytes) -> None:
         """Tell the hub, now or on the next link, which passes it on to the target."""
@@ -264,6 +269,8 @@ class ConnectorRuntime:
             self._time_task = asyncio.ensure_future(self.runner.keep_time())
         if self.pair is not None and self.pair.side is Side.SOURCE and self.pair.state is PairState.PENDING:
             self._side_task = asyncio.ensure_future(self._roll_back(self.pair))
+        # Once more at each start: the process may have ended, or the hub lost its disk, before the target heard of it.
+        self._untold = bool(await self._dissolutions())
         try:
             while True:
                 await self._until_wanted()
@@ -370,7 +377,7 @@ class ConnectorRuntime:
         self.target.open_link(link.send)
         if self.pair is None:
             await self.source.open_link(link.send)
-            for statement in await self._around.database.read(lambda c: connectors.dissolutions(c, self.connector_id)):
+            for statement in await self._dissolutions():
                 link.send(DissolvePair(statement))
             self._untold = False
         else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -17,8 +17,9 @@ from shared.messages import AnyFrame, decode_frame, encode_frame
 
 Direction = Literal["up", "down"]
 """`up` is from the site to the hub."""
-OnFrame = Callable[[Direction, AnyFrame], AnyFrame | bytes | None]
-"""Returns what is passed on: the frame, another one, raw bytes in its place, or None for nothing."""
+OnFrame = Callable[[Direction, AnyFrame], Awaitable[AnyFrame | bytes | None]]
+"""Returns what is passed on: the frame, another one, raw bytes in its place, or None for nothing. While it waits,
+nothing more passes in this direction of this link."""
 _CHUNK: Final = 65_536
 _BINARY: Final = 2
 
@@ -131,7 +132,7 @@ class FaultProxy:
             payload = await reader.readexactly(size)
             if start[0] == 0x80 | _BINARY and self.on_frame is not None:
                 shown = decode_frame(_masked(payload, mask))
-                passed = self.on_frame(direction, shown)
+                passed = await self.on_frame(direction, shown)
                 if passed is None:
                     continue
                 if passed is not shown:
