@@ -213,7 +213,7 @@ class HubPages:
             _log.error("An error in a page: %s %s", request.method, request.url.path, exc_info=error)
         page = c.ErrorPage(
             status,
-            HTTPStatus(status).phrase,
+            "This page does not exist" if status == 404 else HTTPStatus(status).phrase,
             what,
             "The address may be mistyped, or what it named is gone." if status == 404 else "See the hub's log.",
             "Go back to the operator's page.",
@@ -231,6 +231,8 @@ def _done(text: str) -> Response:
 
 def _words(error: Exception) -> tuple[int, str]:
     match error:
+        case HTTPException(status_code=404):
+            return 404, "There is nothing at this address."
         case HTTPException():
             return error.status_code, error.detail
         case Refused():

@@ -150,9 +150,9 @@ def spark_points(values: tuple[float, ...], width: float, height: float, *, from
     if from_zero:
         low = min(0.0, low)
     span = (high - low) or 1.0
-    flat = high == low
+    flat = (height - 1.5 if from_zero else height / 2) if high == low else None
     step = width / (len(known) - 1)
     return " ".join(
-        f"{index * step:.1f},{height / 2 if flat else height - 1.5 - (each - low) / span * (height - 3):.1f}"
+        f"{index * step:.1f},{height - 1.5 - (each - low) / span * (height - 3) if flat is None else flat:.1f}"
         for index, each in enumerate(known)
     )

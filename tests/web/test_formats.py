@@ -95,6 +95,7 @@ def test_sparkline_needs_two_finite_values() -> None:
     assert formats.spark_points((), 100, 20) == ""
     assert formats.spark_points((1.0, float("nan"), float("inf")), 100, 20) == ""
     assert formats.spark_points((2.0, 2.0), 100, 20) == "0.0,10.0 100.0,10.0"
+    assert formats.spark_points((0.0, 0.0), 100, 20, from_zero=True) == "0.0,18.5 100.0,18.5"
     assert formats.spark_points((0.0, 10.0), 100, 20) == "0.0,18.5 100.0,1.5"
     assert formats.spark_points((5.0, 10.0), 100, 20, from_zero=True) == "0.0,10.0 100.0,1.5"
 
