@@ -24,6 +24,8 @@ DEVICES: Final = ("d0", "d1", "d2", "d3", "d4")
 RESOURCES: Final[tuple[tuple[str, Format], ...]] = (("temp", "number"), ("mood", "string"), ("on", "boolean"))
 _START_MS: Final = 1_795_000_000_000 - 1_795_000_000_000 % DAY_MS + 23 * HOUR_MS
 _NOTICED_AFTER_MS: Final = 30 * SECOND_MS
+# How often clocks may go off at one and the same time.
+_RINGS_MAX: Final = 2_000
 
 # Small bounds, so that short runs come by the code at the edge of each of them.
 TIGHT: Final[tuple[tuple[ModuleType, dict[str, int]], ...]] = (
@@ -93,6 +95,7 @@ class World:
         self._digest = sha256()
         self._links_made = 0
         self._black_holes: list[Link] = []
+        self._rung_ms = self._rings = 0
         self.hub = SimHub(self)
         root = {1: self.chance.randbytes(32)}
         limits = limits or OutboxLimits()
@@ -258,6 +261,10 @@ class World:
 
     def ring(self) -> None:
         """Let every clock that is due go off."""
+        self._rings = self._rings + 1 if self._rung_ms == self.now_ms else 0
+        self._rung_ms = self.now_ms
+        if self._rings > _RINGS_MAX:
+            raise Violation("a clock goes off for ever: what is due is not done")
         for link in [link for link in self._black_holes if (link.noticed_ms or 0) <= self.now_ms]:
             self._black_holes.remove(link)
             self.cut(link)
