@@ -15,7 +15,7 @@ from connector import devices
 from connector.devices import DeviceRow, ValueRow
 from connector.lookups import DeviceAnswer
 from connector.pages.devices import sync_state
-from connector.pages.frame import Desk, PartsOf, Visit, done
+from connector.pages.frame import Desk, PartsOf, Visit, done, frame_parts
 from connector.pages.peers import ask_device
 from connector.pages.situation import Situation
 from shared.core.cells import tag_field
@@ -99,7 +99,7 @@ class _Live:
             self._theirs, self._origin = await ask_device(visit.site, seen, identity)
         facts, tags, values, _ = await _cards(visit, seen, identity, self._theirs, self._origin)
         shell = await visit.shell(c.Section.DEVICES, seen)
-        return (shell.link, shell.counts, facts, tags, values)
+        return (*frame_parts(shell), facts, tags, values)
 
 
 def live() -> PartsOf:

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 from connector import devices
 from connector.devices import DevicePage, DeviceRow
 from connector.lookups import ListQuestion
-from connector.pages.frame import Desk, PartsOf, Visit, done, problem
+from connector.pages.frame import Desk, PartsOf, Visit, done, frame_parts, problem
 from connector.pages.peers import ask_devices
 from connector.pages.situation import Situation
 from shared.errors import Refused
@@ -71,7 +71,7 @@ class _Live:
             self._asked_ms = visit.now_ms
             self._peer, self._origin = await ask_devices(visit.site, seen, _question(search))
         shell = await visit.shell(c.Section.DEVICES, seen)
-        return (shell.link, shell.counts, await _table(visit, seen, search, self._peer, self._origin))
+        return (*frame_parts(shell), await _table(visit, seen, search, self._peer, self._origin))
 
 
 def live() -> PartsOf:

@@ -209,6 +209,11 @@ class Visit:
         return update_response(ticks(), render, is_session_open, stopping=self.desk.stopping)
 
 
+def frame_parts(shell: c.Shell) -> Parts:
+    """Return what the update stream of a connector's page carries of the frame around it."""
+    return (shell.link, shell.counts, shell.switcher("side"), shell.switcher("drawer"))
+
+
 def _repairs_url(connector_id: str) -> str:
     return paths.fill(paths.OVERVIEW, connector_id=connector_id) + "#repairs"
 

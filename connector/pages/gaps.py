@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from connector.accounts import GapRow
-from connector.pages.frame import Desk, Parts, Visit
+from connector.pages.frame import Desk, Parts, Visit, frame_parts
 from connector.pages.overview import cause_words
 from connector.pages.situation import Situation
 from shared.core.entries import GapEntry, GapNotice, decode_entry
@@ -34,7 +34,7 @@ async def parts(visit: Visit) -> Parts:
     """Return what the update stream carries."""
     seen = await visit.look()
     shell = await visit.shell(c.Section.GAPS, seen)
-    return (shell.link, shell.counts, await _list(visit, seen))
+    return (*frame_parts(shell), await _list(visit, seen))
 
 
 async def _list(visit: Visit, seen: Situation) -> c.GapList:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from connector.accounts import Account
-from connector.pages.frame import Desk, Parts, Visit
+from connector.pages.frame import Desk, Parts, Visit, frame_parts
 from connector.pages.remote_sync import pair_facts, pairing_state
 from connector.pages.repairs import clock_doubt
 from connector.pages.samples import BEAT_S, KEPT_S, Sample, beats, rates
@@ -41,7 +41,7 @@ async def parts(visit: Visit) -> Parts:
     """Return what the update stream of the page carries."""
     page = await _page(visit, await visit.look())
     cards = (page.pairing, page.repairs, page.backlog, page.rates, page.heartbeat, page.account)
-    return (page.shell.link, page.shell.counts, *(card for card in cards if card is not None))
+    return (*frame_parts(page.shell), *(card for card in cards if card is not None))
 
 
 async def _page(visit: Visit, seen: Situation) -> c.OverviewPage:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from connector.connectors import Pair
-from connector.pages.frame import Desk, Parts, Visit, done, problem
+from connector.pages.frame import Desk, Parts, Visit, done, frame_parts, problem
 from connector.pages.situation import Situation
 from connector.site import Site
 from shared.core.completion import PairState
@@ -42,7 +42,7 @@ async def parts(visit: Visit) -> Parts:
     """Return what the update stream of the page carries."""
     visit.desk.access.check(visit.person, "manage")  # the code is not for everybody
     page = await _page(visit, await visit.look())
-    return (page.shell.link, page.shell.counts, page.card, page.guards)
+    return (*frame_parts(page.shell), page.card, page.guards)
 
 
 async def _page(visit: Visit, seen: Situation, problem_text: str = "") -> c.RemoteSyncPage:

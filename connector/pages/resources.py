@@ -9,7 +9,7 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from connector.pages.frame import Desk, Parts, PartsOf, Visit, done, problem
+from connector.pages.frame import Desk, Parts, PartsOf, Visit, done, frame_parts, problem
 from connector.pages.situation import Situation
 from connector.resources import NewResource, ResourceRow, peer_definitions
 from shared.core.entries import Definition
@@ -41,7 +41,7 @@ class _Live:
         if self._counts is None or not 0 <= visit.now_ms - self._counted_ms < _COUNT_AGAIN_MS:
             self._counted_ms, self._counts = visit.now_ms, await _counts(visit, seen)
         shell = await visit.shell(c.Section.RESOURCES, seen)
-        return (shell.link, shell.counts, await _table(visit, seen, self._counts))
+        return (*frame_parts(shell), await _table(visit, seen, self._counts))
 
 
 def live() -> PartsOf:

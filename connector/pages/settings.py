@@ -8,7 +8,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from connector.pages.frame import Desk, Parts, Visit, done
+from connector.pages.frame import Desk, Parts, Visit, done, frame_parts
 from connector.pages.remote_sync import part_first
 from connector.pages.situation import Situation
 from shared.errors import Refused
@@ -26,7 +26,7 @@ async def show(visit: Visit) -> Response:
 async def parts(visit: Visit) -> Parts:
     """Return what the update stream carries: the frame only, so that nobody's typing is replaced."""
     shell = await visit.shell(c.Section.SETTINGS, await visit.look())
-    return (shell.link, shell.counts)
+    return frame_parts(shell)
 
 
 async def _page(

@@ -614,6 +614,8 @@ def contexts_within(context: object) -> Iterator[object]:
     """Yield the context and every context inside it that has a template of its own."""
     if type(context) in c.TEMPLATES:
         yield context
+    if isinstance(context, c.Shell) and context.connectors:
+        yield from (context.switcher("side"), context.switcher("drawer"))
     if is_dataclass(context) and not isinstance(context, type):
         for each in fields(context):
             yield from contexts_within(getattr(context, each.name))

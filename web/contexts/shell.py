@@ -82,6 +82,21 @@ class ConnectorChoice:
     role: Role
 
 
+@template("_switcher.html")
+@dataclass(frozen=True, slots=True)
+class Switcher:
+    """Fragment: the connector switcher, which a page has twice: `where` is `side` or `drawer`. Roles change by pairing."""
+
+    where: str
+    chosen: ConnectorChoice | None
+    connectors: tuple[ConnectorChoice, ...]
+
+    @property
+    def element_id(self) -> str:
+        """The ID of this copy."""
+        return f"switcher-{self.where}"
+
+
 class ToastKind(StrEnum):
     """How a toast is marked: by an icon and a word, and a colour beside them."""
 
@@ -129,3 +144,7 @@ class Shell:
     counts: NavCounts | None = None
     updates_url: str | None = None
     toasts: Toasts = field(default_factory=Toasts)
+
+    def switcher(self, where: str) -> Switcher:
+        """Return the connector switcher for the sidebar (`side`) or the menu of small screens (`drawer`)."""
+        return Switcher(where, self.connector, self.connectors)
