@@ -22,7 +22,7 @@ def site_repairs(site: Site) -> tuple[c.Repair, ...]:
         found.append(
             c.Repair(
                 "The disk refused to store",
-                f"{site.storage_problem} Free space or replace the disk; readings are taken again as soon as it stores.",
+                f"{_sentence(site.storage_problem)} Free space or replace the disk; readings are taken once it stores again.",
                 is_urgent=True,
             )
         )
@@ -30,7 +30,7 @@ def site_repairs(site: Site) -> tuple[c.Repair, ...]:
         found.append(
             c.Repair(
                 "This site is not enrolled at its hub",
-                f"{site.enrolment.problem} A new token is given to the site with: pairhub enrol.",
+                f"{_sentence(site.enrolment.problem)} A new token is given to the site with: pairhub enrol.",
                 is_urgent=True,
             )
         )
@@ -93,7 +93,9 @@ def _link_repair(connector_id: str, pair: Pair | None, view: LinkView, since_ms:
     if pair is None or pair.state is not PairState.PAIRED:
         title = "The pairing did not come to its end" if pair is None else "The pairing is not complete yet"
     url = paths.fill(paths.REMOTE_SYNC, connector_id=connector_id)
-    return c.Repair(title, view.problem, "Open Remote-Sync", url, since_ms if since_ms is not None else view.since_ms)
+    return c.Repair(
+        title, _sentence(view.problem), "Open Remote-Sync", url, since_ms if since_ms is not None else view.since_ms
+    )
 
 
 def _resource_repair(connector_id: str, pair: Pair, row: ResourceRow) -> c.Repair | None:
@@ -109,3 +111,8 @@ def _resource_repair(connector_id: str, pair: Pair, row: ResourceRow) -> c.Repai
         text = f"“{row.alias}” differs in {', '.join(row.different)}, so its readings are held back. Make both sides equal."
         return c.Repair(f"Resource differs from {peer}'s", text, *link)
     return None
+
+
+def _sentence(text: str) -> str:
+    """Return what an error says as a sentence: errors of libraries begin small and have no full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
