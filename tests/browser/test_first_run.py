@@ -43,7 +43,8 @@ async def test_the_console_token_sets_each_daemon_up_and_one_browser_is_logged_i
         for daemon in daemons:
             await page.goto(daemon.url)
             await expect(page).to_have_url(f"{daemon.url}/setup")
-            problems += await inspect(page, f"set-up page of {daemon.name}")
+            if daemon is not stage.office.daemon:  # it looks as plant's does
+                problems += await inspect(page, f"set-up page of {daemon.name}")
             await set_up(page, setup_url(daemon), again="something else")
             await expect(page.get_by_text("The two passwords differ")).to_be_visible()
             await set_up(page, f"{daemon.url}/setup?token=phs_wrong")
@@ -57,7 +58,6 @@ async def test_the_console_token_sets_each_daemon_up_and_one_browser_is_logged_i
             await page.goto(daemon.url)
             await log_out(page)
             await expect(page).to_have_url(f"{daemon.url}/login")
-            problems += await inspect(page, f"log-in page of {daemon.name}")
             await log_in(page, "not the password")
             await expect(page.get_by_role("alert")).to_be_visible()
             await log_in(page, PASSWORD)

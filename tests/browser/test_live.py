@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 async def paired(_house: House) -> Paired:
     """A pair whose source reports this machine, and a pump."""
     await _house.stage.heal()
-    paired = await _house.pair("machine room", "machine room (from plant)", host_every_s=0.5)
+    paired = await _house.pair("turbine hall", "turbines (from plant)", host_every_s=0.5)
     await paired.source.post(
         f"/connectors/{paired.source_id}/devices", {"identity": "pump", "name": "Pump 1", "description": ""}
     )
