@@ -30,6 +30,7 @@ class Site:
         self.name = name
         self.daemon = daemon
         self.proxy = proxy
+        self._clients: dict[str, ApiClient] = {}  # by token
 
     async def start(self) -> None:
         """Start the daemon."""
@@ -40,9 +41,17 @@ class Site:
         return ApiClient(self.daemon.url, operator_token(self.daemon.data_dir), timeout_s)
 
     async def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask once, with the token of this moment."""
-        async with self.client() as client:
-            return await client.ask(method, path, body)
+        """Ask, with the token of this moment: a daemon that started again has another one."""
+        token = operator_token(self.daemon.data_dir)
+        if token not in self._clients:
+            self._clients[token] = self.client()
+        return await self._clients[token].ask(method, path, body)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        for client in self._clients.values():
+            await client.__aexit__(None, None, None)
+        self._clients.clear()
 
     async def get(self, path: str) -> Any:
         """GET."""
@@ -62,23 +71,21 @@ class Site:
 
     async def readings(self, connector_id: str, device: str, resource: str) -> dict[int, Any]:
         """Return the history of a series by time."""
-        async with self.client() as client:
-            rows = await _all_rows(client, connector_id, device, resource)
+        rows = await self._all_rows(connector_id, device, resource)
         found = dict(rows)
         assert len(found) == len(rows), "a timestamp stands twice in one series"
         return found
 
-
-async def _all_rows(client: ApiClient, connector_id: str, device: str, resource: str) -> list[tuple[int, Any]]:
-    rows: list[tuple[int, Any]] = []
-    from_ms = 0
-    while True:
-        query = f"device={device}&resource={resource}&from={from_ms}&limit=50000"
-        page = (await client.get(f"/connectors/{connector_id}/readings?{query}"))["readings"]
-        rows += [(row[0], row[1]) for row in page]
-        if len(page) < 50_000:
-            return rows
-        from_ms = page[-1][0] + 1
+    async def _all_rows(self, connector_id: str, device: str, resource: str) -> list[tuple[int, Any]]:
+        rows: list[tuple[int, Any]] = []
+        from_ms = 0
+        while True:
+            query = f"device={device}&resource={resource}&from={from_ms}&limit=50000"
+            page = (await self.get(f"/connectors/{connector_id}/readings?{query}"))["readings"]
+            rows += [(row[0], row[1]) for row in page]
+            if len(page) < 50_000:
+                return rows
+            from_ms = page[-1][0] + 1
 
 
 class Stage:
@@ -274,7 +281,7 @@ async def open_stage(
             await asyncio.gather(*(daemon.start() for daemon in daemons))
             yield Stage(hub, sites[0], sites[1], shift_file)
         finally:
-            await asyncio.gather(*(daemon.kill() for daemon in daemons))
+            await asyncio.gather(*(daemon.kill() for daemon in daemons), *(site.close() for site in sites))
 
 
 def free_port() -> int:
