@@ -98,11 +98,15 @@ class Site:
         clock = clock or SystemClock()
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         database = await Database.open(settings.data_dir / "site.db", files("connector") / "sql")
-        identity = await database.write(lambda connection: load_or_create(connection, settings.name))
-        site = cls(settings, database, identity, clock)
-        pairs = {pair.connector_id: pair for pair in await database.read(connectors.list_pairs)}
-        for connector in await database.read(connectors.list_connectors):
-            site._make(connector, pairs.get(connector.connector_id))
+        try:
+            identity = await database.write(lambda connection: load_or_create(connection, settings.name))
+            site = cls(settings, database, identity, clock)
+            pairs = {pair.connector_id: pair for pair in await database.read(connectors.list_pairs)}
+            for connector in await database.read(connectors.list_connectors):
+                site._make(connector, pairs.get(connector.connector_id))
+        except BaseException:
+            await database.close()  # its threads would keep the process alive
+            raise
         return site
 
     async def run(self, started: Callable[[], None] | None = None) -> None:

@@ -97,20 +97,25 @@ class Database:
     async def open(cls, path: Path, scripts: Traversable, *, readers: int = 2) -> Database:
         """Open (or create, mode 0600) a database and bring it up to date; raises StorageFailed where that is impossible."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        opened: list[_Threaded] = []
         try:
             if not path.exists():
                 path.touch(mode=0o600)
-            writer = _Threaded(lambda: _connect(path, read_only=False), iter_chunk_size=64)
-            await writer
-            await writer.run(lambda connection: migrate(connection, scripts))
-            open_readers = [
-                _Threaded(lambda: _connect(path, read_only=True), iter_chunk_size=64) for _ in range(readers)
-            ]
-            for reader in open_readers:
-                await reader
-        except (sqlite3.Error, OSError) as error:
+            # What cannot be opened says so here, before there are threads to be ended.
+            await asyncio.to_thread(lambda: _connect(path, read_only=False).close())
+            for at in range(1 + readers):
+                connection = _Threaded(lambda read_only=at > 0: _connect(path, read_only=read_only), iter_chunk_size=64)  # type: ignore[misc]
+                await connection
+                opened.append(connection)
+                if at == 0:
+                    await connection.run(lambda writer: migrate(writer, scripts))
+        except (sqlite3.Error, OSError, StorageFailed) as error:
+            for connection in opened:  # their threads would keep the process alive
+                await connection.close()
+            if isinstance(error, StorageFailed):
+                raise
             raise StorageFailed(f"cannot open {path}: {error}") from error
-        return cls(path, writer, open_readers)
+        return cls(path, opened[0], opened[1:])
 
     async def write(self, unit: Unit[T], after: Callable[[T | BaseException], None] | None = None) -> T:
         """Run a unit of work and return its result once it is durable.

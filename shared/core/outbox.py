@@ -17,6 +17,7 @@ from shared.core.intervals import IntervalSet
 from shared.core.ports import EpochOut, OutboxStore, Segment, SentSegment, TailChunk, TailTotal
 from shared.errors import Refused, SealBroken, Undecodable
 from shared.limits import (
+    BACKFILL_AFTER_LIVE_BYTES,
     FRESH_SEGMENTS_MAX,
     HISTORY_RETENTION_MS,
     LIVE_AGE_MS,
@@ -93,6 +94,7 @@ class Outbox:
         self._sent = IntervalSet()
         self._fresh: deque[int] = deque()
         self._in_flight: set[int] = set()  # live segments without a word: while there are some, small accepts wait
+        self._live_run_bytes = 0  # sent live since backfill had its turn
         self._cursor = 0
         self._hub_holds: dict[int, IntervalSet] = {}
         self.behind = False
@@ -227,20 +229,30 @@ class Outbox:
         self._seal_ready_tail(store)
         outgoing: list[Outgoing] = []
         while self._credit_bytes > 0 and self._fresh:
+            if self._live_run_bytes >= BACKFILL_AFTER_LIVE_BYTES:  # backfill always gets a tenth of the credit (G6)
+                self._live_run_bytes = 0
+                self._send_backfill(store, outgoing, segments_max=1)
+                continue
             segment = store.segment(self._fresh.popleft())
             if segment is not None and self._wants(segment.row, segment.epoch, segment.number, segment.dropped):
                 lane = LANE_LIVE if segment.accepted_ms > now_ms - LIVE_AGE_MS else LANE_BACKFILL
                 outgoing.append(self._send(segment, lane))
-        if self._credit_bytes > 0:
-            rows = store.undropped_after(self._cursor, _LOOKED_AT_MAX)
-            self.behind |= len(rows) == _LOOKED_AT_MAX
-            for row, epoch, number in rows:
-                if self._credit_bytes <= 0:
-                    break
-                self._cursor = row
-                if self._wants(row, epoch, number) and (segment := store.segment(row)) is not None:
-                    outgoing.append(self._send(segment, LANE_BACKFILL))
+        self._send_backfill(store, outgoing, segments_max=_LOOKED_AT_MAX)
         return outgoing
+
+    def _send_backfill(self, store: OutboxStore, outgoing: list[Outgoing], *, segments_max: int) -> None:
+        """Send what comes after the cursor, oldest first, as far as the credit reaches."""
+        if self._credit_bytes <= 0:
+            return
+        rows = store.undropped_after(self._cursor, _LOOKED_AT_MAX)
+        self.behind |= len(rows) == _LOOKED_AT_MAX
+        for row, epoch, number in rows:
+            if self._credit_bytes <= 0 or segments_max == 0:
+                break
+            self._cursor = row
+            if self._wants(row, epoch, number) and (segment := store.segment(row)) is not None:
+                outgoing.append(self._send(segment, LANE_BACKFILL))
+                segments_max -= 1
 
     def _seal_ready_tail(self, store: OutboxStore) -> None:
         """Seal what waits in the tail, as soon as what was sent live before has found a word."""
@@ -261,6 +273,8 @@ class Outbox:
         if self._reachable and lane == LANE_LIVE:
             self._in_flight.add(segment.row)
         self._credit_bytes -= len(segment.body)
+        if lane == LANE_LIVE:
+            self._live_run_bytes += len(segment.body)
         return Outgoing(lane, segment.header, segment.body)
 
     # --- the destination's word -------------------------------------------------------------------------------------

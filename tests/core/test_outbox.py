@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connector.streams import Streams
+from shared.batches import Series
 from shared.core.entries import CAUSE_DESTINATION_RESTORED, CAUSE_ORIGIN_RESTORED
 from shared.core.gaps import GapTally
 from shared.core.intervals import IntervalSet
@@ -14,6 +15,7 @@ from shared.errors import Refused
 from shared.limits import (
     CREDIT_BYTES,
     DAY_MS,
+    HOUR_MS,
     LIVE_AGE_MS,
     LIVE_IN_FLIGHT_MAX,
     READING_VALUE_BYTES_MAX,
@@ -346,3 +348,26 @@ def test_over_the_cap_the_oldest_goes_first() -> None:
     assert notice.first_ms == 1
     assert notice.count == store.ledger().dropped_total
     assert store.ledger().balanced
+
+
+def test_backfill_gets_its_tenth_of_the_credit_however_much_is_live() -> None:
+    store = open_store()
+    box = outbox(store)
+    noise = chance(7)
+
+    def accept_noise(start_ms: int, now_ms: int) -> None:
+        times_ms = [start_ms + at for at in range(SEGMENT_READINGS_MAX)]
+        box.accept(store, [Series("d", "r", "number", times_ms, [noise.random() for _ in times_ms])], now_ms)
+
+    for at in range(5):  # a backlog of an hour ago
+        accept_noise(at * SEGMENT_READINGS_MAX, NOW_MS - HOUR_MS)
+    box.on_link_closed()
+    linked(store, box, credit=0)
+    for at in range(40):
+        accept_noise(10**9 + at * SEGMENT_READINGS_MAX, NOW_MS)
+    box.add_credit(sum(len(store.segment(row).body) for row in store.fresh_rows(NOW_MS, 40)) * 3 // 4)  # type: ignore[union-attr]
+
+    lanes = [sent.lane for sent in box.pump(store, NOW_MS)]
+
+    assert lanes.count(LANE_LIVE) > len(lanes) * 0.8
+    assert lanes.count(LANE_BACKFILL) >= 1
