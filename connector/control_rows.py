@@ -1,0 +1,139 @@
+"""A control log in SQLite, both ends of it, and the versioned state that it keeps equal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from connector.pair_rows import PairRows, pack, unpack
+from shared.core.cells import Cell
+from shared.core.entries import Definition
+from shared.core.ledger import Ledger
+from shared.core.ports import ControlRow
+
+# Earlier starts of the other side whose logs are remembered; older ones have nothing under way any more.
+_CONTROL_EPOCHS_KEPT = 256
+
+
+class ControlRows(PairRows):
+    """shared.core.ports.ControlStore."""
+
+    # --- control log --------------------------------------------------------------------------------------------------
+
+    def append_control(self, epoch: int, number: int, entry: bytes, header: bytes, body: bytes, now_ms: int) -> int:
+        done = self._run(
+            "INSERT INTO control_out (connector_id, epoch, number, entry, header, body, created_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (self._id, epoch, number, entry, header, body, now_ms),
+        )
+        return int(done.lastrowid or 0)
+
+    def renumber_control(self, row: int, epoch: int, number: int, header: bytes, body: bytes) -> None:
+        self._run(
+            "UPDATE control_out SET epoch = ?, number = ?, header = ?, body = ? WHERE row = ?",
+            (epoch, number, header, body, row),
+        )
+
+    def control_rows(self, after_row: int, limit: int) -> list[ControlRow]:
+        rows = self._run(
+            "SELECT row, epoch, number, entry, header, body FROM control_out WHERE connector_id = ? AND row > ?"
+            " ORDER BY row LIMIT ?",
+            (self._id, after_row, limit),
+        )
+        return [ControlRow(*row) for row in rows]
+
+    def remove_control(self, epoch: int, up_to: int) -> int:
+        done = self._run(
+            "DELETE FROM control_out WHERE connector_id = ? AND epoch = ? AND number <= ?", (self._id, epoch, up_to)
+        )
+        return done.rowcount
+
+    def control_acknowledged(self) -> tuple[int, int] | None:
+        row = self._run("SELECT epoch, acknowledged FROM control_epoch WHERE connector_id = ?", (self._id,)).fetchone()
+        return (row[0], row[1]) if row else None
+
+    def save_control_acknowledged(self, epoch: int, up_to: int) -> None:
+        self._run("INSERT OR REPLACE INTO control_epoch VALUES (?, ?, ?)", (self._id, epoch, up_to))
+
+    def forget_control_acknowledged(self) -> None:
+        self._run("DELETE FROM control_epoch WHERE connector_id = ?", (self._id,))
+
+    def control_in(self) -> dict[int, int]:
+        rows = self._run(
+            "SELECT epoch, up_to FROM control_in WHERE connector_id = ? ORDER BY updated_ms, epoch", (self._id,)
+        )
+        return {row[0]: row[1] for row in rows}
+
+    def save_control_in(self, epoch: int, up_to: int, now_ms: int) -> None:
+        self._run("INSERT OR REPLACE INTO control_in VALUES (?, ?, ?, ?)", (self._id, epoch, up_to, now_ms))
+        # One epoch per start of the other side: the old ones are of no use once their entries were carried over.
+        self._run(
+            "DELETE FROM control_in WHERE connector_id = ?1 AND epoch NOT IN"
+            " (SELECT epoch FROM control_in WHERE connector_id = ?1 ORDER BY updated_ms DESC LIMIT ?2)",
+            (self._id, _CONTROL_EPOCHS_KEPT),
+        )
+
+    def quarantine_entry(self, epoch: int, number: int, reason: str, entry: bytes, now_ms: int) -> None:
+        self._run(
+            "INSERT INTO quarantine (connector_id, kind, epoch, number, count, reason, arrived_ms, header, body)"
+            " VALUES (?, 1, ?, ?, 0, ?, ?, x'', ?)",
+            (self._id, epoch, number, reason, now_ms, entry),
+        )
+
+    # --- versioned state ----------------------------------------------------------------------------------------------
+
+    def cell(self, object: str, field: str) -> Cell | None:
+        row = self._run(
+            "SELECT object, field, value, source_count, target_count, stamp_ms, site_id FROM cell"
+            " WHERE connector_id = ? AND object = ? AND field = ?",
+            (self._id, object, field),
+        ).fetchone()
+        return Cell(*row) if row else None
+
+    def cells(self) -> list[Cell]:
+        rows = self._run(
+            "SELECT object, field, value, source_count, target_count, stamp_ms, site_id FROM cell WHERE connector_id = ?",
+            (self._id,),
+        )
+        return [Cell(*row) for row in rows]
+
+    def save_cell(self, cell: Cell, control_row: int | None, now_ms: int) -> None:
+        self._run(
+            "INSERT OR REPLACE INTO cell VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (self._id, *msgspec.structs.astuple(cell), control_row, now_ms),
+        )
+        self._catalogue.project(self._connection, self._id, cell, now_ms)
+
+    def add_conflict(self, kept: Cell, lost: Cell, now_ms: int) -> None:
+        self._run(
+            "INSERT INTO conflict (connector_id, object, field, kept, lost, lost_site_id, found_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (self._id, kept.object, kept.field, kept.value, lost.value, lost.site_id, now_ms),
+        )
+
+    def definitions(self) -> list[Definition]:
+        rows = self._run(
+            "SELECT alias, format, unit, allowed, settable, remote_sync FROM resource WHERE connector_id = ? ORDER BY alias",
+            (self._id,),
+        )
+        return [Definition(row[0], row[1], row[2], row[3], bool(row[4]), bool(row[5])) for row in rows]
+
+    def peer_definitions(self) -> list[Definition] | None:
+        rows = self._run("SELECT definition FROM peer_resource WHERE connector_id = ? ORDER BY position", (self._id,))
+        return [unpack(row[0], type=Definition) for row in rows]
+
+    def save_peer_definitions(self, definitions: Sequence[Definition]) -> None:
+        self._run("DELETE FROM peer_resource WHERE connector_id = ?", (self._id,))
+        self._connection.executemany(
+            "INSERT INTO peer_resource VALUES (?, ?, ?)",
+            [(self._id, position, pack(definition)) for position, definition in enumerate(definitions)],
+        )
+
+    def save_peer_ledger(self, ledger: Ledger, stated_ms: int) -> None:
+        self._run("INSERT OR REPLACE INTO peer_ledger VALUES (?, ?, ?)", (self._id, pack(ledger), stated_ms))
+
+    def peer_ledger(self) -> tuple[Ledger, int] | None:
+        """Return the other side's last stated ledger and when it was stated."""
+        row = self._run("SELECT ledger, stated_ms FROM peer_ledger WHERE connector_id = ?", (self._id,)).fetchone()
+        return (unpack(row[0], type=Ledger), row[1]) if row else None

@@ -1,0 +1,88 @@
+"""An inbox in SQLite: epochs, held readings and quarantine of what the other side's connector originates."""
+
+from __future__ import annotations
+
+import msgspec
+
+from connector.pair_rows import PairRows, epoch_rest, pack
+from shared.batches import Series
+from shared.core.ports import EpochIn, HeldChunk
+
+
+class InboxRows(PairRows):
+    """shared.core.ports.InboxStore."""
+
+    def epoch_in(self, epoch: int) -> EpochIn | None:
+        row = self._run(
+            "SELECT recorded, closed, applied, held, quarantined, dropped FROM epoch_in"
+            " WHERE connector_id = ? AND epoch = ?",
+            (self._id, epoch),
+        ).fetchone()
+        return EpochIn(epoch, *epoch_rest(row)) if row else None
+
+    def epochs_in(self) -> list[EpochIn]:
+        rows = self._run(
+            "SELECT epoch, recorded, closed, applied, held, quarantined, dropped FROM epoch_in WHERE connector_id = ?"
+            " ORDER BY updated_ms, epoch",
+            (self._id,),
+        )
+        return [EpochIn(row[0], *epoch_rest(row[1:])) for row in rows]
+
+    def save_epoch_in(self, epoch: EpochIn, now_ms: int) -> None:
+        self._run(
+            "INSERT OR REPLACE INTO epoch_in VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._id,
+                epoch.epoch,
+                pack(epoch.recorded.flat()),
+                pack(epoch.closed.flat()),
+                epoch.applied,
+                epoch.held,
+                epoch.quarantined,
+                msgspec.json.encode(epoch.dropped).decode(),
+                now_ms,
+            ),
+        )
+
+    def apply(self, series: Series, now_ms: int) -> bool:
+        return self._catalogue.apply(self._connection, self._id, series, now_ms)
+
+    def hold(self, epoch: int, series: Series, body: bytes, now_ms: int) -> None:
+        self._run(
+            "INSERT INTO held (connector_id, epoch, device, resource, count, arrived_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (self._id, epoch, series.device, series.resource, len(series), now_ms, body),
+        )
+
+    def held_for(self, device: str | None, resource: str | None, after_row: int, limit: int) -> list[HeldChunk]:
+        named = {"device": device, "resource": resource}
+        wanted = {column: name for column, name in named.items() if name is not None}
+        rows = self._run(
+            "SELECT row, epoch, count, arrived_ms, body FROM held WHERE connector_id = ? AND row > ?"  # noqa: S608
+            f"{''.join(f' AND {column} = ?' for column in wanted)} ORDER BY row LIMIT ?",
+            (self._id, after_row, *wanted.values(), limit),
+        )
+        return [HeldChunk(*row) for row in rows]
+
+    def expired_held(self, before_ms: int, limit: int) -> list[HeldChunk]:
+        rows = self._run(
+            "SELECT row, epoch, count, arrived_ms, body FROM held WHERE connector_id = ? AND arrived_ms <= ?"
+            " ORDER BY arrived_ms, row LIMIT ?",
+            (self._id, before_ms, limit),
+        )
+        return [HeldChunk(*row) for row in rows]
+
+    def oldest_held_ms(self) -> int | None:
+        row = self._run("SELECT MIN(arrived_ms) FROM held WHERE connector_id = ?", (self._id,)).fetchone()
+        return None if row[0] is None else int(row[0])
+
+    def remove_held(self, chunk: HeldChunk) -> None:
+        self._run("DELETE FROM held WHERE row = ?", (chunk.row,))
+
+    def quarantine(
+        self, epoch: int, number: int, count: int, reason: str, header: bytes, body: bytes, now_ms: int
+    ) -> None:
+        self._run(
+            "INSERT INTO quarantine (connector_id, kind, epoch, number, count, reason, arrived_ms, header, body)"
+            " VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?)",
+            (self._id, epoch, number, count, reason, now_ms, header, body),
+        )
