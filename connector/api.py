@@ -376,7 +376,7 @@ def _number(text: str | None, otherwise: int) -> int:
 def _moment(text: str | None, otherwise: int) -> int:
     if text is None:
         return otherwise
-    return int(text) if text.isdigit() else read_time(text, 1 << 62)
+    return int(text) if text.isascii() and text.isdigit() else read_time(text, 1 << 62)
 
 
 async def _bounded(request: Request, most: int) -> bytes:

@@ -15,6 +15,7 @@ from connector.host import HostDevice
 from connector.readings import Groups, Outcome, definitions_of, group_lines, parse_ndjson, store_readings
 from connector.runtime import ConnectorRuntime
 from connector.streams import Streams
+from shared.batches import Series
 from shared.clock import Clock
 from shared.core.engine import Effect, PairEngine
 from shared.database import Database, Unit
@@ -70,23 +71,27 @@ class Ingestion:
             await self._create_missing(connector_id, groups)
         counted = Outcome()  # apart, so that a unit of work that is undone counts nothing
 
-        def store(
-            connection: sqlite3.Connection, now_ms: int, engine: PairEngine | None, streams: Streams | None
-        ) -> None:
-            stored = store_readings(connection, self._catalogue, connector_id, groups, counted, now_ms)
-            if engine is not None and streams is not None and stored.for_stream:
-                engine.accept(streams, stored.for_stream, now_ms)
+        def store(connection: sqlite3.Connection, now_ms: int) -> list[Series]:
+            return store_readings(connection, self._catalogue, connector_id, groups, counted, now_ms).for_stream
 
         if runtime.runner is not None:
 
             def work(engine: PairEngine, streams: Streams, now_ms: int) -> tuple[None, list[Effect]]:
-                store(streams.connection, now_ms, engine, streams)
-                return None, []
+                for_stream = store(streams.connection, now_ms)
+                if not for_stream:
+                    return None, []
+                engine.accept(streams, for_stream, now_ms)
+                # At once: until the next deadline a fast device could fill the disk that the cap is there to protect.
+                return None, engine.enforce_cap(streams, now_ms)
 
             await runtime.runner.run(work)
         else:
             now_ms = self._clock.wall_ms()
-            await self._write(lambda connection: store(connection, now_ms, None, None))
+
+            def alone(connection: sqlite3.Connection) -> None:
+                store(connection, now_ms)
+
+            await self._write(alone)
         outcome.accepted += counted.accepted
         outcome.repeated += counted.repeated
         outcome.refused += counted.refused

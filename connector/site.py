@@ -96,7 +96,6 @@ class Site:
     async def open(cls, settings: SiteSettings, clock: Clock | None = None) -> Site:
         """Open (or make) the data directory; raises StorageFailed."""
         clock = clock or SystemClock()
-        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         database = await Database.open(settings.data_dir / "site.db", files("connector") / "sql")
         try:
             identity = await database.write(lambda connection: load_or_create(connection, settings.name))

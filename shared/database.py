@@ -96,9 +96,9 @@ class Database:
     @classmethod
     async def open(cls, path: Path, scripts: Traversable, *, readers: int = 2) -> Database:
         """Open (or create, mode 0600) a database and bring it up to date; raises StorageFailed where that is impossible."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         opened: list[_Threaded] = []
         try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not path.exists():
                 path.touch(mode=0o600)
             # What cannot be opened says so here, before there are threads to be ended.
