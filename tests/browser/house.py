@@ -13,7 +13,7 @@ from playwright.async_api import Browser, BrowserContext, Page, StorageState
 
 from shared.rig.client import pair
 from shared.rig.daemons import Daemon
-from tests.browser.chromium import DESKTOP, listen, running_chromium
+from tests.chromium import DESKTOP, listen, running_chromium
 from tests.e2e.stage import Paired, Site, Stage, open_stage
 
 USER_NAME: Final = "admin"

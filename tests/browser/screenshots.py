@@ -9,9 +9,9 @@ from pathlib import Path
 
 from playwright.async_api import Page
 
-from tests.browser.chromium import DESKTOP, PHONE
 from tests.browser.house import House, Visits, open_house
 from tests.browser.rooms import Room, enter, furnish, rooms
+from tests.chromium import DESKTOP, PHONE
 
 # Sparklines and rates need a few samples before they look as they do all day.
 SETTLE_S = 12

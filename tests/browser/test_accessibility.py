@@ -5,9 +5,9 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from tests.browser.chromium import inspect
 from tests.browser.house import House, Visits
 from tests.browser.rooms import Room, enter, furnish, rooms
+from tests.chromium import inspect
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.chromium import inspect, listen, running_chromium
 from tests.browser.house import PASSWORD, setup_url
+from tests.chromium import inspect, listen, running_chromium
 from tests.e2e.stage import open_stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]

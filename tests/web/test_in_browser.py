@@ -8,9 +8,9 @@ from functools import partial
 import anyio
 import pytest
 import pytest_asyncio
-from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
+from tests.chromium import DESKTOP, PHONE, Look, inspect, listen, running_chromium
 from tests.web import samples
 from tests.web.sample_app import World, running_app
 from web import pairing_text
@@ -18,24 +18,14 @@ from web import pairing_text
 # One browser for all: starting it takes longer than most of these tests.
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-DESKTOP, PHONE = {"width": 1280, "height": 820}, {"width": 390, "height": 820}
+# The real pages are looked at in every theme and width (tests/browser); their samples, which show more states, in two.
+SAMPLE_LOOKS: tuple[Look, ...] = (("light", PHONE), ("dark", DESKTOP))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+    async with running_chromium() as browser:
         yield browser
-        await browser.close()
 
 
 OpenPage = Callable[..., AbstractAsyncContextManager[tuple[Page, list[str], str]]]
@@ -55,63 +45,32 @@ async def opened_page(
     async with running_app(world) as base:
         context: BrowserContext = await browser.new_context(timezone_id="Europe/Prague", **options)  # type: ignore[arg-type]
         page = await context.new_page()
-        complaints = listen(page)
+        complaints: list[str] = []
+        listen(page, complaints)
         await page.goto(base + path)
         yield page, complaints, base
         await context.close()
 
 
-def listen(page: Page) -> list[str]:
-    complaints: list[str] = []
-    page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    return complaints
-
-
-# A theme changes nothing but colours, so the second one is checked for those.
-AXE_RULES = {"light": "", "dark": "runOnly: ['color-contrast'], "}
-SETTLE = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-
-
-async def problems_of(page: Page, where: str, theme: str) -> list[str]:
-    """Return what axe finds on the page as it stands, and whether it is wider than the window."""
-    await page.evaluate(SETTLE)
-    problems = []
-    if await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-        problems.append(f"{where}: wider than the window")
-    run_axe = f"async () => (await axe.run({{{AXE_RULES[theme]}resultTypes: ['violations']}})).violations"
-    for violation in await page.evaluate(run_axe):
-        nodes = [node["html"][:200] + node["failureSummary"][-160:] for node in violation["nodes"][:3]]
-        problems.append(f"{where}: {violation['id']}: {violation['help']}: {nodes}")
-    return problems
-
-
-async def inspect(browser: Browser, base: str, names: list[str], problems: list[str]) -> None:
+async def look_through(browser: Browser, base: str, names: list[str], problems: list[str]) -> None:
     page = await browser.new_page(reduced_motion="reduce")
-    complaints = listen(page)
+    listen(page, problems)
     for name in names:
         response = await page.goto(f"{base}/samples/{name}")
         assert response
         assert response.ok
-        await page.evaluate(Axe().axe_script)
-        for theme in ("light", "dark"):
-            for viewport in (DESKTOP, PHONE):
-                await page.emulate_media(color_scheme=theme)
-                await page.set_viewport_size(viewport)  # type: ignore[arg-type]
-                problems += await problems_of(page, f"{name}, {theme}, {viewport['width']} px", theme)
-        problems += [f"{name}: {complaint}" for complaint in complaints]
-        complaints.clear()
+        problems += await inspect(page, name, SAMPLE_LOOKS)
     await page.close()
 
 
 @pytest.mark.timeout(400)
 async def test_every_page_is_accessible_fits_and_obeys_the_policy(browser: Browser) -> None:
-    """Axe finds nothing, nothing overflows sideways, the console is silent: each page, two themes, two widths."""
+    """Axe finds nothing, nothing overflows sideways, the console is silent: each page, two themes and widths."""
     problems: list[str] = []
     names = list(samples.PAGES)
     async with running_app(World()) as base, anyio.create_task_group() as tasks:
         for half in (names[::2], names[1::2]):
-            tasks.start_soon(inspect, browser, base, half, problems)
+            tasks.start_soon(look_through, browser, base, half, problems)
     assert problems == []
 
 

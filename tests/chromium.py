@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright
@@ -48,15 +48,18 @@ def listen(page: Page, complaints: list[str]) -> None:
     page.on("pageerror", lambda error: heard("error", str(error)))
 
 
-async def inspect(page: Page, where: str) -> list[str]:
-    """Return what is wrong with the page as it stands, in two themes and two widths: axe's findings, sideways scrolling."""
+Look = tuple[Literal["light", "dark"], ViewportSize]
+EVERY_LOOK: Final[tuple[Look, ...]] = (("light", DESKTOP), ("light", PHONE), ("dark", DESKTOP), ("dark", PHONE))
+
+
+async def inspect(page: Page, where: str, looks: tuple[Look, ...] = EVERY_LOOK) -> list[str]:
+    """Return what is wrong with the page as it stands, in themes and widths: axe's findings, sideways scrolling."""
     await page.evaluate(Axe().axe_script)
     problems: list[str] = []
-    for theme in ("light", "dark"):
-        await page.emulate_media(color_scheme="dark" if theme == "dark" else "light", reduced_motion="reduce")
-        for viewport in (DESKTOP, PHONE):
-            await page.set_viewport_size(viewport)
-            problems += await _problems(page, f"{where}, {theme}, {viewport['width']} px", theme)
+    for theme, viewport in looks:
+        await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        await page.set_viewport_size(viewport)
+        problems += await _problems(page, f"{where}, {theme}, {viewport['width']} px", theme)
     await page.set_viewport_size(DESKTOP)
     return problems
 
