@@ -48,13 +48,15 @@ class Stopper:
         self._drop = drop
         self._released.set()
 
-    async def _show(self, site: str, direction: Direction, frame: AnyFrame) -> AnyFrame | None:
+    async def _show(self, site: str, direction: Direction, frame: AnyFrame) -> AnyFrame:
         source_id, step = self._name(site, direction, frame)
         if step is None or self._released.is_set() or self._steps.get(source_id) != step:
             return frame
         self.reached[source_id].set()
         await self._released.wait()
-        return None if self._drop else frame
+        if self._drop:
+            raise ConnectionResetError  # what came behind it on this link is lost too
+        return frame
 
     def _name(self, site: str, direction: Direction, frame: AnyFrame) -> tuple[str, Step | None]:
         """Say of which source's pairing a frame is, and which step; plant is the source."""
