@@ -11,6 +11,7 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from connector import connectors
 from connector.calls import Calls
@@ -361,6 +362,7 @@ class Completion:
         self._identity = identity
         self._on_paired = on_paired
         self._on_rolled_back = on_rolled_back
+        self._peer_came = asyncio.Event()
         self.waits_for = ""
         """What a pending target waits for, in words; empty where there is nothing to say."""
 
@@ -372,12 +374,19 @@ class Completion:
             except Refused as refused:
                 self.waits_for = str(refused) if refused.code == "waits_for_accept" else ""
                 _log.info("no welcome yet: %s", refused.code, extra={"connector": pair.connector_id})
-                await asyncio.sleep(PAIR_HELLO_EVERY_MS / 1000)
+                self._peer_came.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(PAIR_HELLO_EVERY_MS / 1000):
+                        await self._peer_came.wait()
                 continue
             if answer.body == WELCOME_ANSWER:
                 self.waits_for = ""
                 await self._complete(pair, PairEvent.WELCOMED)
                 return
+
+    def on_peer_linked(self) -> None:
+        """The other side got its link: say hello at once instead of at the next turn."""
+        self._peer_came.set()
 
     async def on_hello(self, pair: Pair) -> bytes:
         """Source: the target has the keys; paired, durable before the welcome."""

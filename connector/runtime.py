@@ -426,6 +426,8 @@ class ConnectorRuntime:
                 await self._on_pair_known(link, frame)
             case PeerPresence():
                 self._peer_linked = frame.linked
+                if frame.linked:
+                    self._completion.on_peer_linked()
                 if self.runner is not None:
                     await self.runner.set_presence(linked=frame.linked)
                 self._ring("link")
