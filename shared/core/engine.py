@@ -571,7 +571,8 @@ class PairEngine:
 
     def _resync_due(self, link: _Link) -> list[int]:
         due: list[int] = []
-        if link.held is None or (link.peer_linked and not link.stated):
+        # A question without an answer is asked again, also one that only compares what both sides hold.
+        if link.held is None or (link.peer_linked and (link.nonce or not link.stated)):
             due.append(max(link.opened_ms, link.asked_ms) + RESYNC_AFTER_MS)
         if link.peer_linked:
             due += [watch.due_ms for watch in (link.segments, link.entries) if watch.due_ms is not None]

@@ -597,3 +597,13 @@ def test_every_frame_that_is_lost_on_a_living_link_is_found_missing_and_sent_aga
     world.cut_all()
     healed(world)
     assert at_target(world) == 60
+
+
+def test_a_comparison_whose_question_was_lost_is_asked_for_again(world: World) -> None:
+    # Seed 1195: the question that follows an empty log was lost, and nothing else was under way to find that out.
+    engine = world.source.engine
+    assert engine is not None
+    assert engine._link is not None
+    engine._ask(engine._link, world.now_ms)  # and the frame never leaves
+    world.pass_time(MINUTE_MS)
+    assert engine._link.nonce == b""
