@@ -17,7 +17,8 @@ from connector.runtime import ConnectorRuntime
 from connector.streams import Streams
 from shared.batches import Series
 from shared.clock import Clock
-from shared.core.engine import Effect, PairEngine
+from shared.core.engine import PairEngine
+from shared.core.engine_effects import Effect
 from shared.database import Database, Unit
 from shared.errors import PairhubError, Refused
 from shared.limits import INGEST_REFUSALS_SHOWN_MAX

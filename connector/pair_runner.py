@@ -15,7 +15,8 @@ from connector.connectors import Pair
 from connector.streams import Streams
 from shared.clock import Clock
 from shared.core.clock_guard import ClockGuard
-from shared.core.engine import Changed, Effect, Fault, PairEngine, PeerTime, Send
+from shared.core.engine import PairEngine
+from shared.core.engine_effects import Changed, Effect, Fault, PeerTime, Send
 from shared.core.outbox import OutboxLimits
 from shared.database import Database
 from shared.errors import Refused, StorageFailed

@@ -30,7 +30,8 @@ from shared.clock import Clock, SystemClock
 from shared.core import cells
 from shared.core.clock_guard import ClockGuard
 from shared.core.completion import PairState
-from shared.core.engine import Effect, PairEngine
+from shared.core.engine import PairEngine
+from shared.core.engine_effects import Effect
 from shared.core.outbox import OutboxLimits
 from shared.core.window import Window
 from shared.database import Database

@@ -7,7 +7,6 @@ effects are carried out only after that is committed (persist, commit, then send
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import assert_never
 
 import msgspec
@@ -16,6 +15,8 @@ from shared.batches import BatchCodec, Series
 from shared.core import cells as cell_rules
 from shared.core.cells import Cell
 from shared.core.control import ControlDestination, ControlOrigin, Taken
+from shared.core.engine_effects import Changed, Effect, Fault, PeerTime, Send
+from shared.core.engine_link import EngineLink, held_segments
 from shared.core.entries import (
     CAUSE_BYTE_CAP,
     CAUSE_DESTINATION_RESTORED,
@@ -28,9 +29,9 @@ from shared.core.entries import (
     EpochsOverEntry,
     GapEntry,
     Private,
+    cell_parts,
     decode_private,
     definitions_digest,
-    encode_cell,
     encode_entry,
 )
 from shared.core.gaps import GapTally
@@ -38,11 +39,9 @@ from shared.core.inbox import Arrival, Inbox
 from shared.core.intervals import IntervalSet
 from shared.core.outbox import Outbox, OutboxLimits
 from shared.core.ports import EpochOut, PairStore
-from shared.core.watch import Watch
+from shared.core.statements import stated_epochs
 from shared.errors import ProtocolError, SealBroken
 from shared.limits import (
-    CELLS_PER_ENTRY_MAX,
-    CONTROL_ENTRY_BYTES_MAX,
     CREDIT_GRANT_BYTES,
     EPOCHS_STATED_MAX,
     RESYNC_AFTER_MS,
@@ -70,65 +69,8 @@ _EXPIRE_AGAIN_MS = 20
 _EXPIRE_DOUBTED_MS = 60 * SECOND_MS
 _LEDGER_EVERY_MS = 5 * SECOND_MS
 _EPOCHS_OVER_MAX = 64
-# Cells of one entry, by bytes: far from CONTROL_ENTRY_BYTES_MAX.
-_CELLS_BYTES_MAX = CONTROL_ENTRY_BYTES_MAX // 2
 # A peer that answers with a start we did not know is asked at most this often.
 _ASK_AGAIN_MS = SECOND_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Put a frame on the link, if there is one."""
-
-    frame: Sealed | Statement | AskStatement | AskHeld | Credit
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """Something people look at changed: `readings`, `account`, `devices`, `resources`, `gaps`, `link`."""
-
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """The link carried something broken; it is counted and the link goes on (G7)."""
-
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class PeerTime:
-    """The other side's clock said this just now, ms since 1970; a disagreement suspends expiry (G5)."""
-
-    time_ms: int
-
-
-Effect = Send | Changed | Fault | PeerTime
-
-
-@dataclass(slots=True)
-class _Link:
-    """What is known about the present link."""
-
-    nonce: bytes = b""
-    peer_linked: bool = False
-    stated: bool = False  # a fresh statement of the peer arrived on this link
-    held: dict[tuple[int, int], IntervalSet] | None = None  # what the hub holds, once it said
-    asked_held: bool = True  # the hub says it unasked at the opening
-    peer_start: int = 0
-    peer_counter: int = 0
-    opened_ms: int = 0
-    asked_ms: int = 0
-    ledger_ms: int = 0
-    consumed_bytes: int = 0
-    exchanged: bytes = b""  # digest of our cells that were sent whole on this link
-    defined: bytes = b""  # digest of our definitions that were sent on this link beyond the log
-    compare_later: bool = False  # cells are compared again once our log is empty
-    segments: Watch = field(default_factory=Watch)
-    entries: Watch = field(default_factory=Watch)
-    insist_segment: int = 0  # rows to send although the hub says that it holds them
-    insist_entry: int = 0
 
 
 class PairEngine:
@@ -153,7 +95,7 @@ class PairEngine:
         self.inbox = Inbox(keys, codec)
         self._log = ControlOrigin(keys, chance)
         self._peer_log = ControlDestination(keys)
-        self._link: _Link | None = None
+        self._link: EngineLink | None = None
         self._statements = 0
         self._start = int.from_bytes(chance(8), "big") >> 1 or 1
         self._stated_ledger: object = None
@@ -182,7 +124,7 @@ class PairEngine:
         """A link to a hub that knows the pair is up; the hub tells next what it holds."""
         self.outbox.on_link_closed()
         self._log.on_link_closed()
-        self._link = _Link(opened_ms=now_ms, ledger_ms=now_ms)
+        self._link = EngineLink(opened_ms=now_ms, ledger_ms=now_ms)
         self.outbox.add_credit(credit_bytes)
         return self.on_presence(store, linked=peer_linked, now_ms=now_ms)
 
@@ -208,7 +150,7 @@ class PairEngine:
             self._begin(store, now_ms)
         return effects
 
-    def _ask(self, link: _Link, now_ms: int) -> Send:
+    def _ask(self, link: EngineLink, now_ms: int) -> Send:
         link.nonce = self._chance(16)
         link.asked_ms = now_ms
         return Send(AskStatement(self._keys.pair_id, link.nonce))
@@ -219,11 +161,11 @@ class PairEngine:
         if link is None or link.held is None or (link.peer_linked and not link.stated):
             return
         self._insist(store, link, link.held)
-        self.outbox.on_link_opened(store, _segments(link.held), now_ms)
+        self.outbox.on_link_opened(store, held_segments(link.held), now_ms)
         self.outbox.set_reachable(link.peer_linked)
         self._log.on_link_opened(link.held.get((Kind.CONTROL, self._log.epoch), IntervalSet()))
 
-    def _insist(self, store: PairStore, link: _Link, held: dict[tuple[int, int], IntervalSet]) -> None:
+    def _insist(self, store: PairStore, link: EngineLink, held: dict[tuple[int, int], IntervalSet]) -> None:
         """Send what is stuck although the hub holds it: its copy may be damaged, and a new one takes its place (G7)."""
         if link.insist_segment and (segment := store.segment(link.insist_segment)) is not None:
             held.get((Kind.SEGMENT, segment.epoch), IntervalSet()).discard(segment.number)
@@ -255,7 +197,7 @@ class PairEngine:
                     site_id=self._site_id,
                 )
             )
-        for part in _cell_parts(changed):
+        for part in cell_parts(changed):
             row = self._log.append(store, CellsEntry(part), now_ms)
             for cell in part:
                 self._keep(store, cell, row, now_ms)
@@ -311,11 +253,11 @@ class PairEngine:
                 assert_never(frame)
         return []
 
-    def _heard(self, store: PairStore, link: _Link, now_ms: int) -> list[Effect]:
+    def _heard(self, store: PairStore, link: EngineLink, now_ms: int) -> list[Effect]:
         """Statements and questions are relayed only while the other side is linked, whatever we were told before."""
         return [] if link.peer_linked else self.on_presence(store, linked=True, now_ms=now_ms)
 
-    def _on_sealed(self, store: PairStore, link: _Link, frame: Sealed, now_ms: int) -> list[Effect]:
+    def _on_sealed(self, store: PairStore, link: EngineLink, frame: Sealed, now_ms: int) -> list[Effect]:
         kind = frame.header[1] if len(frame.header) > 1 else -1
         effects: list[Effect] = []
         if kind == Kind.SEGMENT:
@@ -373,7 +315,7 @@ class PairEngine:
         if kept != mine:
             self._keep(store, kept, None, now_ms)
 
-    def _on_held(self, store: PairStore, link: _Link, frame: Held, now_ms: int) -> None:
+    def _on_held(self, store: PairStore, link: EngineLink, frame: Held, now_ms: int) -> None:
         if frame.whole:
             link.held = {}
         if link.held is None:
@@ -391,7 +333,7 @@ class PairEngine:
             self._begin(store, now_ms)
         elif frame.whole:
             # The hub let copies go. They are sent again when the peer is there, not at once, only to be let go again.
-            self.outbox.on_hub_holds_all(_segments(link.held))
+            self.outbox.on_hub_holds_all(held_segments(link.held))
 
     def _end_epochs(self, store: PairStore, held: dict[tuple[int, int], IntervalSet], now_ms: int) -> None:
         """Let the peer refuse what the hub still has of our log's earlier epochs, so that it goes from there."""
@@ -406,7 +348,7 @@ class PairEngine:
 
     # --- statements (G4) ----------------------------------------------------------------------------------------------
 
-    def _on_statement(self, store: PairStore, link: _Link, frame: Statement, now_ms: int) -> list[Effect]:
+    def _on_statement(self, store: PairStore, link: EngineLink, frame: Statement, now_ms: int) -> list[Effect]:
         try:
             header, plain = self._keys.open(Kind.STATEMENT, frame.header, frame.body, associated=frame.public)
             public, private = decode_recorded(frame.public), decode_private(plain)
@@ -425,7 +367,7 @@ class PairEngine:
             link.exchanged = link.defined = b""  # told to another start, of a database that may have been another
         link.peer_start, link.peer_counter = header.epoch, header.number
         effects: list[Effect] = []
-        epochs = _stated_epochs(public, private)
+        epochs = stated_epochs(public, private)
         if epochs is None:
             return [Fault("a statement whose parts do not fit together")]
         if fresh:
@@ -479,7 +421,7 @@ class PairEngine:
             still = [(epoch, closed.flat()) for epoch, closed in numbers if closed]
             self._log.append(store, GapEntry(msgspec.structs.replace(notice, epochs=still)), now_ms)
 
-    def _tell_definitions(self, store: PairStore, link: _Link, theirs: bytes, now_ms: int) -> None:
+    def _tell_definitions(self, store: PairStore, link: EngineLink, theirs: bytes, now_ms: int) -> None:
         """Say our definitions again where the peer knows others: the log alone may have been overtaken by a restore."""
         mine = store.definitions()
         digest = definitions_digest(mine)
@@ -487,7 +429,7 @@ class PairEngine:
             link.defined = digest
             self._log.append(store, DefinitionsEntry(mine), now_ms)
 
-    def _exchange_cells(self, store: PairStore, link: _Link, theirs: bytes, now_ms: int) -> None:
+    def _exchange_cells(self, store: PairStore, link: EngineLink, theirs: bytes, now_ms: int) -> None:
         """Send our whole versioned state where the digests differ (G13); merging makes both equal."""
         mine = store.cells()
         digest = cell_rules.digest(mine)
@@ -498,7 +440,7 @@ class PairEngine:
             link.compare_later = True
             return
         link.exchanged = digest
-        for part in _cell_parts(mine):
+        for part in cell_parts(mine):
             self._log.append(store, CellsEntry(part), now_ms)
 
     def _statement(self, store: PairStore, *, nonce: bytes, whole: bool, now_ms: int) -> Send:
@@ -569,7 +511,7 @@ class PairEngine:
                 due.append(link.ledger_ms + _LEDGER_EVERY_MS)
         return min(due, default=None)
 
-    def _resync_due(self, link: _Link) -> list[int]:
+    def _resync_due(self, link: EngineLink) -> list[int]:
         due: list[int] = []
         # A question without an answer is asked again, also one that only compares what both sides hold.
         if link.held is None or (link.peer_linked and (link.nonce or not link.stated)):
@@ -595,7 +537,7 @@ class PairEngine:
                     effects.append(self._statement(store, nonce=b"", whole=False, now_ms=now_ms))
         return effects
 
-    def _resync(self, link: _Link, now_ms: int) -> list[Effect]:
+    def _resync(self, link: EngineLink, now_ms: int) -> list[Effect]:
         """Nothing moved although something is under way: start over on this link."""
         link.insist_segment = link.segments.on_resync(now_ms)
         link.insist_entry = link.entries.on_resync(now_ms)
@@ -630,36 +572,3 @@ class PairEngine:
             store.add_gap(notice, ours=True)
             self._log.append(store, GapEntry(notice), now_ms)
             effects.append(Changed("gaps"))
-
-
-def _cell_parts(cells: Sequence[Cell]) -> list[list[Cell]]:
-    """Cut cells into parts that fit one control entry each."""
-    parts: list[list[Cell]] = []
-    size = _CELLS_BYTES_MAX + 1
-    for cell in cells:
-        cell_bytes = len(encode_cell(cell))
-        if size + cell_bytes > _CELLS_BYTES_MAX or len(parts[-1]) >= CELLS_PER_ENTRY_MAX:
-            parts.append([])
-            size = 0
-        parts[-1].append(cell)
-        size += cell_bytes
-    return parts
-
-
-def _segments(held: dict[tuple[int, int], IntervalSet]) -> dict[int, IntervalSet]:
-    return {epoch: IntervalSet(numbers.flat()) for (kind, epoch), numbers in held.items() if kind == Kind.SEGMENT}
-
-
-def _stated_epochs(public: Recorded, private: Private) -> list[EpochOut] | None:
-    """Join the two parts of a statement; None where they do not fit together."""
-    counts = {stated.epoch: stated for stated in private.epochs}
-    if counts.keys() != {part.epoch for part in public.segments}:
-        return None
-    epochs: list[EpochOut] = []
-    for part in public.segments:
-        stated = counts[part.epoch]
-        sets = IntervalSet(part.recorded), IntervalSet(part.closed)
-        epochs.append(
-            EpochOut(part.epoch, 0, *sets, stated.applied, stated.held, stated.quarantined, dict(stated.dropped))
-        )
-    return epochs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -11,7 +11,7 @@ import msgspec
 from shared.batches import FORMATS
 from shared.core.cells import Cell
 from shared.core.ledger import Ledger
-from shared.limits import ALIAS_CHARS_MAX, UNIT_CHARS_MAX
+from shared.limits import ALIAS_CHARS_MAX, CELLS_PER_ENTRY_MAX, CONTROL_ENTRY_BYTES_MAX, UNIT_CHARS_MAX
 
 # Causes of a gap (G1). Shown to people by web and API; stable.
 CAUSE_RETENTION: Final = "retention"
@@ -127,6 +127,8 @@ def definitions_digest(definitions: Iterable[Definition]) -> bytes:
     return sha256(msgspec.msgpack.encode(rows)).digest()[:8]
 
 
+# Cells of one entry, by bytes: far from CONTROL_ENTRY_BYTES_MAX.
+_CELLS_BYTES_MAX = CONTROL_ENTRY_BYTES_MAX // 2
 _ENCODER = msgspec.msgpack.Encoder()
 _ENTRY: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
 _PRIVATE: msgspec.msgpack.Decoder[Private] = msgspec.msgpack.Decoder(Private)
@@ -150,3 +152,17 @@ def decode_entry(body: bytes) -> Entry:
 def decode_private(body: bytes) -> Private:
     """Read a statement's private part; raises msgspec.DecodeError."""
     return _PRIVATE.decode(body)
+
+
+def cell_parts(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cut cells into parts that fit one control entry each."""
+    parts: list[list[Cell]] = []
+    size = _CELLS_BYTES_MAX + 1
+    for cell in cells:
+        cell_bytes = len(encode_cell(cell))
+        if size + cell_bytes > _CELLS_BYTES_MAX or len(parts[-1]) >= CELLS_PER_ENTRY_MAX:
+            parts.append([])
+            size = 0
+        parts[-1].append(cell)
+        size += cell_bytes
+    return parts

@@ -322,9 +322,11 @@ class Run:
     def _spoil(self) -> None:
         self.world.source.keys.spoil = 1
         self._let_flow()
-        for _ in range(4):
+        for _ in range(40):  # until one of them is of a resource that flows just now
             self._accept()
-        self.world.pass_time(SECOND_MS)
+            self.world.pass_time(SECOND_MS)
+            if self.world.source.keys.spoiled:
+                break
         if self.world.source.keys.spoiled:
             self.world.fired("segment_undecodable")
 

@@ -11,7 +11,8 @@ from connector.catalogue import Catalogue
 from connector.streams import Streams
 from shared.batches import Format, Series, Value
 from shared.core.cells import EXISTS, device_object
-from shared.core.engine import Effect, Fault, PairEngine, Send
+from shared.core.engine import PairEngine
+from shared.core.engine_effects import Effect, Fault, Send
 from shared.core.outbox import OutboxLimits
 from shared.errors import Refused
 from shared.messages import AskStatement, Credit, Held, PairKnown, PeerPresence, Sealed, Statement

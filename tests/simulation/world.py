@@ -12,7 +12,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from shared.batches import Format, Value
-from shared.core import control, engine, inbox, outbox, relay_stream
+from shared.core import control, engine, entries, inbox, outbox, relay_stream
 from shared.core.outbox import OutboxLimits
 from shared.limits import DAY_MS, HOUR_MS, SECOND_MS
 from shared.sealing import Side
@@ -42,7 +42,7 @@ TIGHT: Final[tuple[tuple[ModuleType, dict[str, int]], ...]] = (
         },
     ),
     (control, {"CONTROL_IN_FLIGHT_MAX": 3}),
-    (engine, {"CELLS_PER_ENTRY_MAX": 2}),
+    (entries, {"CELLS_PER_ENTRY_MAX": 2}),
     (inbox, {"_HELD_RELEASED_MAX": 2}),
     (relay_stream, {"CONTROL_IN_FLIGHT_MAX": 3, "HUB_LOAD_BYTES": 600, "HUB_STORE_BYTES": 600}),
 )

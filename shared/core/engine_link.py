@@ -1,0 +1,38 @@
+"""What an engine knows about its present link; gone with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from shared.core.intervals import IntervalSet
+from shared.core.watch import Watch
+from shared.sealing import Kind
+
+
+@dataclass(slots=True)
+class EngineLink:
+    """What is known about the present link."""
+
+    nonce: bytes = b""
+    peer_linked: bool = False
+    stated: bool = False  # a fresh statement of the peer arrived on this link
+    held: dict[tuple[int, int], IntervalSet] | None = None  # what the hub holds, once it said
+    asked_held: bool = True  # the hub says it unasked at the opening
+    peer_start: int = 0
+    peer_counter: int = 0
+    opened_ms: int = 0
+    asked_ms: int = 0
+    ledger_ms: int = 0
+    consumed_bytes: int = 0
+    exchanged: bytes = b""  # digest of our cells that were sent whole on this link
+    defined: bytes = b""  # digest of our definitions that were sent on this link beyond the log
+    compare_later: bool = False  # cells are compared again once our log is empty
+    segments: Watch = field(default_factory=Watch)
+    entries: Watch = field(default_factory=Watch)
+    insist_segment: int = 0  # rows to send although the hub says that it holds them
+    insist_entry: int = 0
+
+
+def held_segments(held: dict[tuple[int, int], IntervalSet]) -> dict[int, IntervalSet]:
+    """Return the segment numbers by epoch out of what the hub holds."""
+    return {epoch: IntervalSet(numbers.flat()) for (kind, epoch), numbers in held.items() if kind == Kind.SEGMENT}
