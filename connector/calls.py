@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from shared.clock import Clock
-from shared.errors import PairhubError, ProtocolError, Refused, SealBroken
+from shared.errors import PairhubError, ProtocolError, Refused, SealBroken, refused_there
 from shared.limits import CALL_BODY_BYTES_MAX, CALL_DEADLINE_S, CALLS_IN_FLIGHT_MAX
 from shared.messages import LANE_CONTROL, AnyFrame, Sealed
 from shared.sealing import NONCE_BYTES, Header, Kind, PairKeys
@@ -90,7 +90,7 @@ class Calls:
             del self._waiting[call_id]
         reply = msgspec.msgpack.decode(plain, type=_Reply)
         if reply.code:
-            raise _refused(reply.code)
+            raise refused_there(reply.code, {})
         return Answer(reply.body, (time.perf_counter() - started) * 1000)
 
     def is_call(self, frame: Sealed) -> bool:
@@ -142,10 +142,3 @@ class Calls:
             nonce=secrets.token_bytes(NONCE_BYTES),
         )
         return Sealed(LANE_CONTROL, header, body)
-
-
-def _refused(code: str) -> Refused:
-    try:
-        return Refused(code)
-    except PairhubError:
-        return Refused("no_route")

@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from connector.identity import Identity
 from shared.certificates import public_bytes
 from shared.core.lanes import Lanes
-from shared.errors import LinkLost, ProtocolError, Refused
+from shared.errors import LinkLost, ProtocolError, Refused, refused_there
 from shared.joining import (
     ENROL_PATH,
     LINK_PATH,
@@ -141,9 +141,9 @@ class _Answer(msgspec.Struct):
 def _refusal(status: int, body: bytes) -> Refused | LinkLost:
     try:
         answer = msgspec.json.decode(body, type=_Answer)
-        return Refused(answer.code, **answer.facts)
-    except Exception as error:  # noqa: BLE001  # whatever a proxy answers
-        return LinkLost(f"the hub answered {status} in a way this site does not understand ({type(error).__name__})")
+    except (msgspec.DecodeError, UnicodeDecodeError):  # a proxy's page
+        return LinkLost(f"the hub, or something before it, answered {status} in a way this site does not understand")
+    return refused_there(answer.code, answer.facts)
 
 
 Handler = Callable[[list[AnyFrame]], Awaitable[None]]
@@ -195,7 +195,7 @@ class Link:
         except (TimeoutError, websockets.WebSocketException) as error:
             raise LinkLost("the hub did not greet back") from error
         if isinstance(first, Notice):
-            raise _notice(first)
+            raise refused_there(first.code, first.facts)
         if not isinstance(first, HelloBack):
             raise ProtocolError("the hub's first frame is no greeting")
         self.hello = first
@@ -276,10 +276,3 @@ def _framed_bytes(payload_bytes: int, *, masked: bool) -> int:
     """Return the size of an unfragmented WebSocket frame (RFC 6455, 5.2)."""
     length_bytes = 0 if payload_bytes < 126 else 2 if payload_bytes < 65_536 else 8
     return 2 + length_bytes + (4 if masked else 0) + payload_bytes
-
-
-def _notice(notice: Notice) -> Refused | LinkLost:
-    try:
-        return Refused(notice.code, **notice.facts)
-    except Exception:  # noqa: BLE001  # a code of a newer release
-        return LinkLost(f"the hub refused with a code this release does not know: {notice.code}")

@@ -22,7 +22,7 @@ from shared.clock import Clock
 from shared.core.completion import HELLO_METHOD, ROLL_BACK_GRACE_MS, WELCOME_ANSWER, PairEvent, PairState
 from shared.core.window import Window, WindowState
 from shared.database import Database
-from shared.errors import Refused
+from shared.errors import Refused, refused_there
 from shared.limits import CLAIM_DEADLINE_MS, PAIR_HELLO_EVERY_MS, WINDOW_MS, WINDOW_MS_MAX, WINDOW_MS_MIN
 from shared.messages import AnyFrame, Claim, ClaimRefused, ClaimStep, CloseWindow, Knock, OpenWindow, PairDissolved
 from shared.names import make_code, read_code
@@ -288,10 +288,7 @@ class TargetDesk:
     def on_refused(self, refused: ClaimRefused) -> None:
         """The claim was refused by the source or the hub."""
         if refused.claim_id == self._claim_id:
-            try:
-                self._put(Refused(refused.code, **refused.facts))
-            except Exception:  # noqa: BLE001  # a code of a newer release, or hostile facts
-                self._put(Refused("pairing_forged"))
+            self._put(refused_there(refused.code, refused.facts))
 
     def _put(self, message: bytes | Refused) -> None:
         if self._claim_id and not self._arrived.full():

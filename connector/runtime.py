@@ -23,7 +23,7 @@ from shared.core.completion import HELLO_METHOD, PairState
 from shared.core.link_state import LINK_TABLE, Backoff, LinkEvent, LinkState
 from shared.core.outbox import OutboxLimits
 from shared.database import Database
-from shared.errors import LinkLost, ProtocolError, Refused, StorageFailed
+from shared.errors import LinkLost, ProtocolError, Refused, StorageFailed, refused_there
 from shared.limits import SECOND_MS
 from shared.messages import (
     AnyFrame,
@@ -457,8 +457,5 @@ class ConnectorRuntime:
         if notice.code == "peer_not_linked" and self.calls is not None:
             self.calls.on_peer_not_linked(notice.ref)
             return
-        try:
-            self._problem = str(Refused(notice.code, **notice.facts))
-        except Exception:  # noqa: BLE001  # a code of a newer release
-            self._problem = f"The hub refused: {notice.code}."
+        self._problem = str(refused_there(notice.code, notice.facts))
         self._ring("link")

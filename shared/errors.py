@@ -6,6 +6,7 @@ that says what happened and what to do. Facts are attributes; the text is built 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 
@@ -185,6 +186,11 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
     "connector_disabled": (409, True, "The connector is disabled. Enable it first."),
     "not_signed_in": (401, False, "Sign in, or send an API key as 'Authorization: Bearer ...'."),
     "forbidden": (403, False, "You may not do this: {why}."),
+    "unknown_refusal": (
+        502,
+        True,
+        "The other side refused with '{code_there}', which this release does not know. Upgrade the older of the two.",
+    ),
     "no_route": (503, True, "There is no way to the other site at the moment."),
     "call_timed_out": (504, True, "The other site did not answer in time."),
     "storage_failed": (507, True, "The disk refused to store this: {why}. Nothing of it was kept."),
@@ -214,6 +220,13 @@ class Refused(PairhubError):
     def __str__(self) -> str:
         facts = {name: str(value) for name, value in self.facts.items()}
         return REFUSALS[self.code][2].format_map(_Missing(facts))
+
+
+def refused_there(code: str, facts: Mapping[str, str]) -> Refused:
+    """Return a refusal that the other side sent; codes of a newer release, and hostile facts, make no trouble here."""
+    if code not in REFUSALS:
+        return Refused("unknown_refusal", code_there=code[:64])
+    return Refused(code, **{name: value[:200] for name, value in facts.items() if name not in ("self", "code")})
 
 
 class _Missing(dict[str, str]):
