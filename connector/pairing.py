@@ -352,7 +352,7 @@ class Completion:
         clock: Clock,
         identity: Callable[[], Identity],
         on_paired: Callable[[], Awaitable[None]],
-        on_rolled_back: Callable[[], Awaitable[None]],
+        on_rolled_back: Callable[[str], Awaitable[None]],
     ) -> None:
         self._database = database
         self._clock = clock
@@ -405,11 +405,11 @@ class Completion:
         # In steps: the wall clock, by which the window is told, may be set meanwhile.
         while (wait_ms := pair.roll_back_ms - self._clock.wall_ms()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(wait_ms / 1000, _WALL_STEP_S))
-        return await self.roll_back(pair)
+        return await self.roll_back(pair, "rolled_back")
 
-    async def roll_back(self, pair: Pair) -> bytes:
+    async def roll_back(self, pair: Pair, reason: str) -> bytes:
         """Source: undo the pair if it is still pending, and return the signed word about it; empty where it is not."""
-        statement = Dissolution(pair.pair_id, "rolled_back")
+        statement = Dissolution(pair.pair_id, reason)
         packed = pack(statement, [sign(self._identity().identity_private, statement)])
 
         def unit(connection: sqlite3.Connection) -> bool:
@@ -421,7 +421,7 @@ class Completion:
             return True
 
         if await self._database.write(unit):
-            await self._on_rolled_back()
+            await self._on_rolled_back(reason)
             return packed
         return b""
 
@@ -431,4 +431,4 @@ class Completion:
         if dissolution.pair_id != pair.pair_id or pair.side is not Side.TARGET or pair.state is not PairState.PENDING:
             return
         await self._database.write(lambda c: connectors.remove_pair(c, pair.connector_id, PairEvent.DISSOLVED))
-        await self._on_rolled_back()
+        await self._on_rolled_back(dissolution.reason)

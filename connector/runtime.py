@@ -226,10 +226,10 @@ class ConnectorRuntime:
             self._link.send(AskHeld())
         self._ring("pairing")
 
-    async def _on_rolled_back(self) -> None:
+    async def _on_rolled_back(self, reason: str) -> None:
         self.pair = None
         self.calls = None
-        self._problem = "The source gave the pairing up before it was complete. Pair again."
+        self._problem = str(refused_there(reason, {}))
         if self._link is not None:
             await self.source.open_link(self._link.send)  # this link was opened for the pair; now it may carry windows
         self._ring("pairing")
@@ -258,7 +258,7 @@ class ConnectorRuntime:
         """Source: a person refuses who claimed; both sides forget the pair. Raises Refused('not_found')."""
         if self.pair is None or self.pair.side is not Side.SOURCE or self.pair.state is not PairState.PENDING:
             raise Refused("not_found", what="pairing to refuse")
-        self._tell_dissolved(await self._completion.roll_back(self.pair))
+        self._tell_dissolved(await self._completion.roll_back(self.pair, "pairing_declined"))
 
     # --- the link -------------------------------------------------------------------------------------------------------
 

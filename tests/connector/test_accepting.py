@@ -67,5 +67,6 @@ async def test_a_refused_claimant_is_forgotten_on_both_sides(tmp_path: Path) -> 
             return office.pair(target_id) is None
 
         await until(forgotten, what="the target to hear of it")
+        assert "operator of the source declined" in office.runtime(target_id).view.problem
         assert plant.pair(source_id) is None
         assert (await plant.connector(source_id)).role == "standalone"

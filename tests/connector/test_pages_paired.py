@@ -188,7 +188,7 @@ async def test_a_claimant_who_is_refused_leaves_nothing(tmp_path: Path) -> None:
         await two.source.post(f"{page}/refuse")
 
         await shows(two.source, page, "ENABLE REMOTE-SYNC")
-        await shows(two.target, way, "The source gave the pairing up before it was complete.")
+        await shows(two.target, way, "The operator of the source declined this pairing.")
         await two.source.post(f"{page}/accept")
         assert "There is no such pairing to accept." in await two.source.get(page)
 
