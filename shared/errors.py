@@ -166,7 +166,6 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
     "bad_time": (422, False, "The time is neither milliseconds since 1970 nor an ISO 8601 time with a zone."),
     "value_too_large": (422, False, "The value is larger than 64 KiB."),
     "timestamp_taken": (409, False, "There is another value of '{resource}' at this very millisecond already."),
-    "device_locked": (423, False, "The device '{device}' is locked; unlock it to take readings."),
     "too_many_lines": (413, False, "One request takes at most {most} readings. Send the rest in another."),
     "body_too_large": (413, False, "One request takes at most {most} bytes. Send the rest in another."),
     "outbox_full": (

@@ -210,10 +210,6 @@ class PairEngine:
         if resource is not None:
             self._appeared.append((None, resource, 0))
 
-    def on_device_appeared(self, identity: str) -> None:
-        """A device is new here: what is held for it can be applied."""
-        self._appeared.append((identity, None, 0))
-
     def _accepted_by_peer(self, store: PairStore) -> frozenset[str]:
         theirs = {definition.alias: definition.accepts for definition in store.peer_definitions() or ()}
         return frozenset(d.alias for d in store.definitions() if theirs.get(d.alias) == d.accepts)
