@@ -6,16 +6,14 @@ import re
 import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
-from starlette.routing import Route
 
-from connector.access import Access
-from connector.api import api_routes
+from connector.api.registry import OPERATIONS
+from connector.api.routing import PREFIX
 from connector.settings import SETTINGS_NAME as SITE_NAME
 from connector.settings import SiteSettings
-from connector.site import Site
 from hub.settings import SETTINGS_NAME as HUB_NAME
 from hub.settings import HubSettings
 from shared import certificates, limits, messages, pairing, sealing
@@ -125,30 +123,13 @@ def refusals() -> str:
     return rows(("code", "HTTP", "retry helps", "sentence"), body)
 
 
-def site_routes() -> list[tuple[str, str]]:
-    """Return (method, path) of every route of a site's API."""
-    # Building the table touches neither of the two.
-    routes = cast("list[Route]", api_routes(cast("Site", None), cast("Access", None)))
-    return [(method, route.path) for route in routes for method in sorted((route.methods or set()) - {"HEAD"})]
-
-
 def routes_and_actions() -> str:
-    """Return the routes with the action that each needs, as the source says them."""
-    actions = _actions((ROOT / "connector" / "api.py").read_text(encoding="utf-8"))
-    found = site_routes()
-    if len(actions) != len(found):
-        raise AssertionError(f"{len(found)} routes, {len(actions)} actions in connector/api.py")
+    """Return the operations of a site's API with the action that each needs."""
     body = [
-        (f"`{method}`", f"`{path.replace(':path', '')}`", action)
-        for (method, path), action in zip(found, actions, strict=True)
+        (f"`{operation.method}`", f"`{PREFIX}{operation.path}`", operation.action, operation.summary)
+        for operation in OPERATIONS
     ]
-    return rows(("method", "path", "action"), body)
-
-
-def _actions(source: str) -> list[str]:
-    return re.findall(
-        r'^\s+\((?:one(?: \+ )?)?(?:"[^"]*")?, "[A-Z]+", "([a-z]+)", self\._\w+\),$', source, re.MULTILINE
-    )
+    return rows(("method", "path", "action", "what it does"), body)
 
 
 def _structs(module: object, keep: Callable[[type[msgspec.Struct]], bool]) -> list[type[msgspec.Struct]]:

@@ -1,0 +1,33 @@
+"""Answers of the API: JSON, nothing, or a refusal with its status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from shared.errors import Refused
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A no: `code` is stable, `message` is for people, `facts` are what the message names."""
+
+    code: str
+    message: str
+    facts: dict[str, str]
+
+
+def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return JSON, or 204 for nothing. Answers are not to be stored by caches."""
+    all_headers = {"Cache-Control": "no-store", **(headers or {})}
+    if body is None:
+        return Response(status_code=204, headers=all_headers)
+    return Response(msgspec.json.encode(body), status, all_headers, media_type="application/json")
+
+
+def refusal(refused: Refused) -> Response:
+    """Return a refusal with its status."""
+    facts = {name: str(value) for name, value in refused.facts.items()}
+    return answer(Refusal(refused.code, str(refused), facts), refused.status)

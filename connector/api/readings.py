@@ -1,0 +1,89 @@
+"""Readings: taken in, and their history."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final
+
+import msgspec
+
+from connector.api.operations import ONE, Call, Operation, Query
+from connector.readings import RefusedLine, read_time
+from shared.limits import INGEST_BODY_BYTES_MAX
+
+NDJSON: Final = "application/x-ndjson"
+_READINGS_SHOWN_MAX: Final = 100_000
+_FAR_MS: Final = 1 << 62
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What became of the lines: `accepted` are on the disk, `repeated` were there with the same value."""
+
+    accepted: int
+    repeated: int
+    refused: int
+    refusals: list[RefusedLine]
+
+
+async def post_readings(call: Call) -> Taken:
+    """Take readings, one JSON object a line."""
+    body = await call.bytes(INGEST_BODY_BYTES_MAX)
+    outcome = await call.site.ingest_ndjson(call.connector_id, body)
+    return Taken(outcome.accepted, outcome.repeated, outcome.refused, outcome.refusals)
+
+
+async def list_readings(call: Call) -> Any:
+    """Return the history of one resource of one device, oldest first."""
+    connector_id, device, resource = call.connector_id, call.asked("device"), call.asked("resource")
+    call.site.runtime(connector_id)
+    from_ms, to_ms = _moment(call.asked("from"), 0), _moment(call.asked("to"), _FAR_MS)
+    limit = max(0, min(call.asked("limit"), _READINGS_SHOWN_MAX))
+
+    def unit(connection: sqlite3.Connection) -> list[tuple[int, Any]]:
+        rows = connection.execute(
+            "SELECT at_ms, value, format FROM reading JOIN series USING (series_id) JOIN device USING (device_id)"
+            " JOIN resource USING (resource_id) WHERE device.connector_id = ? AND identity = ? AND alias = ?"
+            " AND at_ms >= ? AND at_ms < ? ORDER BY at_ms LIMIT ?",
+            (connector_id, device, resource, from_ms, to_ms, limit),
+        )
+        return [(row[0], bool(row[1]) if row[2] == "boolean" else row[1]) for row in rows]
+
+    return {"device": device, "resource": resource, "readings": await call.site.database.read(unit)}
+
+
+def _moment(text: str, otherwise: int) -> int:
+    if not text:
+        return otherwise
+    return int(text) if text.isascii() and text.isdigit() else read_time(text, 1 << 62)
+
+
+_READINGS: Final = ONE + "/readings"
+
+OPERATIONS: Final = (
+    Operation(
+        "POST",
+        _READINGS,
+        "readings",
+        "Take readings in, one JSON object a line",
+        post_readings,
+        body=bytes,
+        media=(NDJSON,),
+        answer=Taken,
+        errors=("too_many_lines", "target_not_writable", "connector_disabled", "outbox_full"),
+    ),
+    Operation(
+        "GET",
+        _READINGS,
+        "read",
+        "The history of one resource of one device, oldest first",
+        list_readings,
+        query=(
+            Query("device", "its identity"),
+            Query("resource", "its alias"),
+            Query("from", "the first moment, ms since 1970 or ISO 8601 with a zone"),
+            Query("to", "the moment before which it ends"),
+            Query("limit", "how many rows at most", int, 1_000),
+        ),
+        errors=("bad_time", "before_1970"),
+    ),
+)

@@ -1,0 +1,76 @@
+"""Routes of the API, made from its registry: who may, what refusals look like, and paths that keep their slashes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import quote, unquote
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
+
+from connector.access import Access
+from connector.api.answers import Refusal, answer, refusal
+from connector.api.operations import Call, Operation
+from connector.api.registry import OPERATIONS
+from connector.site import Site
+from shared.errors import LinkLost, Refused, StorageFailed
+
+PREFIX = "/api/v1"
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def api_routes(site: Site, access: Access) -> list[BaseRoute]:
+    """Return all routes of the API."""
+    return [
+        QuotedRoute(PREFIX + operation.path, _guarded(site, access, operation), methods=[operation.method])
+        for operation in OPERATIONS
+    ]
+
+
+class QuotedRoute(Route):
+    """A route that splits the path before it is unquoted, so that an identity or alias may hold slashes (%2F).
+
+    It also lets a name be told from a word of ours: the device `export` is addressed as `%65xport`.
+    """
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match as Route does, on the path as it was sent."""
+        if scope["type"] != "http":
+            return Match.NONE, {}
+        found = self.path_regex.match(_quoted_path(scope))
+        if found is None:
+            return Match.NONE, {}
+        named = {name: unquote(part) for name, part in found.groupdict().items()}
+        child = {"endpoint": self.endpoint, "path_params": {**scope.get("path_params", {}), **named}}
+        return (Match.FULL if scope["method"] in (self.methods or ()) else Match.PARTIAL), child
+
+
+def _quoted_path(scope: Scope) -> str:
+    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    path = raw.partition(b"?")[0].decode("latin-1")
+    base = quote(scope.get("root_path", ""))
+    return path.removeprefix(base) if base and path.startswith(base + "/") else path
+
+
+def _guarded(site: Site, access: Access, operation: Operation) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        try:
+            principal = await access.require(request, operation.action)
+            return _answered(await operation.handler(Call(site, access, request, principal, operation)))
+        except Refused as refused:
+            return refusal(refused)
+        except StorageFailed as failed:
+            return refusal(Refused("storage_failed", why=str(failed)))
+        except LinkLost as lost:
+            return answer(Refusal("hub_not_reachable", str(lost), {}), 503)
+        except ClientDisconnect:
+            return Response(status_code=499)
+
+    return endpoint
+
+
+def _answered(result: Any) -> Response:
+    return result if isinstance(result, Response) else answer(result)
