@@ -10,12 +10,13 @@ from connector.catalogue import Catalogue
 from connector.streams import Streams
 from shared.batches import BatchCodec, Series
 from shared.core.cells import EXISTS, Cell, device_object
+from shared.database import migrate
 from shared.sealing import PairKeys, Side
 
 PAIR, ROOT, CONNECTOR = b"p" * 16, b"r" * 32, "C0NNECT0"
 NOW_MS = 1_795_000_000_000
 CODEC = BatchCodec()
-_SCHEMA = Path(__file__).parents[2] / "connector" / "sql" / "0001_site.sql"
+_SCRIPTS = Path(__file__).parents[2] / "connector" / "sql"
 
 
 def keys(side: Side) -> PairKeys:
@@ -31,7 +32,7 @@ def chance(seed: int = 1) -> random.Random:
 def open_store(*resources: str, devices: tuple[str, ...] = ("d",)) -> Streams:
     """Make a store with number resources and devices."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.executescript(_SCHEMA.read_text(encoding="utf-8"))
+    migrate(connection, _SCRIPTS)
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute(
         "INSERT INTO connector (connector_id, name, role, created_ms) VALUES (?, 'c', 'source', 0)", (CONNECTOR,)

@@ -14,6 +14,7 @@ from shared.core.cells import EXISTS, device_object
 from shared.core.engine import PairEngine
 from shared.core.engine_effects import Effect, Fault, Send
 from shared.core.outbox import OutboxLimits
+from shared.database import migrate
 from shared.errors import Refused
 from shared.messages import AskStatement, Credit, Held, PairKnown, PeerPresence, Sealed, Statement
 from shared.sealing import Kind, PairKeys, Side
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 
 CONNECTOR = "C0NNECT0"
 Key = tuple[str, str, int]
-_SCHEMA = Path(__file__).parents[2] / "connector" / "sql" / "0001_site.sql"
+_SCRIPTS = Path(__file__).parents[2] / "connector" / "sql"
 
 
 def _empty_database() -> bytes:
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.executescript(_SCHEMA.read_text(encoding="utf-8"))
+    migrate(connection, _SCRIPTS)
     connection.execute(
         "INSERT INTO connector (connector_id, name, role, created_ms) VALUES (?, 'c', 'source', 0)", (CONNECTOR,)
     )
