@@ -8,16 +8,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from connector import history
 from shared.batches import Series
 from shared.core.cells import DESCRIPTION, EXISTS, NAME, Cell, device_identity, tag_pair
 
 # Known series per process: bounded so that a month of changing devices does not grow memory.
 _SERIES_CACHED_MAX = 65_536
-
-_INSERT_GREATER = (
-    "INSERT INTO reading (series_id, at_ms, value) VALUES (?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET value = excluded.value WHERE excluded.value > value"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +73,7 @@ class Catalogue:
         row = self.find(connection, connector_id, series.device, series.resource)
         if row is None or row.format != series.format:
             return False
-        series_id = row.series_id
-        connection.executemany(
-            _INSERT_GREATER, [(series_id, at, value) for at, value in zip(series.times_ms, series.values, strict=True)]
-        )
+        history.insert(connection, row.series_id, series)
         self.note_state(connection, row, series, now_ms)
         return True
 

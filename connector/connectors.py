@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from connector import history
 from shared.core.completion import PAIR_TABLE, ROLL_BACK_GRACE_MS, PairEvent, PairState
 from shared.core.window import Window, WindowState
 from shared.errors import Refused
@@ -127,11 +128,7 @@ def delete_connector(connection: sqlite3.Connection, connector_id: str) -> None:
     """Delete a connector with all it has; a paired one is refused (G16), a target's pending one is not."""
     connector = get_connector(connection, connector_id)
     _refuse_paired(connection, connector.connector_id)
-    connection.execute(
-        "DELETE FROM reading WHERE series_id IN"
-        " (SELECT series_id FROM series JOIN device USING (device_id) WHERE connector_id = ?)",
-        (connector_id,),
-    )
+    history.forget_connector(connection, connector_id)
     connection.execute("DELETE FROM connector WHERE connector_id = ?", (connector_id,))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from connector import history
 from shared.core import cells
 from shared.core.cells import DESCRIPTION, EXISTS, NAME, device_object, tag_field
 from shared.errors import Refused
@@ -199,17 +200,10 @@ def list_values(
             _typed(row[2], row[4]),
             _typed(row[2], row[5]),
             row[6],
-            [(at, _typed(row[2], value)) for at, value in _recent(connection, row[0], recent)],
+            history.latest(connection, row[0], recent),
         )
         for row in rows
     ]
-
-
-def _recent(connection: sqlite3.Connection, series_id: int, count: int) -> list[tuple[int, Any]]:
-    rows = connection.execute(
-        "SELECT at_ms, value FROM reading WHERE series_id = ? ORDER BY at_ms DESC LIMIT ?", (series_id, count)
-    ).fetchall()
-    return [(row[0], row[1]) for row in reversed(rows)]
 
 
 def _typed(format_: str, value: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from connector import history
 from connector.pair_rows import PairRows, epoch_rest, pack, unpack
 from shared.batches import Series
 from shared.core.entries import GapNotice
@@ -273,15 +274,9 @@ class OutboxRows(PairRows):
             ).fetchone()
             if named is None:
                 continue
-            rows = self._run(
-                "SELECT at_ms, value FROM reading WHERE series_id = ? AND at_ms BETWEEN ? AND ? ORDER BY at_ms",
-                (span.series_id, span.first_ms, span.last_ms),
-            ).fetchall()
-            if rows:
-                values = [row[1] for row in rows]
-                if named[2] == "boolean":
-                    values = [bool(value) for value in values]
-                batch.append(Series(named[0], named[1], named[2], [row[0] for row in rows], values))
+            found = history.between(self._connection, span.series_id, span.first_ms, span.last_ms + 1)
+            if found:
+                batch.append(Series(*named, [at_ms for at_ms, _ in found], [value for _, value in found]))
         return batch
 
     # --- gaps ---------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from connector import history
 from connector.catalogue import Catalogue, SeriesRow
 from shared.batches import Format, Series
 from shared.errors import Refused
@@ -288,12 +289,9 @@ def _insert(
         times, values = _only_new(connection, row.series_id, definition, times, values, lines, outcome)
         if not times:
             return None
-    series_id = row.series_id
-    connection.executemany(
-        "INSERT INTO reading (series_id, at_ms, value) VALUES (?, ?, ?)",
-        [(series_id, at, value) for at, value in zip(times, values, strict=True)],
-    )
-    return Series(device, definition.alias, definition.format, times, values)
+    series = Series(device, definition.alias, definition.format, times, values)
+    history.insert(connection, row.series_id, series)
+    return series
 
 
 def _checked(
@@ -342,17 +340,15 @@ def _only_new(
 ) -> tuple[list[int], list[Any]]:
     """Leave out what is there already: the same value is `repeated`, another is `timestamp_taken` (G6)."""
     fresh: dict[int, Any] = {}
+    known = history.at(connection, series_id, times)
     for at, value, line in zip(times, values, lines, strict=True):
         if at in fresh:
             there = fresh[at]
         else:
-            found = connection.execute(
-                "SELECT value FROM reading WHERE series_id = ? AND at_ms = ?", (series_id, at)
-            ).fetchone()
-            if found is None:
+            if at not in known:
                 fresh[at] = value
                 continue
-            there = found[0]
+            there = known[at]
         if there == value:
             outcome.repeated += 1
         else:

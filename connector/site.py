@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import TypeVar
 
-from connector import accounts, connectors, devices, resources
+from connector import accounts, connectors, devices, history, resources
 from connector.accounts import Account, Backlog, GapRow
 from connector.catalogue import Catalogue
 from connector.connectors import Connector, Pair
@@ -118,6 +118,7 @@ class Site:
             for connector_id, every_s in await self.database.read(_host_rows):
                 self._start_host(connector_id, every_s)
             tasks.create_task(self._keep_house())
+            tasks.create_task(self.lookups.copies.run())
             if started is not None:
                 started()
 
@@ -125,6 +126,7 @@ class Site:
         """Finish what is being written and close the database."""
         if self._hub is not None:
             await self._hub.close()
+        await self.lookups.copies.save()
         await self.database.close()
 
     def bell(self, connector_id: str) -> ChangeBell:
@@ -478,9 +480,4 @@ def _host_rows(connection: sqlite3.Connection) -> list[tuple[str, float]]:
 def _sweep(connection: sqlite3.Connection, now_ms: int) -> bool:
     """Delete a bite of what is past its time; return whether more may wait."""
     connection.execute("DELETE FROM dissolution WHERE dissolved_ms < ?", (now_ms - 30 * DAY_MS,))
-    gone = connection.execute(
-        "DELETE FROM reading WHERE (series_id, at_ms) IN (SELECT series_id, at_ms FROM series JOIN reading USING (series_id)"
-        " WHERE at_ms < ? LIMIT ?)",
-        (now_ms - HISTORY_RETENTION_MS, _HOUSEKEEPING_ROWS),
-    ).rowcount
-    return gone >= _HOUSEKEEPING_ROWS
+    return history.forget_before(connection, now_ms - HISTORY_RETENTION_MS, limit=_HOUSEKEEPING_ROWS)

@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import msgspec
 
+from connector import history
 from connector.api.operations import ONE, Call, Operation, Query
 from connector.readings import RefusedLine, read_time
 from shared.limits import INGEST_BODY_BYTES_MAX
 
 NDJSON: Final = "application/x-ndjson"
 _READINGS_SHOWN_MAX: Final = 100_000
-_FAR_MS: Final = 1 << 62
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -36,17 +36,12 @@ async def list_readings(call: Call) -> Any:
     """Return the history of one resource of one device, oldest first."""
     connector_id, device, resource = call.connector_id, call.asked("device"), call.asked("resource")
     call.site.runtime(connector_id)
-    from_ms, to_ms = _moment(call.asked("from"), 0), _moment(call.asked("to"), _FAR_MS)
+    from_ms, to_ms = _moment(call.asked("from"), 0), _moment(call.asked("to"), history.FAR_MS)
     limit = max(0, min(call.asked("limit"), _READINGS_SHOWN_MAX))
 
     def unit(connection: sqlite3.Connection) -> list[tuple[int, Any]]:
-        rows = connection.execute(
-            "SELECT at_ms, value, format FROM reading JOIN series USING (series_id) JOIN device USING (device_id)"
-            " JOIN resource USING (resource_id) WHERE device.connector_id = ? AND identity = ? AND alias = ?"
-            " AND at_ms >= ? AND at_ms < ? ORDER BY at_ms LIMIT ?",
-            (connector_id, device, resource, from_ms, to_ms, limit),
-        )
-        return [(row[0], bool(row[1]) if row[2] == "boolean" else row[1]) for row in rows]
+        series_id = history.find_series(connection, connector_id, device, resource)
+        return [] if series_id is None else history.between(connection, series_id, from_ms, to_ms, limit)
 
     return {"device": device, "resource": resource, "readings": await call.site.database.read(unit)}
 

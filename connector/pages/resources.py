@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from connector import history
 from connector.pages.frame import Desk, Parts, PartsOf, Visit, done, frame_parts, problem
 from connector.pages.situation import Situation
 from connector.resources import NewResource, ResourceRow, peer_definitions
@@ -80,16 +80,9 @@ async def _counts(visit: Visit, seen: Situation) -> dict[str, int]:
     """Return how many readings each resource has of the last minute, by the readings' own timestamps."""
     now_ms = visit.now_ms
 
-    def unit(connection: sqlite3.Connection) -> dict[str, int]:
-        rows = connection.execute(
-            "SELECT alias, SUM((SELECT COUNT(*) FROM reading WHERE reading.series_id = series.series_id"
-            " AND at_ms > ? AND at_ms <= ?)) FROM series JOIN resource USING (resource_id)"
-            " WHERE connector_id = ? GROUP BY alias",
-            (now_ms - MINUTE_MS, now_ms, seen.connector_id),
-        )
-        return {row[0]: row[1] for row in rows}
-
-    return await visit.site.database.read(unit)
+    return await visit.site.database.read(
+        lambda c: history.counts(c, seen.connector_id, now_ms - MINUTE_MS + 1, now_ms + 1)
+    )
 
 
 def _note(seen: Situation) -> str:
