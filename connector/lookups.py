@@ -11,14 +11,13 @@ import msgspec
 from connector import devices
 from connector.calls import Calls
 from connector.devices import DevicePage, DeviceRow, ValueRow
+from connector.lookup_copies import LookupCopies
 from shared.clock import Clock
 from shared.database import Database
 from shared.errors import Refused
 
 LIST_DEVICES: Final = "devices.list"
 GET_DEVICE: Final = "devices.get"
-# Copies of answers kept per connector: the newest questions, so that browsing cannot fill the disk.
-_COPIES_MAX: Final = 200
 
 
 class ListQuestion(msgspec.Struct, frozen=True):
@@ -56,6 +55,7 @@ class Lookups:
     """Answers the peer's questions and asks it ours."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
+        self.copies = LookupCopies(database)
         self._database = database
         self._clock = clock
 
@@ -106,25 +106,9 @@ class Lookups:
         except Refused as refused:
             if refused.code == "not_found":
                 return None, Origin("none", why=str(refused))
-            copy = await self._database.read(
-                lambda c: c.execute(
-                    "SELECT answer, answered_ms FROM lookup_copy WHERE connector_id = ? AND question = ?",
-                    (connector_id, question),
-                ).fetchone()
-            )
+            copy = await self.copies.find(connector_id, question)
             if copy is None:
                 return None, Origin("none", why=str(refused))
             return copy[0], Origin("copy", age_ms=max(0, now_ms - copy[1]), why=str(refused))
-
-        def keep(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "INSERT OR REPLACE INTO lookup_copy VALUES (?, ?, ?, ?)", (connector_id, question, answer.body, now_ms)
-            )
-            connection.execute(
-                "DELETE FROM lookup_copy WHERE connector_id = ?1 AND answered_ms <"
-                " (SELECT answered_ms FROM lookup_copy WHERE connector_id = ?1 ORDER BY answered_ms DESC LIMIT 1 OFFSET ?2)",
-                (connector_id, _COPIES_MAX),
-            )
-
-        await self._database.write(keep)
+        self.copies.keep(connector_id, question, answer.body, now_ms)
         return answer.body, Origin("live", round_trip_ms=answer.round_trip_ms)
