@@ -6,13 +6,15 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from connector import connectors, devices
 from connector.catalogue import Catalogue
 from connector.devices import Edit
 from connector.host import HostDevice
-from connector.readings import Groups, Outcome, definitions_of, group_lines, parse_ndjson, store_readings
+from connector.ingest.bodies import parse_body
+from connector.readings import Groups, Outcome, definitions_of, group_lines, store_readings
 from connector.runtime import ConnectorRuntime
 from connector.streams import Streams
 from shared.batches import Series
@@ -52,11 +54,14 @@ class Ingestion:
         self._edit = edit
         self._ring = ring
 
-    async def take_ndjson(self, connector_id: str, body: bytes) -> Outcome:
-        """Take newline-delimited JSON; raises Refused for the request as a whole, else says it per line."""
+    async def take_body(self, connector_id: str, body: bytes, content_type: str = "") -> Outcome:
+        """Take readings in any form of a body; raises Refused for the request as a whole, else says it per reading."""
         outcome = Outcome()
-        groups = parse_ndjson(body, outcome)
-        await self.take(connector_id, groups, outcome)
+        parsed = parse_body(body, content_type, outcome)
+        for groups in parsed.parts.values():
+            await self.take(connector_id, groups, outcome)
+        if parsed.form != "lines":
+            outcome.refusals = [replace(refusal, at=parsed.position(refusal.line)) for refusal in outcome.refusals]
         return outcome
 
     async def take(self, connector_id: str, groups: Groups, outcome: Outcome) -> None:

@@ -42,11 +42,15 @@ class Line(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class RefusedLine:
-    """A line that was not taken: its number in the request (from 1), the code and the sentence."""
+    """A line that was not taken: its number in the request (from 1), the code and the sentence.
+
+    `at` says where it stands in a body that has no lines of its own, as in `payload[3].values.temperature`.
+    """
 
     line: int
     code: str
     message: str
+    at: str = ""
 
 
 @dataclass(slots=True)
@@ -86,6 +90,8 @@ class _Group:
 
 Groups = dict[tuple[str, str], _Group]
 
+# Brackets nested a thousand deep are no reading either.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LINES = msgspec.json.Decoder(Line)
 # JSON has no NaN, but many programs write it: such a line is named rather than called garbage.
 _NOT_FINITE = re.compile(rb'"value"\s*:\s*[-+]?(nan|inf(inity)?)\s*[,}]', re.IGNORECASE)
@@ -98,7 +104,7 @@ def parse_ndjson(body: bytes, outcome: Outcome) -> Groups:
     groups: Groups = {}
     try:
         lines = _LINES.decode_lines(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         _parse_one_by_one(body, groups, outcome)
         return groups
     if len(lines) > INGEST_LINES_MAX:
@@ -119,7 +125,7 @@ def _parse_one_by_one(body: bytes, groups: Groups, outcome: Outcome) -> None:
             continue
         try:
             group_lines([(number, _LINES.decode(text))], groups)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             beyond_double = str(error).startswith("Number out of range")
             not_finite = beyond_double or _NOT_FINITE.search(text) is not None
             outcome.refuse(number, Refused("not_a_number" if not_finite else "not_json"))

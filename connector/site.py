@@ -434,9 +434,9 @@ class Site:
 
     # --- readings ------------------------------------------------------------------------------------------------------
 
-    async def ingest_ndjson(self, connector_id: str, body: bytes) -> Outcome:
-        """Take readings as newline-delimited JSON; raises Refused for the request as a whole, else says it per line."""
-        return await self.ingestion.take_ndjson(connector_id, body)
+    async def ingest(self, connector_id: str, body: bytes, content_type: str = "") -> Outcome:
+        """Take a body of readings; raises Refused for the request as a whole, else says it per reading."""
+        return await self.ingestion.take_body(connector_id, body, content_type)
 
     # --- account --------------------------------------------------------------------------------------------------------
 

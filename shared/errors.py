@@ -151,6 +151,22 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
     ),
     # readings (per line)
     "not_json": (422, False, "The line is not a JSON object with device, resource and value."),
+    "bad_batch": (422, False, "This is not what a batch holds here: {why}."),
+    "device_locked": (
+        423,
+        False,
+        "The device '{device}' is locked: nothing is taken from it. Unlock it first.",
+    ),
+    "not_publish_as": (
+        403,
+        False,
+        "'{gateway}' may not report for '{device}'. Give it a publish-as pattern that fits.",
+    ),
+    "too_many_reporters": (
+        413,
+        False,
+        "One request takes batches of at most {most} gateways. Send the rest in another.",
+    ),
     "unknown_device": (
         422,
         False,

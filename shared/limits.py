@@ -26,6 +26,8 @@ TAG_CHARS_MAX: Final = 256
 # One POST of readings: large enough for a gateway's backlog of an hour, small enough to be parsed in memory.
 INGEST_BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 INGEST_LINES_MAX: Final = 100_000
+# Gateways that report for others in one request: each is a unit of work of its own.
+INGEST_REPORTERS_MAX: Final = 100
 # Refusals repeated in one answer; the counts are always complete.
 INGEST_REFUSALS_SHOWN_MAX: Final = 1_000
 

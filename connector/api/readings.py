@@ -26,9 +26,9 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 async def post_readings(call: Call) -> Taken:
-    """Take readings, one JSON object a line."""
+    """Take readings: one JSON object a line, a list of them, or batches (connector.ingest.bodies)."""
     body = await call.bytes(INGEST_BODY_BYTES_MAX)
-    outcome = await call.site.ingest_ndjson(call.connector_id, body)
+    outcome = await call.site.ingest(call.connector_id, body, call.request.headers.get("content-type", ""))
     return Taken(outcome.accepted, outcome.repeated, outcome.refused, outcome.refusals)
 
 
@@ -59,12 +59,12 @@ OPERATIONS: Final = (
         "POST",
         _READINGS,
         "readings",
-        "Take readings in, one JSON object a line",
+        "Take readings in: one JSON object a line, a JSON list of them, or batches of one device",
         post_readings,
         body=bytes,
-        media=(NDJSON,),
+        media=(NDJSON, "application/json"),
         answer=Taken,
-        errors=("too_many_lines", "target_not_writable", "connector_disabled", "outbox_full"),
+        errors=("too_many_lines", "too_many_reporters", "target_not_writable", "connector_disabled", "outbox_full"),
     ),
     Operation(
         "GET",

@@ -45,7 +45,7 @@ async def test_a_bad_line_is_refused_with_its_reason_and_the_good_ones_are_kept(
     async with lone_site(tmp_path) as site:
         connector_id = await make_connector(site)
         body = b"\n".join([line("pump", "flow", 1.0, NOON_MS - 2), text, line("pump", "flow", 2.0, NOON_MS - 1)])
-        outcome = await site.ingest_ndjson(connector_id, body)
+        outcome = await site.ingest(connector_id, body)
         assert [(refusal.line, refusal.code) for refusal in outcome.refusals] == [(2, code)]
         assert words in outcome.refusals[0].message
         assert (outcome.accepted, outcome.repeated, outcome.refused) == (2, 0, 1)
@@ -60,7 +60,7 @@ async def test_values_come_out_bit_equal(tmp_path: Path) -> None:
         lines = [line("pump", "flow", value, NOON_MS + at) for at, value in enumerate(numbers)]
         lines += [line("pump", "note", value, NOON_MS + at) for at, value in enumerate(texts)]
         lines += [line("pump", "on", value, NOON_MS + at) for at, value in enumerate((True, False))]
-        outcome = await site.ingest_ndjson(connector_id, b"\n".join(lines))
+        outcome = await site.ingest(connector_id, b"\n".join(lines))
         assert (outcome.accepted, outcome.refused) == (len(lines), 0)
         flow = [value for _, value in await stored(site, connector_id, "flow")]
         assert [struct.pack("<d", value) for value in flow] == [struct.pack("<d", value) for value in numbers]
@@ -71,9 +71,9 @@ async def test_values_come_out_bit_equal(tmp_path: Path) -> None:
 async def test_a_reading_posted_again_is_repeated_with_another_value_its_timestamp_is_taken(tmp_path: Path) -> None:
     async with lone_site(tmp_path) as site:
         connector_id = await make_connector(site)
-        first = await site.ingest_ndjson(connector_id, line("pump", "flow", 1.5, NOON_MS))
-        again = await site.ingest_ndjson(connector_id, line("pump", "flow", 1.5, "2025-11-20T14:00:00Z"))
-        other = await site.ingest_ndjson(connector_id, line("pump", "flow", 2.5, NOON_MS))
+        first = await site.ingest(connector_id, line("pump", "flow", 1.5, NOON_MS))
+        again = await site.ingest(connector_id, line("pump", "flow", 1.5, "2025-11-20T14:00:00Z"))
+        other = await site.ingest(connector_id, line("pump", "flow", 2.5, NOON_MS))
         assert (first.accepted, first.repeated) == (1, 0)
         assert (again.accepted, again.repeated, again.refused) == (0, 1, 0)
         assert [refusal.code for refusal in other.refusals] == ["timestamp_taken"]
@@ -84,7 +84,7 @@ async def test_two_values_of_one_millisecond_in_one_request_keep_the_first(tmp_p
     async with lone_site(tmp_path) as site:
         connector_id = await make_connector(site)
         body = b"\n".join(line("pump", "flow", value, NOON_MS) for value in (1.0, 1.0, 2.0))
-        outcome = await site.ingest_ndjson(connector_id, body)
+        outcome = await site.ingest(connector_id, body)
         assert (outcome.accepted, outcome.repeated) == (1, 1)
         assert [(refusal.line, refusal.code) for refusal in outcome.refusals] == [(3, "timestamp_taken")]
 
@@ -94,7 +94,7 @@ async def test_readings_out_of_order_all_arrive(tmp_path: Path) -> None:
         connector_id = await make_connector(site)
         offsets = [5, 3, 4, 1, 2, 0]
         body = b"\n".join(line("pump", "flow", float(at), NOON_MS + at) for at in offsets)
-        assert (await site.ingest_ndjson(connector_id, body)).accepted == 6
+        assert (await site.ingest(connector_id, body)).accepted == 6
         assert await stored(site, connector_id, "flow") == [(NOON_MS + at, float(at)) for at in range(6)]
 
 
@@ -104,9 +104,9 @@ async def test_readings_without_a_time_get_strictly_increasing_ones(tmp_path: Pa
         connector_id = await make_connector(site)
         for first in (0, 3):
             body = b"\n".join(line("pump", "flow", float(first + at)) for at in range(3))
-            assert (await site.ingest_ndjson(connector_id, body)).accepted == 3
+            assert (await site.ingest(connector_id, body)).accepted == 3
         clock.now_ms = NOON_MS - 60_000  # somebody set the clock back
-        assert (await site.ingest_ndjson(connector_id, line("pump", "flow", 6.0))).accepted == 1
+        assert (await site.ingest(connector_id, line("pump", "flow", 6.0))).accepted == 1
         assert await stored(site, connector_id, "flow") == [(NOON_MS + at, float(at)) for at in range(7)]
 
 
@@ -117,7 +117,7 @@ async def test_a_reading_without_a_time_gives_way_to_those_with_one(tmp_path: Pa
             [line("pump", "flow", 1.0), line("pump", "flow", 2.0, NOON_MS), line("pump", "flow", 3.0, NOON_MS + 2)]
             + [line("pump", "flow", value) for value in (4.0, 5.0)]
         )
-        outcome = await site.ingest_ndjson(connector_id, body)
+        outcome = await site.ingest(connector_id, body)
         assert (outcome.accepted, outcome.refusals) == (5, [])
         assert [value for _, value in await stored(site, connector_id, "flow")] == [2.0, 1.0, 3.0, 4.0, 5.0]
 
@@ -129,7 +129,7 @@ async def test_unknown_devices_are_made_where_the_connector_allows_it_and_only_f
         connector_id = await make_connector(site, creates_devices=True)
         names: list[Any] = ["fan", "Lüfter 2", "a/b?c#d", "no\nname", "x" * 257]
         body = b"\n".join(line(name, "flow", 1.0, NOON_MS) for name in names)
-        outcome = await site.ingest_ndjson(connector_id, body + b"\n" + line("ghost", "heat", 1.0, NOON_MS))
+        outcome = await site.ingest(connector_id, body + b"\n" + line("ghost", "heat", 1.0, NOON_MS))
         assert outcome.accepted == 3
         assert [(refusal.line, refusal.code) for refusal in outcome.refusals] == [
             (4, "unknown_device"),
@@ -145,7 +145,7 @@ async def test_a_flood_of_bad_lines_is_counted_in_full_and_shown_in_part(tmp_pat
         connector_id = await make_connector(site)
         bad = INGEST_REFUSALS_SHOWN_MAX + 500
         body = b"\n".join([b"!"] * bad + [line("ghost", "flow", 1)] * bad + [line("pump", "flow", 1.0, NOON_MS)])
-        outcome = await site.ingest_ndjson(connector_id, body)
+        outcome = await site.ingest(connector_id, body)
         assert (outcome.accepted, outcome.refused) == (1, 2 * bad)
         assert len(outcome.refusals) == INGEST_REFUSALS_SHOWN_MAX
 
@@ -155,7 +155,7 @@ async def test_a_disabled_connector_takes_nothing(tmp_path: Path) -> None:
         connector_id = await make_connector(site)
         await site.disable_connector(connector_id, disabled=True)
         with pytest.raises(Refused) as caught:
-            await site.ingest_ndjson(connector_id, line("pump", "flow", 1.0))
+            await site.ingest(connector_id, line("pump", "flow", 1.0))
         assert caught.value.code == "connector_disabled"
 
 
@@ -163,7 +163,7 @@ async def test_a_target_refuses_readings_even_before_it_is_paired(tmp_path: Path
     async with lone_site(tmp_path) as site:
         target = await site.create_connector("t", target=True)
         with pytest.raises(Refused) as caught:
-            await site.ingest_ndjson(target.connector_id, line("pump", "flow", 1.0))
+            await site.ingest(target.connector_id, line("pump", "flow", 1.0))
         assert caught.value.code == "target_not_writable"
 
 
@@ -171,7 +171,7 @@ async def test_the_state_follows_the_latest_time_not_the_latest_arrival(tmp_path
     async with lone_site(tmp_path) as site:
         connector_id = await make_connector(site)
         await site.create_resource(connector_id, NewResource(alias="heat", format="number"))
-        await site.ingest_ndjson(connector_id, line("pump", "heat", 2.0, NOON_MS))
-        await site.ingest_ndjson(connector_id, line("pump", "heat", 1.0, NOON_MS - 1_000))
+        await site.ingest(connector_id, line("pump", "heat", 2.0, NOON_MS))
+        await site.ingest(connector_id, line("pump", "heat", 1.0, NOON_MS - 1_000))
         (row,) = [row for row in await site.resources(connector_id) if row.alias == "heat"]
         assert (row.last_value, row.last_ms) == (2.0, NOON_MS)

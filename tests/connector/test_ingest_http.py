@@ -72,6 +72,10 @@ async def test_the_answer_counts_and_names_every_refusal_by_its_line(door: Door)
     ]
     assert all(refusal["message"] for refusal in told["refusals"])
     assert await stored(door.running.site, door.connector_id, "note") == [(NOON_MS, "Grüße 😀")]
+    batch = b'{"identity": "pump", "payload": [{"timestamp": 0, "values": {"flow": 1, "heat": 2}}]}'
+    told = (await door.post(batch, **{"Content-Type": "application/json"})).json()
+    assert (told["accepted"], told["refused"]) == (1, 1)
+    assert [refusal["at"] for refusal in told["refusals"]] == ["payload[0].values.heat"]
     shown = await door.http.get(f"/api/v1/connectors/{door.connector_id}/readings?device=pump&resource=on")
     assert shown.json()["readings"] == [[NOON_MS, True]]
 
@@ -166,7 +170,7 @@ async def test_a_strange_query_is_refused_in_words(door: Door) -> None:
 async def test_huge_and_hostile_bodies_never_fail_the_server(door: Door) -> None:
     for body in (
         b"\x00" * 1_000,
-        b"[" * 100_000,
+        b'{"x":' + b"[" * 100_000,
         b'{"device":' + b'"' + b"\\u0000" * 1_000 + b'"' + b',"resource":"flow","value":1}',
         b'{"device":"pump","resource":"flow","value":1,"timestamp":"' + b"9" * 10_000 + b'"}',
         b'{"device":"pump","resource":"flow","value":' + b"9" * 10_000 + b"}",
@@ -177,3 +181,6 @@ async def test_huge_and_hostile_bodies_never_fail_the_server(door: Door) -> None
         assert answer.status_code == 200, body[:60]
         assert answer.json()["accepted"] == 0
         assert answer.json()["refused"] >= 1
+    for body in (b"[" * 100_000, b'{"identity":"pump","payload":' + b"[" * 100_000):
+        answer = await door.post(body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid"), body[:60]

@@ -226,7 +226,7 @@ async def post_readings(two: Two, source_id: str, count: int, first_ms: int = 1_
         f'{{"device": "pump-1", "resource": "pressure", "timestamp": {first_ms + at}, "value": {at}.5}}'
         for at in range(count)
     )
-    outcome = await two.source.site.ingest_ndjson(source_id, body.encode())
+    outcome = await two.source.site.ingest(source_id, body.encode())
     assert outcome.accepted == count
 
 
