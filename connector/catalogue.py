@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from connector import history
+from connector.flow import FlowMeter
 from shared.batches import Series
 from shared.core.cells import DESCRIPTION, EXISTS, NAME, Cell, device_identity, tag_pair
 
@@ -22,6 +23,7 @@ class SeriesRow:
 
     series_id: int
     device_id: int
+    resource_id: int
     format: str
 
 
@@ -30,6 +32,7 @@ class Catalogue:
 
     def __init__(self) -> None:
         self._series: dict[tuple[str, str, str], SeriesRow] = {}
+        self.flow = FlowMeter()
 
     def forget(self) -> None:
         """Drop what is cached."""
@@ -54,7 +57,7 @@ class Catalogue:
         ).fetchone()
         if len(self._series) >= _SERIES_CACHED_MAX:
             self._series.clear()
-        found = self._series[key] = SeriesRow(series_id, row[0], row[2])
+        found = self._series[key] = SeriesRow(series_id, row[0], row[1], row[2])
         return found
 
     def spans(
@@ -79,6 +82,7 @@ class Catalogue:
 
     def note_state(self, connection: sqlite3.Connection, row: SeriesRow, series: Series, now_ms: int) -> None:
         """Let the state of a series and its device follow new readings: the latest timestamp wins."""
+        self.flow.note(row.resource_id, len(series), now_ms)
         latest_ms = max(series.times_ms)
         value = (
             series.values[-1] if series.times_ms[-1] == latest_ms else series.values[series.times_ms.index(latest_ms)]

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from connector import resource_figures
 from shared.batches import Format
 from shared.core.entries import Definition
 from shared.errors import Refused
-from shared.limits import ALIAS_CHARS_MAX, UNIT_CHARS_MAX
+from shared.limits import ALIAS_CHARS_MAX, DAY_MS, HISTORY_RETENTION_MS, RETENTION_DAYS_MAX, UNIT_CHARS_MAX
 
 
 class ResourceRow(msgspec.Struct, frozen=True):
     """A resource with what is known of its readings and of the other side.
 
     `match` is `same`, `missing_there`, `missing_here`, `different` or `alone` (no peer). `different` names what differs.
+    `waiting` counts readings accepted here that the other side has not recorded (`tail` of them not yet sealed), `held`
+    those that arrived and lack their device or resource. `lag_ms` is the time between the newest acceptance here and the
+    newest one recorded there; 0 where nothing waits, None where nothing was ever to be sent. `retention_ms` 0 is for ever.
+    `per_minute` counts readings as they arrived here over the last five minutes.
     """
 
     alias: str
@@ -32,6 +40,11 @@ class ResourceRow(msgspec.Struct, frozen=True):
     held: int
     match: str
     different: list[str]
+    last_device: str = ""
+    tail: int = 0
+    lag_ms: int | None = None
+    retention_ms: int = HISTORY_RETENTION_MS
+    per_minute: float = 0.0
 
 
 class NewResource(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,26 +56,116 @@ class NewResource(msgspec.Struct, frozen=True, kw_only=True):
     allowed: dict[str, Any] | None = None
     settable: bool = False
     remote_sync: bool = False
+    retention_ms: int = HISTORY_RETENTION_MS
+
+
+class ResourceChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What shall change of a definition; what is left out stays. `format` changes only while there are no readings."""
+
+    format: str | UnsetType = UNSET
+    unit: str | UnsetType = UNSET
+    allowed: dict[str, Any] | UnsetType | None = UNSET
+    settable: bool | UnsetType = UNSET
+    retention_ms: int | UnsetType = UNSET
 
 
 def create_resource(connection: sqlite3.Connection, connector_id: str, new: NewResource, now_ms: int) -> None:
     """Make a resource; raises Refused('invalid', 'exists')."""
-    alias = new.alias.strip()
-    if not 1 <= len(alias) <= ALIAS_CHARS_MAX or any(ord(letter) < 32 for letter in alias):
-        raise Refused("invalid", what="Alias", why=f"it takes 1 to {ALIAS_CHARS_MAX} printable characters")
-    if new.format not in get_args(Format):
-        raise Refused("invalid", what="Format", why="it is number, string or boolean")
-    if len(new.unit) > UNIT_CHARS_MAX:
-        raise Refused("invalid", what="Unit", why=f"it takes at most {UNIT_CHARS_MAX} characters")
+    alias, allowed = new.alias.strip(), _checked(new)
     if connection.execute(
         "SELECT 1 FROM resource WHERE connector_id = ? AND alias = ?", (connector_id, alias)
     ).fetchone():
         raise Refused("exists", what="resource")
     connection.execute(
-        "INSERT INTO resource (connector_id, alias, format, unit, allowed, settable, remote_sync, created_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (connector_id, alias, new.format, new.unit.strip(), _allowed(new), new.settable, new.remote_sync, now_ms),
+        "INSERT INTO resource (connector_id, alias, format, unit, allowed, settable, remote_sync, created_ms, retention_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            connector_id,
+            alias,
+            new.format,
+            new.unit.strip(),
+            allowed,
+            new.settable,
+            new.remote_sync,
+            now_ms,
+            new.retention_ms,
+        ),
     )
+
+
+def change_resource(connection: sqlite3.Connection, connector_id: str, alias: str, change: ResourceChange) -> bool:
+    """Change a definition; return whether anything is other than before.
+
+    Raises Refused('not_found', 'invalid', 'has_readings').
+    """
+    row = connection.execute(
+        "SELECT resource_id, format, unit, allowed, settable, remote_sync, retention_ms FROM resource"
+        " WHERE connector_id = ? AND alias = ?",
+        (connector_id, alias),
+    ).fetchone()
+    if row is None:
+        raise Refused("not_found", what="resource")
+    old = NewResource(
+        alias=alias,
+        format=row[1],
+        unit=row[2],
+        allowed=msgspec.json.decode(row[3], type=dict[str, Any]) if row[3] else None,
+        settable=bool(row[4]),
+        remote_sync=bool(row[5]),
+        retention_ms=row[6],
+    )
+    wanted = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not UNSET}
+    new = msgspec.structs.replace(old, **wanted)
+    allowed = _checked(new)
+    if new.format != old.format and resource_figures.has_readings(connection, row[0]):
+        raise Refused("has_readings", resource=alias)
+    values = (new.format, new.unit.strip(), allowed, new.settable, new.retention_ms)
+    if values == (row[1], row[2], row[3], bool(row[4]), row[6]):
+        return False
+    connection.execute(
+        "UPDATE resource SET format = ?, unit = ?, allowed = ?, settable = ?, retention_ms = ? WHERE resource_id = ?",
+        (*values, row[0]),
+    )
+    return True
+
+
+def delete_resource(connection: sqlite3.Connection, connector_id: str, alias: str, *, paired: bool) -> None:
+    """Delete a resource and all of its history here.
+
+    Raises Refused('not_found'), and 'resource_streams', 'resource_received' or 'resource_waits' where the pair still
+    needs it.
+    """
+    row = connection.execute(
+        "SELECT resource_id, remote_sync, role FROM resource JOIN connector USING (connector_id)"
+        " WHERE connector_id = ? AND alias = ?",
+        (connector_id, alias),
+    ).fetchone()
+    if row is None:
+        raise Refused("not_found", what="resource")
+    if paired and row[2] == "target":
+        theirs = peer_definitions(connection, connector_id).get(alias)
+        if theirs is not None and theirs.remote_sync:
+            raise Refused("resource_received", resource=alias)
+    elif paired and row[1]:
+        raise Refused("resource_streams", resource=alias)
+    waiting = resource_figures.waiting_of(connection, connector_id).get(alias)
+    if waiting is not None and waiting.count:
+        raise Refused("resource_waits", resource=alias, count=waiting.count)
+    # Its readings have lost their series then; housekeeping takes them away.
+    connection.execute("DELETE FROM resource WHERE resource_id = ?", (row[0],))
+
+
+def _checked(new: NewResource) -> str | None:
+    """Check a definition; return what is allowed as it is written down. Raises Refused('invalid')."""
+    if not 1 <= len(new.alias.strip()) <= ALIAS_CHARS_MAX or any(ord(letter) < 32 for letter in new.alias.strip()):
+        raise Refused("invalid", what="Alias", why=f"it takes 1 to {ALIAS_CHARS_MAX} printable characters")
+    if new.format not in get_args(Format):
+        raise Refused("invalid", what="Format", why="it is number, string or boolean")
+    if len(new.unit) > UNIT_CHARS_MAX:
+        raise Refused("invalid", what="Unit", why=f"it takes at most {UNIT_CHARS_MAX} characters")
+    if new.retention_ms and not DAY_MS <= new.retention_ms <= RETENTION_DAYS_MAX * DAY_MS:
+        raise Refused("invalid", what="Retention", why=f"it is 1 to {RETENTION_DAYS_MAX:,} days, or 0 for ever")
+    return _allowed(new)
 
 
 def _allowed(new: NewResource) -> str | None:
@@ -95,11 +198,23 @@ def _allowed(new: NewResource) -> str | None:
 
 def set_remote_sync(connection: sqlite3.Connection, connector_id: str, alias: str, *, on: bool) -> None:
     """Switch Remote-Sync of a resource; raises Refused('not_found')."""
-    done = connection.execute(
-        "UPDATE resource SET remote_sync = ? WHERE connector_id = ? AND alias = ?", (on, connector_id, alias)
-    )
-    if done.rowcount == 0:
-        raise Refused("not_found", what="resource")
+    switch_all(connection, connector_id, [alias], on=on)
+
+
+def switch_all(connection: sqlite3.Connection, connector_id: str, aliases: Collection[str], *, on: bool) -> int:
+    """Switch Remote-Sync of all of these, or of none; return how many were the other way. Raises Refused('not_found')."""
+    changed = 0
+    for alias in dict.fromkeys(aliases):
+        row = connection.execute(
+            "SELECT remote_sync FROM resource WHERE connector_id = ? AND alias = ?", (connector_id, alias)
+        ).fetchone()
+        if row is None:
+            raise Refused("not_found", what="resource")
+        changed += bool(row[0]) != on
+        connection.execute(
+            "UPDATE resource SET remote_sync = ? WHERE connector_id = ? AND alias = ?", (on, connector_id, alias)
+        )
+    return changed
 
 
 def peer_definitions(connection: sqlite3.Connection, connector_id: str) -> dict[str, Definition]:
@@ -122,67 +237,78 @@ def like_peer(connection: sqlite3.Connection, connector_id: str, alias: str) -> 
     )
 
 
-def list_resources(connection: sqlite3.Connection, connector_id: str, *, paired: bool) -> list[ResourceRow]:
-    """Return our resources by alias, then those that only the other side has."""
+# --- lists ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a connector's resources beside their definitions, by resource ID and by alias."""
+
+    latest: Mapping[int, resource_figures.Latest]
+    waiting: Mapping[str, resource_figures.Waiting]
+    rates: Callable[[int], float]
+
+
+def list_resources(
+    connection: sqlite3.Connection,
+    connector_id: str,
+    *,
+    paired: bool,
+    latest: bool = True,
+    rates: Callable[[int], float] = lambda _: 0.0,
+) -> list[ResourceRow]:
+    """Return our resources by alias, then those that only the other side has.
+
+    Without `latest`, devices and last values are left out: they cost a look at every series. `rates` gives the readings
+    per minute by resource ID.
+    """
     theirs = peer_definitions(connection, connector_id) if paired else {}
-    waiting = dict(
-        connection.execute(
-            "SELECT resource, SUM(count) FROM tail WHERE connector_id = ? GROUP BY resource", (connector_id,)
-        ).fetchall()
-    )
-    held = dict(
-        connection.execute(
-            "SELECT resource, SUM(count) FROM held WHERE connector_id = ? GROUP BY resource", (connector_id,)
-        ).fetchall()
+    known = _Known(
+        resource_figures.latest_of(connection, connector_id) if latest else {},
+        resource_figures.waiting_of(connection, connector_id),
+        rates,
     )
     rows = connection.execute(
-        "SELECT resource_id, alias, format, unit, allowed, settable, remote_sync FROM resource WHERE connector_id = ?"
-        " ORDER BY alias",
+        "SELECT resource_id, retention_ms, alias, format, unit, allowed, settable, remote_sync FROM resource"
+        " WHERE connector_id = ? ORDER BY alias",
         (connector_id,),
     ).fetchall()
     found = []
-    for resource_id, alias, format_, unit, allowed, settable, remote_sync in rows:
+    for resource_id, retention_ms, alias, format_, unit, allowed, settable, remote_sync in rows:
         mine = Definition(alias, format_, unit, allowed, bool(settable), bool(remote_sync))
-        match, different = _compare(mine, theirs.pop(alias, None), paired=paired)
-        devices, last_ms, last_value = _latest(connection, resource_id)
-        if format_ == "boolean" and last_value is not None:
-            last_value = bool(last_value)
-        found.append(
-            ResourceRow(
-                alias,
-                format_,
-                unit,
-                msgspec.json.decode(allowed) if allowed else None,
-                mine.settable,
-                mine.remote_sync,
-                devices,
-                last_value,
-                last_ms,
-                waiting.get(alias, 0),
-                held.get(alias, 0),
-                match,
-                different,
-            )
-        )
-    for alias, other in theirs.items():
-        found.append(
-            ResourceRow(
-                alias,
-                other.format,
-                other.unit,
-                msgspec.json.decode(other.allowed) if other.allowed else None,
-                other.settable,
-                other.remote_sync,
-                0,
-                None,
-                None,
-                0,
-                held.get(alias, 0),
-                "missing_here",
-                [],
-            )
-        )
-    return found
+        match, different = _compare(mine, theirs.pop(mine.alias, None), paired=paired)
+        found.append(_row(mine, known, resource_id, match, different, retention_ms))
+    return found + [_row(other, known, 0, "missing_here", [], HISTORY_RETENTION_MS) for other in theirs.values()]
+
+
+def _row(
+    definition: Definition, known: _Known, resource_id: int, match: str, different: list[str], retention_ms: int
+) -> ResourceRow:
+    latest = known.latest.get(resource_id, resource_figures.NO_LATEST)
+    waiting = known.waiting.get(definition.alias, resource_figures.NO_WAITING)
+    value = latest.value
+    if definition.format == "boolean" and value is not None:
+        value = bool(value)
+    return ResourceRow(
+        alias=definition.alias,
+        format=definition.format,
+        unit=definition.unit,
+        allowed=msgspec.json.decode(definition.allowed) if definition.allowed else None,
+        settable=definition.settable,
+        remote_sync=definition.remote_sync,
+        devices=latest.devices,
+        last_value=value,
+        last_ms=latest.at_ms,
+        waiting=waiting.count,
+        held=waiting.held,
+        match=match,
+        different=different,
+        last_device=latest.device,
+        tail=waiting.tail,
+        lag_ms=waiting.lag_ms,
+        retention_ms=retention_ms,
+        per_minute=known.rates(resource_id),
+    )
 
 
 def _compare(mine: Definition, theirs: Definition | None, *, paired: bool) -> tuple[str, list[str]]:
@@ -192,12 +318,3 @@ def _compare(mine: Definition, theirs: Definition | None, *, paired: bool) -> tu
         return "missing_there", []
     different = [name for name in ("format", "unit", "allowed") if getattr(mine, name) != getattr(theirs, name)]
     return ("different" if different else "same"), different
-
-
-def _latest(connection: sqlite3.Connection, resource_id: int) -> tuple[int, int | None, Any]:
-    (devices,) = connection.execute("SELECT COUNT(*) FROM series WHERE resource_id = ?", (resource_id,)).fetchone()
-    row = connection.execute(
-        "SELECT last_ms, reported FROM series WHERE resource_id = ? AND last_ms IS NOT NULL ORDER BY last_ms DESC LIMIT 1",
-        (resource_id,),
-    ).fetchone()
-    return devices, row[0] if row else None, row[1] if row else None

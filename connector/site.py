@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import TypeVar
 
-from connector import accounts, connectors, devices, history, resources
+from connector import accounts, connectors, devices, history
 from connector.accounts import Account, Backlog, GapRow
 from connector.catalogue import Catalogue
 from connector.connectors import Connector, Pair
@@ -22,6 +22,7 @@ from connector.ingestion import Ingestion
 from connector.link import HubClient
 from connector.lookups import Lookups
 from connector.readings import Outcome
+from connector.resource_desk import ResourceDesk
 from connector.resources import NewResource, ResourceRow
 from connector.runtime import ConnectorRuntime, Surroundings
 from connector.settings import SiteSettings
@@ -76,6 +77,14 @@ class Site:
             runtime=self.runtime,
             write=self.write,
             edit=self.edit,
+            ring=self.ring,
+        )
+        self.resource_desk = ResourceDesk(
+            database=database,
+            catalogue=self.catalogue,
+            clock=clock,
+            runtime=self.runtime,
+            write=self.write,
             ring=self.ring,
         )
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -382,42 +391,19 @@ class Site:
 
     async def resources(self, connector_id: str) -> list[ResourceRow]:
         """Return the resources of a connector compared with the other side's."""
-        paired = self.runtime(connector_id).runner is not None
-        return await self.database.read(lambda c: resources.list_resources(c, connector_id, paired=paired))
+        return await self.resource_desk.rows(connector_id)
 
     async def create_resource(self, connector_id: str, new: NewResource) -> None:
         """Make a resource; held readings of that name are released. Raises Refused('exists', 'invalid')."""
-        now_ms = self.clock.wall_ms()
-        await self._change_resources(
-            connector_id, lambda c: resources.create_resource(c, connector_id, new, now_ms), new.alias.strip()
-        )
+        await self.resource_desk.create(connector_id, new)
 
     async def create_resource_like_peer(self, connector_id: str, alias: str) -> None:
         """Make the same resource that the other side has (W9); raises Refused('exists', 'not_found')."""
-        new = await self.database.read(lambda c: resources.like_peer(c, connector_id, alias))
-        await self.create_resource(connector_id, new)
+        await self.resource_desk.create_like_peer(connector_id, alias)
 
     async def set_remote_sync(self, connector_id: str, alias: str, *, on: bool) -> None:
         """Switch a resource's readings into the stream or out of it (W9, G14); raises Refused('not_found')."""
-        await self._change_resources(
-            connector_id, lambda c: resources.set_remote_sync(c, connector_id, alias, on=on), None
-        )
-
-    async def _change_resources(
-        self, connector_id: str, change: Callable[[sqlite3.Connection], None], appeared: str | None
-    ) -> None:
-        runtime = self.runtime(connector_id)
-        if runtime.runner is not None:
-
-            def work(engine: PairEngine, store: Streams, now_ms: int) -> tuple[None, list[Effect]]:
-                change(store.connection)
-                engine.on_definitions_changed(store, appeared, now_ms)
-                return None, []
-
-            await runtime.runner.run(work)
-        else:
-            await self.write(change)
-        self.ring(connector_id, "resources")
+        await self.resource_desk.switch(connector_id, [alias], on=on)
 
     async def _prepare_host(self, connector_id: str) -> None:
         await self.create_device(

@@ -197,6 +197,26 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
     # objects
     "not_found": (404, False, "There is no such {what}."),
     "exists": (409, False, "There is a {what} of that name already."),
+    "has_readings": (
+        409,
+        False,
+        "'{resource}' has readings, so its format stays. Delete it with its history, or make another resource.",
+    ),
+    "resource_streams": (
+        409,
+        False,
+        "'{resource}' is sent to the other site. Switch its Remote-Sync off first; what waits is then still delivered.",
+    ),
+    "resource_received": (
+        409,
+        False,
+        "The other site sends '{resource}' here. Its Remote-Sync has to be switched off there first.",
+    ),
+    "resource_waits": (
+        409,
+        False,
+        "{count} readings of '{resource}' still wait for the other site. Try again once they are delivered.",
+    ),
     "invalid": (422, False, "{what}: {why}."),
     "connector_disabled": (409, True, "The connector is disabled. Enable it first."),
     "not_signed_in": (401, False, "Sign in, or send an API key as 'Authorization: Bearer ...'."),

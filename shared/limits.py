@@ -167,4 +167,7 @@ CLOCK_JUMP_MS_MAX: Final = HOUR_MS
 # --- storage --------------------------------------------------------------------------------------------------------
 # Units of work in one commit: more save fsyncs, fewer keep the wait of the first one short.
 COMMIT_UNITS_MAX: Final = 64
+# How long readings are kept where a resource does not say: a year, and a day more for comparing with the year before.
 HISTORY_RETENTION_MS: Final = 366 * DAY_MS
+# A century: whoever wants more wants "for ever".
+RETENTION_DAYS_MAX: Final = 36_525

@@ -1,0 +1,119 @@
+"""What is known of the readings of each resource, cheap enough to ask while a page is open: latest, waiting, gaps."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any, Final
+
+from connector import accounts
+from shared.core.entries import GapNotice
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """How many devices reported a resource, and the newest reading of any of them. Times are ms since 1970."""
+
+    devices: int = 0
+    at_ms: int | None = None
+    value: Any = None
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits of a resource: see ResourceRow."""
+
+    tail: int = 0
+    outbox: int = 0
+    held: int = 0
+    lag_ms: int | None = None
+
+    @property
+    def count(self) -> int:
+        """Readings accepted here that the other side has not recorded."""
+        return self.tail + self.outbox
+
+
+NO_LATEST: Final = Latest()
+NO_WAITING: Final = Waiting()
+
+
+def latest_of(connection: sqlite3.Connection, connector_id: str) -> dict[int, Latest]:
+    """Return the newest reading by resource ID; costs a look at every series of the connector."""
+    # With MAX alone in a group, SQLite takes the other columns from the row that holds the greatest.
+    rows = connection.execute(
+        "SELECT series.resource_id, COUNT(*), MAX(series.last_ms), reported, identity FROM series"
+        " JOIN resource USING (resource_id) JOIN device USING (device_id)"
+        " WHERE resource.connector_id = ? GROUP BY series.resource_id",
+        (connector_id,),
+    )
+    return {row[0]: Latest(row[1], row[2], row[3], row[4] if row[2] is not None else "") for row in rows}
+
+
+def waiting_of(connection: sqlite3.Connection, connector_id: str) -> dict[str, Waiting]:
+    """Return what waits by alias, from the counts that the store keeps."""
+    rows = connection.execute(
+        "SELECT resource, tail_count, outbox_count, held_count, first_ms, accepted_ms, applied_ms FROM waiting"
+        " WHERE connector_id = ?",
+        (connector_id,),
+    )
+    return {row[0]: Waiting(row[1], row[2], row[3], _lag_ms(row[1] + row[2], *row[4:])) for row in rows}
+
+
+def _lag_ms(count: int, first_ms: int | None, accepted_ms: int | None, applied_ms: int | None) -> int | None:
+    if accepted_ms is None:
+        return None
+    if count == 0:
+        return 0
+    reached_ms = applied_ms if applied_ms is not None else first_ms
+    return max(0, accepted_ms - (reached_ms if reached_ms is not None else accepted_ms))
+
+
+def has_readings(connection: sqlite3.Connection, resource_id: int) -> bool:
+    """Whether a resource ever had a reading here."""
+    row = connection.execute(
+        "SELECT 1 FROM series WHERE resource_id = ? AND last_ms IS NOT NULL LIMIT 1", (resource_id,)
+    ).fetchone()
+    return row is not None
+
+
+def gap_counts(connection: sqlite3.Connection, connector_id: str) -> dict[str, int]:
+    """Return how many gap notices name each resource, by alias; costs reading the notices."""
+    counts: dict[str, int] = {}
+    for gap in accounts.list_gaps(connection, connector_id):
+        for alias in {row.resource for row in gap.notice.rows}:
+            counts[alias] = counts.get(alias, 0) + 1
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesGap:
+    """Readings of one series that will never arrive. `count` None: not counted, or not known to be of this series."""
+
+    cause: str
+    first_ms: int
+    last_ms: int
+    count: int | None
+
+
+def series_gaps(
+    connection: sqlite3.Connection, connector_id: str, device: str, resource: str, from_ms: int, to_ms: int
+) -> list[SeriesGap]:
+    """Return the gaps of a series that touch a span, oldest first; notices that name no series may concern any."""
+    found: list[SeriesGap] = []
+    for gap in accounts.list_gaps(connection, connector_id):
+        found += _touching(gap.notice, device, resource, from_ms, to_ms)
+    return sorted(found, key=lambda each: (each.first_ms, each.last_ms))
+
+
+def _touching(notice: GapNotice, device: str, resource: str, from_ms: int, to_ms: int) -> list[SeriesGap]:
+    if notice.last_ms < from_ms or notice.first_ms >= to_ms:
+        return []
+    if not notice.rows:
+        return [SeriesGap(notice.cause, notice.first_ms, notice.last_ms, None)]
+    return [
+        SeriesGap(notice.cause, row.first_ms, row.last_ms, row.count)
+        for row in notice.rows
+        if (row.device, row.resource) == (device, resource) and row.last_ms >= from_ms and row.first_ms < to_ms
+    ]
