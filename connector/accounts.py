@@ -107,10 +107,13 @@ def last_arrival_ms(connection: sqlite3.Connection, connector_id: str) -> int | 
     return None if row[0] is None else int(row[0])
 
 
-def list_gaps(connection: sqlite3.Connection, connector_id: str, limit: int = 200) -> list[GapRow]:
-    """Return gap notices, newest first."""
+def list_gaps(
+    connection: sqlite3.Connection, connector_id: str, limit: int = 200, after: tuple[int, str] = (1 << 62, "")
+) -> list[GapRow]:
+    """Return gap notices, newest first, from behind the one with this (noticed_ms, gap_id)."""
     rows = connection.execute(
-        "SELECT ours, notice FROM gap WHERE connector_id = ? ORDER BY noticed_ms DESC, gap_id LIMIT ?",
-        (connector_id, limit),
+        "SELECT ours, notice FROM gap WHERE connector_id = ?1 AND (noticed_ms < ?2 OR (noticed_ms = ?2 AND gap_id > ?3))"
+        " ORDER BY noticed_ms DESC, gap_id LIMIT ?4",
+        (connector_id, *after, limit),
     )
     return [GapRow(bool(row[0]), msgspec.msgpack.decode(row[1], type=GapNotice)) for row in rows]

@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -33,6 +34,42 @@ _PRAGMAS = (
     "PRAGMA cache_size=-16384",
     "PRAGMA journal_size_limit=67108864",
 )
+
+
+class _Condition:
+    """What the next unit of work of a block has to begin with."""
+
+    def __init__(self, check: Unit[None]) -> None:
+        self.check: Unit[None] | None = check
+
+
+_condition: ContextVar[_Condition | None] = ContextVar("condition", default=None)
+
+
+@contextlib.contextmanager
+def provided(check: Unit[None] | None) -> Iterator[None]:
+    """Let the first unit of work that is written inside this block begin with `check`, in the same transaction.
+
+    What `check` raises undoes the unit, so that nothing can change between looking and writing. None checks nothing.
+    """
+    token = _condition.set(_Condition(check) if check is not None else None)
+    try:
+        yield
+    finally:
+        _condition.reset(token)
+
+
+def _conditional(unit: Unit[T]) -> Unit[T]:
+    condition = _condition.get()
+    if condition is None or condition.check is None:
+        return unit
+    check, condition.check = condition.check, None
+
+    def checked(connection: sqlite3.Connection) -> T:
+        check(connection)
+        return unit(connection)
+
+    return checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +165,7 @@ class Database:
         if self._closing:
             raise StorageFailed("the database is closing")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(unit, future, after))
+        self._waiting.append(_Waiting(_conditional(unit), future, after))
         if self._pump is None or self._pump.done():
             self._pump = asyncio.get_running_loop().create_task(self._commit_waiting(), name=f"writer {self.path.name}")
         return await asyncio.shield(future)

@@ -251,6 +251,21 @@ class Refused(PairhubError):
     def retryable(self) -> bool:
         """Whether the same request may succeed later without anybody changing it."""
         return REFUSALS[self.code][1]
+    "cursor_unknown": (
+        400,
+        False,
+        "The cursor is not one that this list gave. Start again without 'after'.",
+    ),
+    "changed_meanwhile": (
+        412,
+        False,
+        "The {what} has changed since you read it; its ETag is {etag} now. Read it again and decide anew.",
+    ),
+    "too_many_streams": (
+        429,
+        True,
+        "There are {most} event streams open for this key already. Close one, or let one carry more.",
+    ),
 
     def __str__(self) -> str:
         facts = {name: str(value) for name, value in self.facts.items()}

@@ -30,4 +30,5 @@ def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 def refusal(refused: Refused) -> Response:
     """Return a refusal with its status."""
     facts = {name: str(value) for name, value in refused.facts.items()}
-    return answer(Refusal(refused.code, str(refused), facts), refused.status)
+    headers = {"ETag": facts["etag"]} if refused.code == "changed_meanwhile" else None
+    return answer(Refusal(refused.code, str(refused), facts), refused.status, headers)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import msgspec
 
+from connector import accounts, connectors
+from connector.accounts import Account
+from connector.api.etags import Tagged, if_match, tagged
 from connector.api.operations import ONE, Call, Operation
+from connector.api.paging import Page, after_of, cursor, limit_of, paged
 from connector.connectors import Connector
-from connector.status import connector_status
+from connector.status import ConnectorStatus, connector_status
+from shared.core.entries import GapRow
 from shared.errors import Refused
 
 
@@ -31,17 +38,51 @@ class ConnectorChange(msgspec.Struct, forbid_unknown_fields=True):
     creates_devices: bool
 
 
-async def shown(call: Call, connector: Connector) -> Any:
+class BothAccounts(msgspec.Struct, frozen=True):
+    """This side's account, and at a target the source's last word; null where there is no pair."""
+
+    own: Account | None
+    stated_by_source: Account | None
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """Readings that will never arrive, `ours` where this side gave them up.
+
+    `count` is null where nobody can count. A row is device, resource, count, first and last time.
+    """
+
+    ours: bool
+    gap_id: str
+    cause: str
+    count: int | None
+    first_ms: int
+    last_ms: int
+    rows: list[GapRow]
+    noticed_ms: int
+
+
+async def shown(call: Call, connector: Connector) -> Tagged:
     """Return a connector as the API shows it."""
-    return await connector_status(call.site, connector)
+    return tagged(await connector_status(call.site, connector), _definition(connector))
 
 
-async def list_connectors(call: Call) -> Any:
+def _definition(connector: Connector) -> Any:
+    return (connector.name, connector.role, connector.disabled, connector.creates_devices)
+
+
+def _provided(call: Call) -> AbstractContextManager[None]:
+    def definition(connection: sqlite3.Connection) -> Any:
+        return _definition(connectors.get_connector(connection, call.connector_id))
+
+    return if_match(call, definition, "connector")
+
+
+async def list_connectors(call: Call) -> list[ConnectorStatus]:
     """Return all connectors, oldest first."""
-    return [await shown(call, connector) for connector in await call.site.connectors()]
+    return [await connector_status(call.site, connector) for connector in await call.site.connectors()]
 
 
-async def create_connector(call: Call) -> Any:
+async def create_connector(call: Call) -> Tagged:
     """Make a connector."""
     body = await call.body(NewConnector)
     if body.host_every_s and not 0.1 <= body.host_every_s <= 3600:
@@ -52,21 +93,23 @@ async def create_connector(call: Call) -> Any:
     return await shown(call, made)
 
 
-async def get_connector(call: Call) -> Any:
+async def get_connector(call: Call) -> Tagged:
     """Return one connector."""
     return await shown(call, await call.site.connector(call.connector_id))
 
 
-async def change_connector(call: Call) -> Any:
+async def change_connector(call: Call) -> Tagged:
     """Rename a connector, and set whether readings make devices."""
     body = await call.body(ConnectorChange)
-    changed = await call.site.change_connector(call.connector_id, body.name, creates_devices=body.creates_devices)
+    with _provided(call):
+        changed = await call.site.change_connector(call.connector_id, body.name, creates_devices=body.creates_devices)
     return await shown(call, changed)
 
 
 async def delete_connector(call: Call) -> None:
     """Delete a connector with all it has."""
-    await call.site.delete_connector(call.connector_id)
+    with _provided(call):
+        await call.site.delete_connector(call.connector_id)
 
 
 async def disable(call: Call) -> None:
@@ -79,34 +122,78 @@ async def enable(call: Call) -> None:
     await call.site.disable_connector(call.connector_id, disabled=False)
 
 
-async def get_account(call: Call) -> Any:
+async def get_account(call: Call) -> BothAccounts:
     """Return this side's account and, at a target, the source's last word."""
     own, stated = await call.site.account(call.connector_id)
-    return {"own": own, "stated_by_source": stated}
+    return BothAccounts(own, stated)
 
 
-async def list_gaps(call: Call) -> Any:
+async def list_gaps(call: Call) -> Page[Gap]:
     """Return gap notices, newest first."""
-    call.site.runtime(call.connector_id)
-    return [{"ours": row.ours, **_fields(row.notice)} for row in await call.site.gaps(call.connector_id)]
+    connector_id, limit = call.connector_id, limit_of(call)
+    after = after_of(call, tuple[int, str]) or (1 << 62, "")
+    call.site.runtime(connector_id)
+    found = await call.site.database.read(lambda c: accounts.list_gaps(c, connector_id, limit + 1, after))
+    rows = [_gap(row) for row in found[:limit]]
+    return Page(rows, cursor(call, (rows[-1].noticed_ms, rows[-1].gap_id)) if len(found) > limit else None)
 
 
-def _fields(struct: msgspec.Struct) -> dict[str, Any]:
-    return {name: getattr(struct, name) for name in struct.__struct_fields__ if name != "epochs"}
+def _gap(row: accounts.GapRow) -> Gap:
+    it = row.notice
+    return Gap(row.ours, it.gap_id, it.cause, it.count, it.first_ms, it.last_ms, it.rows, it.noticed_ms)
 
 
 OPERATIONS: Final = (
-    Operation("GET", "/connectors", "read", "All connectors, oldest first", list_connectors),
     Operation(
-        "POST", "/connectors", "manage", "Make a connector", create_connector, body=NewConnector, errors=("exists",)
+        "GET",
+        "/connectors",
+        "read",
+        "All connectors, oldest first",
+        list_connectors,
+        answer=list[ConnectorStatus],
     ),
-    Operation("GET", ONE, "read", "One connector", get_connector),
-    Operation("PATCH", ONE, "manage", "Change a connector", change_connector, body=ConnectorChange, errors=("exists",)),
     Operation(
-        "DELETE", ONE, "manage", "Delete a connector with all it has", delete_connector, errors=("still_paired",)
+        "POST",
+        "/connectors",
+        "manage",
+        "Make a connector",
+        create_connector,
+        body=NewConnector,
+        answer=ConnectorStatus,
+        has_etag=True,
+        errors=("exists",),
+    ),
+    Operation("GET", ONE, "read", "One connector", get_connector, answer=ConnectorStatus, has_etag=True),
+    Operation(
+        "PATCH",
+        ONE,
+        "manage",
+        "Change a connector",
+        change_connector,
+        body=ConnectorChange,
+        answer=ConnectorStatus,
+        has_etag=True,
+        errors=("exists",),
+    ),
+    Operation(
+        "DELETE",
+        ONE,
+        "manage",
+        "Delete a connector with all it has",
+        delete_connector,
+        has_etag=True,
+        errors=("still_paired",),
     ),
     Operation("POST", ONE + "/disable", "manage", "Disable a connector", disable, errors=("still_paired",)),
     Operation("POST", ONE + "/enable", "manage", "Enable a connector", enable),
-    Operation("GET", ONE + "/account", "read", "Where the readings are", get_account),
-    Operation("GET", ONE + "/gaps", "read", "Readings that will never arrive, newest first", list_gaps),
+    Operation("GET", ONE + "/account", "read", "Where the readings are", get_account, answer=BothAccounts),
+    Operation(
+        "GET",
+        ONE + "/gaps",
+        "read",
+        "Readings that will never arrive, newest first",
+        list_gaps,
+        query=paged(),
+        answer=Page[Gap],
+    ),
 )

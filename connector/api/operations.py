@@ -87,8 +87,9 @@ class Operation:
     """One thing that the API can do.
 
     `action` is what connector.access asks for. `body` and `answer` are types that msgspec knows, None for nothing (an
-    answer without a body is 204). `media` are the kinds of body, `answers_media` of answers. `errors` are the codes it
-    can answer beyond those of `common_errors`.
+    answer without a body is 204). `media` are the kinds of body, `answer_media` of answers. `errors` are the codes it
+    can answer beyond those of `common_errors`. `has_etag`: its answer has an ETag, or its object has one and the
+    request may say If-Match.
     """
 
     method: str
@@ -102,6 +103,21 @@ class Operation:
     answer: Any = None
     answer_media: tuple[str, ...] = (JSON,)
     errors: tuple[str, ...] = ()
+    has_etag: bool = False
+
+    @property
+    def name(self) -> str:
+        """What programs made from the document call it."""
+        return self.handler.__name__
+
+    @property
+    def conditions(self) -> tuple[tuple[str, str], ...]:
+        """The headers by which a request may ask for an ETag, with what they do."""
+        if not self.has_etag or self.method == "POST":
+            return ()
+        if self.method == "GET":
+            return (("If-None-Match", "answer 304 where the object still has this ETag"),)
+        return (("If-Match", "refuse with 412 where the object's definition no longer has this ETag"),)
 
     @property
     def common_errors(self) -> tuple[str, ...]:
@@ -113,6 +129,10 @@ class Operation:
             codes.append("invalid")
         if self.body is not None:
             codes.append("body_too_large")
+        if any(query.name == "after" for query in self.query):
+            codes.append("cursor_unknown")
+        if self.conditions and self.method != "GET":
+            codes.append("changed_meanwhile")
         return tuple(codes)
 
     @property

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from connector.api.connectors import shown
+from connector.api.etags import Tagged
 from connector.api.operations import ONE, Call, Operation
-from connector.status import window_status
+from connector.status import ConnectorStatus, WindowStatus, window_status
 
 
 class NewTarget(msgspec.Struct, forbid_unknown_fields=True):
@@ -28,12 +29,12 @@ class Claim(msgspec.Struct, forbid_unknown_fields=True):
     code: str
 
 
-async def get_window(call: Call) -> Any:
+async def get_window(call: Call) -> WindowStatus:
     """Return the pairing window as it stands."""
     return window_status(call.site, call.connector_id, await call.site.window(call.connector_id))
 
 
-async def open_window(call: Call) -> Any:
+async def open_window(call: Call) -> WindowStatus:
     """Open the pairing window of a source."""
     return window_status(call.site, call.connector_id, await call.site.enable_remote_sync(call.connector_id))
 
@@ -53,7 +54,7 @@ async def refuse(call: Call) -> None:
     await call.site.refuse_claimant(call.connector_id)
 
 
-async def create_target(call: Call) -> Any:
+async def create_target(call: Call) -> Tagged:
     """Make a connector and pair it as a target."""
     body = await call.body(NewTarget)
     made = await call.site.create_target(
@@ -62,7 +63,7 @@ async def create_target(call: Call) -> Any:
     return await shown(call, made)
 
 
-async def claim(call: Call) -> Any:
+async def claim(call: Call) -> Tagged:
     """Let a target that is there already, and not paired, claim a source."""
     body = await call.body(Claim)
     await call.site.claim(
@@ -90,13 +91,14 @@ _CLAIM_ERRORS: Final = (
 )
 
 OPERATIONS: Final = (
-    Operation("GET", ONE + "/remote-sync", "manage", "The pairing window of a source", get_window),
+    Operation("GET", ONE + "/remote-sync", "manage", "The pairing window of a source", get_window, answer=WindowStatus),
     Operation(
         "POST",
         ONE + "/remote-sync",
         "manage",
         "Open the pairing window of a source",
         open_window,
+        answer=WindowStatus,
         errors=("hub_not_reachable", "window_open", "not_source", "source_paired", "connector_disabled"),
     ),
     Operation("DELETE", ONE + "/remote-sync", "manage", "Close the window, or put one that is over away", close_window),
@@ -109,6 +111,8 @@ OPERATIONS: Final = (
         "Make a connector and pair it with a source",
         create_target,
         body=NewTarget,
+        answer=ConnectorStatus,
+        has_etag=True,
         errors=("exists", *_CLAIM_ERRORS),
     ),
     Operation(
@@ -118,6 +122,8 @@ OPERATIONS: Final = (
         "Pair a target that is there already with a source",
         claim,
         body=Claim,
+        answer=ConnectorStatus,
+        has_etag=True,
         errors=_CLAIM_ERRORS,
     ),
 )

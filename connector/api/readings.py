@@ -9,6 +9,7 @@ import msgspec
 
 from connector import history
 from connector.api.operations import ONE, Call, Operation, Query
+from connector.api.paging import after_of, cursor, limit_of, paged
 from connector.readings import RefusedLine, read_time
 from shared.limits import INGEST_BODY_BYTES_MAX
 
@@ -32,18 +33,31 @@ async def post_readings(call: Call) -> Taken:
     return Taken(outcome.accepted, outcome.repeated, outcome.refused, outcome.refusals)
 
 
-async def list_readings(call: Call) -> Any:
-    """Return the history of one resource of one device, oldest first."""
+class Readings(msgspec.Struct, frozen=True):
+    """History: [ms since 1970, value] each, oldest first; `next` goes on after it."""
+
+    device: str
+    resource: str
+    readings: list[tuple[int, float | str | bool]]
+    next: str | None = None
+
+
+async def list_readings(call: Call) -> Readings:
+    """Return the history of one resource of one device, oldest first, from `from` (included) to `to` (excluded)."""
     connector_id, device, resource = call.connector_id, call.asked("device"), call.asked("resource")
     call.site.runtime(connector_id)
     from_ms, to_ms = _moment(call.asked("from"), 0), _moment(call.asked("to"), history.FAR_MS)
-    limit = max(0, min(call.asked("limit"), _READINGS_SHOWN_MAX))
+    limit, after = limit_of(call, _READINGS_SHOWN_MAX), after_of(call, int)
+    if after is not None:
+        from_ms = max(from_ms, after + 1)
 
     def unit(connection: sqlite3.Connection) -> list[tuple[int, Any]]:
         series_id = history.find_series(connection, connector_id, device, resource)
-        return [] if series_id is None else history.between(connection, series_id, from_ms, to_ms, limit)
+        return [] if series_id is None else history.between(connection, series_id, from_ms, to_ms, limit + 1)
 
-    return {"device": device, "resource": resource, "readings": await call.site.database.read(unit)}
+    found = await call.site.database.read(unit)
+    more = cursor(call, found[limit - 1][0]) if len(found) > limit else None
+    return Readings(device, resource, found[:limit], more)
 
 
 def _moment(text: str, otherwise: int) -> int:
@@ -77,8 +91,9 @@ OPERATIONS: Final = (
             Query("resource", "its alias"),
             Query("from", "the first moment, ms since 1970 or ISO 8601 with a zone"),
             Query("to", "the moment before which it ends"),
-            Query("limit", "how many rows at most", int, 1_000),
+            *paged(1_000, _READINGS_SHOWN_MAX),
         ),
+        answer=Readings,
         errors=("bad_time", "before_1970"),
     ),
 )

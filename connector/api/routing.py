@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from starlette.requests import ClientDisconnect, Request
@@ -13,21 +15,48 @@ from starlette.types import Scope
 
 from connector.access import Access
 from connector.api.answers import Refusal, answer, refusal
+from connector.api.etags import Tagged, is_unchanged
+from connector.api.openapi import openapi_document
 from connector.api.operations import Call, Operation
-from connector.api.registry import OPERATIONS
+from connector.api.registry import OPERATIONS, TOPICS
 from connector.site import Site
 from shared.errors import LinkLost, Refused, StorageFailed
 
-PREFIX = "/api/v1"
+PREFIX: Final = "/api/v1"
+DOCUMENT_PATH: Final = PREFIX + "/openapi.json"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def api_routes(site: Site, access: Access) -> list[BaseRoute]:
     """Return all routes of the API."""
     return [
-        QuotedRoute(PREFIX + operation.path, _guarded(site, access, operation), methods=[operation.method])
-        for operation in OPERATIONS
+        Route(DOCUMENT_PATH, _document(access), methods=["GET"]),
+        *(
+            QuotedRoute(PREFIX + operation.path, _guarded(site, access, operation), methods=[operation.method])
+            for operation in OPERATIONS
+        ),
     ]
+
+
+def _document(access: Access) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        try:
+            await access.require(request, "read")
+        except Refused as refused:
+            return refusal(refused)
+        return answer(document())
+
+    return endpoint
+
+
+@cache
+def document() -> dict[str, Any]:
+    """Return the OpenAPI document of the API."""
+    try:
+        release = version("pairhub")
+    except PackageNotFoundError:
+        release = "unknown"
+    return openapi_document(TOPICS, PREFIX, release)
 
 
 class QuotedRoute(Route):
@@ -59,7 +88,8 @@ def _guarded(site: Site, access: Access, operation: Operation) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         try:
             principal = await access.require(request, operation.action)
-            return _answered(await operation.handler(Call(site, access, request, principal, operation)))
+            call = Call(site, access, request, principal, operation)
+            return _answered(call, await operation.handler(call))
         except Refused as refused:
             return refusal(refused)
         except StorageFailed as failed:
@@ -72,5 +102,16 @@ def _guarded(site: Site, access: Access, operation: Operation) -> Endpoint:
     return endpoint
 
 
-def _answered(result: Any) -> Response:
-    return result if isinstance(result, Response) else answer(result)
+def _answered(call: Call, result: Any) -> Response:
+    if isinstance(result, Response):
+        return result
+    if isinstance(result, Tagged):
+        headers = {"ETag": result.etag}
+        if call.request.method in ("GET", "HEAD") and is_unchanged(call, result.etag):
+            return Response(status_code=304, headers=headers)
+        return answer(result.body, headers=headers)
+    after = getattr(result, "next", None)
+    if after is None:
+        return answer(result)
+    url = call.request.url.include_query_params(after=after)
+    return answer(result, headers={"Link": f'<{url.path}?{url.query}>; rel="next"'})

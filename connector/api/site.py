@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from connector.api.operations import Call, Operation
-from connector.status import site_status
+from connector.status import SiteStatus, site_status
 
 
 class Token(msgspec.Struct, forbid_unknown_fields=True):
@@ -23,7 +23,7 @@ class Enrolled(msgspec.Struct, frozen=True):
     site_name: str
 
 
-async def get_status(call: Call) -> Any:
+async def get_status(call: Call) -> SiteStatus:
     """Return the state of the site and of its connectors."""
     return await site_status(call.site)
 
@@ -36,7 +36,9 @@ async def enrol(call: Call) -> Enrolled:
 
 
 OPERATIONS: Final = (
-    Operation("GET", "/status", "read", "The state of the site and of all its connectors", get_status),
+    Operation(
+        "GET", "/status", "read", "The state of the site and of all its connectors", get_status, answer=SiteStatus
+    ),
     Operation(
         "POST",
         "/enrol",

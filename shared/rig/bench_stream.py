@@ -99,7 +99,7 @@ class _Stage:
                 await target.post(f"/connectors/{self.target_id}/resources", {**resource, "remote_sync": False})
 
             async def agreed() -> bool:
-                rows = await source.get(f"/connectors/{self.source_id}/resources")
+                rows = await source.rows(f"/connectors/{self.source_id}/resources")
                 return len(rows) == _RESOURCES and all(row["match"] == "same" for row in rows)
 
             await until(agreed, what="both sides to agree on the resources")

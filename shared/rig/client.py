@@ -95,6 +95,17 @@ async def until(
     while True:
         try:
             found: Any = await question()
+    async def rows(self, path: str) -> list[Any]:
+        """Return all rows of a list, page after page."""
+        found: list[Any] = []
+        after: str | None = ""
+        while after is not None:
+            query = f"{'&' if '?' in path else '?'}after={after}" if after else ""
+            page = await self.get(path + query)
+            found += page["rows"]
+            after = page["next"]
+        return found
+
         except PairhubError as error:
             found, problem = None, str(error)
         else:

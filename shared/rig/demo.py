@@ -138,7 +138,7 @@ class Demo:
             await source.ask("PUT", f"/connectors/{self.source_id}/resources/{alias}/remote-sync", {"on": True})
 
         async def told() -> Any:
-            rows = await target.get(f"/connectors/{self.target_id}/resources")
+            rows = await target.rows(f"/connectors/{self.target_id}/resources")
             return {row["alias"] for row in rows} >= set(_SYNCED)
 
         await until(told, what="the target to hear of the source's resources")

@@ -57,6 +57,11 @@ class Site:
         """GET."""
         return await self.ask("GET", path)
 
+    async def rows(self, path: str) -> list[Any]:
+        """Return all rows of a list."""
+        async with self.client() as client:
+            return await client.rows(path)
+
     async def post(self, path: str, body: Any = None) -> Any:
         """POST."""
         return await self.ask("POST", path, body)
@@ -176,7 +181,7 @@ class Paired:
         """Wait until a side says how a resource compares with the other's."""
 
         async def told() -> bool:
-            rows = await site.get(f"/connectors/{connector_id}/resources")
+            rows = await site.rows(f"/connectors/{connector_id}/resources")
             return any(row["alias"] == alias and row["match"] == match for row in rows)
 
         await until(told, what=f"{alias} to be {match} at {site.name}")

@@ -54,10 +54,10 @@ async def test_w10_n4_what_is_older_is_named_as_lost_on_both_sides_with_range_an
     await short.heal()
 
     async def told() -> Any:
-        return await short.office.get(f"/connectors/{pair.target_id}/gaps")
+        return await short.office.rows(f"/connectors/{pair.target_id}/gaps")
 
     theirs = await until(told, what="the target to hear of the gap")
-    ours = await short.plant.get(f"/connectors/{pair.source_id}/gaps")
+    ours = await short.plant.rows(f"/connectors/{pair.source_id}/gaps")
     for side, whose in ((ours, True), (theirs, False)):
         assert {row["cause"] for row in side} == {"retention"}
         assert all(row["ours"] is whose for row in side)
@@ -121,5 +121,5 @@ async def test_w10_a_full_outbox_drops_the_oldest_or_refuses_the_newest_as_set(s
     else:
         assert own["dropped"] > 0
         assert max(found) == max(wanted), "the newest were dropped, not the oldest"
-        gaps = await small.plant.get(f"/connectors/{pair.source_id}/gaps")
+        gaps = await small.plant.rows(f"/connectors/{pair.source_id}/gaps")
         assert sum(gap["count"] for gap in gaps) == own["dropped"]

@@ -200,7 +200,7 @@ async def test_w9_held_back_while_the_resource_is_missing_and_released_when_it_i
         return (own["applied"], own["queued"]) == (20, 20)
 
     await until(only_heat_waits, what="flow to be applied and heat to wait")
-    (row,) = [row for row in await stage.plant.get(f"/connectors/{pair.source_id}/resources") if row["alias"] == "heat"]
+    (row,) = [row for row in await stage.plant.rows(f"/connectors/{pair.source_id}/resources") if row["alias"] == "heat"]
     assert row["waiting"] == 20
     await stage.office.post(f"/connectors/{pair.target_id}/resources/heat/create-here")
     await pair.until_balanced()
@@ -217,7 +217,7 @@ async def test_w9_a_resource_that_differs_is_held_back_and_both_sides_name_what_
     await pair.post(5, values=[1.0] * 5)
     for site, connector_id in ((stage.plant, pair.source_id), (stage.office, pair.target_id)):
         await pair.until_match(site, connector_id, "flow", "different")
-        (row,) = await site.get(f"/connectors/{connector_id}/resources")
+        (row,) = await site.rows(f"/connectors/{connector_id}/resources")
         assert row["different"] == ["unit", "allowed"]
     own = await pair.source.own_account(pair.source_id)
     assert (own["accepted"], own["applied"], own["queued"]) == (5, 0, 5)
@@ -329,7 +329,7 @@ async def tags(stage: Stage, pair: Paired) -> tuple[set[tuple[str, str]], set[tu
     for site, connector_id in ((stage.plant, pair.source_id), (stage.office, pair.target_id)):
         rows = (await site.get(f"/connectors/{connector_id}/devices?search=pump"))["rows"]
         found.append({(tag[0], tag[1]) for row in rows for tag in row["tags"]})
-        pending += sum(row["pending"] for row in rows)
+        pending += sum(row["sync"] == "pending" for row in rows)
     return found[0], found[1], pending
 
 
