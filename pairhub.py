@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -17,12 +17,17 @@ import orjson
 import uvloop
 from cyclopts import App, Parameter
 
+from connector.settings import SETTINGS_NAME as SITE_NAME
+from connector.settings import SiteSettings
+from hub.settings import SETTINGS_NAME as HUB_NAME
+from hub.settings import HubSettings
 from shared.errors import PairhubError
+from shared.exit_codes import ExitCode, code_of
+from shared.service_manager import this_process
 from shared.settings import Loaded, load
+from shared.settings_flags import takes_settings
 
 T = TypeVar("T")
-_EXIT_FAILED = 1
-_EXIT_WRONG_USE = 2
 
 
 def _version() -> str:
@@ -36,6 +41,7 @@ main = App(
     name="pairhub",
     help="Pair two sites through a hub and stream readings from one to the other, losing none.",
     version=_version,
+    help_format="plaintext",
 )
 hub_app = App(name="hub", help="The hub that both sites dial.")
 site_app = App(name="site", help="The daemon of one site.")
@@ -49,16 +55,23 @@ Config = Annotated[Path | None, Parameter(help="TOML file with a [hub] or [site]
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end; errors for people become lines and exit code 1."""
+    """Run to the end; errors for people become lines and the exit code of the first."""
+    with _told_in_words(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+@contextmanager
+def _told_in_words() -> Iterator[None]:
+    """Make lines and an exit code of what stops a command: an error for people, or Ctrl-C."""
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(work)
+        yield
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        raise SystemExit(ExitCode.BROKEN_OFF) from None
     except (PairhubError, BaseExceptionGroup) as error:
-        for told in _for_people(error):
-            print(f"pairhub: {told}", file=sys.stderr)
-        raise SystemExit(_EXIT_FAILED) from None
+        told = _for_people(error)
+        for one in told:
+            print(f"pairhub: {one}", file=sys.stderr)
+        raise SystemExit(code_of(told[0])) from None
 
 
 def _for_people(error: BaseException) -> list[PairhubError]:
@@ -74,90 +87,46 @@ def _print_json(value: object) -> None:
     print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode(), flush=True)
 
 
-def _load(kind: type[T], name: str, config: Path | None, flags: dict[str, object | None]) -> Loaded[T]:
-    try:
+def _load(kind: type[T], name: str, config: Path | None, flags: Mapping[str, object | None]) -> Loaded[T]:
+    with _told_in_words():
         return load(kind, name=name, file=config, environ=os.environ, flags=flags)
-    except PairhubError as error:
-        print(f"pairhub: {error}", file=sys.stderr)
-        raise SystemExit(_EXIT_WRONG_USE) from error
 
 
 # --- hub and site -------------------------------------------------------------------------------------------------------
 
 
 @hub_app.command(name="serve")
-def hub_serve(
-    *,
-    config: Config = None,
-    host: Annotated[str | None, Parameter(help="Address to listen on.")] = None,
-    port: Annotated[int | None, Parameter(help="TCP port; 0 takes a free one.")] = None,
-    data_dir: DataDir = None,
-    key_file: Annotated[
-        Path | None, Parameter(help="The hub's private key; beside the data directory by default.")
-    ] = None,
-    public_url: Annotated[str | None, Parameter(help="Address under which sites reach this hub.")] = None,
-    hub_name: Annotated[str | None, Parameter(help="Name on the operator's page.")] = None,
-    open_enrolment: Annotated[str | None, Parameter(help="true: sites enrol without a token.")] = None,
-    copy_days: Annotated[float | None, Parameter(help="Days that undelivered copies are kept.")] = None,
-    copy_bytes_max: Annotated[int | None, Parameter(help="Bytes that all copies may take.")] = None,
-    log_level: Annotated[str | None, Parameter(help="debug, info, warning or error.")] = None,
-    log_format: Annotated[str | None, Parameter(help="text or json.")] = None,
-) -> None:
+@takes_settings(HubSettings, name=HUB_NAME)
+def hub_serve(*, config: Config = None, **flags: str | None) -> None:
     """Run a hub until SIGTERM or Ctrl-C."""
     from hub.serve import serve
-    from hub.settings import SETTINGS_NAME, HubSettings
     from shared.logs import set_up_logging
 
-    flags: dict[str, object | None] = {name: value for name, value in locals().items() if name in _hub_names()}
-    settings = _load(HubSettings, SETTINGS_NAME, config, flags).settings
+    settings = _load(HubSettings, HUB_NAME, config, flags).settings
     set_up_logging(settings.log_level, settings.log_format)
 
     def ready(url: str) -> None:
         print(f"The hub listens at {url}", flush=True)
         _print_setup(url, settings.data_dir)
 
-    _run(serve(settings, ready=ready))
-
-
-def _hub_names() -> set[str]:
-    from hub.settings import HubSettings
-
-    return set(HubSettings.__dataclass_fields__)
+    _run(serve(settings, ready=ready, manager=this_process()))
 
 
 @site_app.command(name="serve")
-def site_serve(
-    *,
-    config: Config = None,
-    host: Annotated[str | None, Parameter(help="Address to listen on.")] = None,
-    port: Annotated[int | None, Parameter(help="TCP port; 0 takes a free one.")] = None,
-    data_dir: DataDir = None,
-    site_name: Annotated[str | None, Parameter(help="Name of the site, unique at its hub.")] = None,
-    hub_url: Annotated[str | None, Parameter(help="Address of the hub.")] = None,
-    enrolment_token: Annotated[str | None, Parameter(help="Token from the hub's operator, needed once.")] = None,
-    retention_days: Annotated[float | None, Parameter(help="Days that readings wait for the other side.")] = None,
-    outbox_bytes_max: Annotated[int | None, Parameter(help="Bytes that waiting readings may take.")] = None,
-    outbox_full: Annotated[str | None, Parameter(help="drop_oldest or refuse_new.")] = None,
-    window_minutes: Annotated[float | None, Parameter(help="Minutes that a pairing window stays open.")] = None,
-    accept_pairings: Annotated[str | None, Parameter(help="true: a person accepts each claimant.")] = None,
-    log_level: Annotated[str | None, Parameter(help="debug, info, warning or error.")] = None,
-    log_format: Annotated[str | None, Parameter(help="text or json.")] = None,
-) -> None:
+@takes_settings(SiteSettings, name=SITE_NAME)
+def site_serve(*, config: Config = None, **flags: str | None) -> None:
     """Run a site until SIGTERM or Ctrl-C."""
     from connector.serve import RunningSite, serve
-    from connector.settings import SETTINGS_NAME, SiteSettings
     from shared.logs import set_up_logging
 
-    names = set(SiteSettings.__dataclass_fields__)
-    flags: dict[str, object | None] = {name: value for name, value in locals().items() if name in names}
-    settings = _load(SiteSettings, SETTINGS_NAME, config, flags).settings
+    settings = _load(SiteSettings, SITE_NAME, config, flags).settings
     set_up_logging(settings.log_level, settings.log_format)
 
     def ready(running: RunningSite) -> None:
         print(f"The site '{running.site.identity.site_name}' listens at {running.url}", flush=True)
         _print_setup(running.url, settings.data_dir)
 
-    _run(serve(settings, ready))
+    _run(serve(settings, ready, manager=this_process()))
 
 
 def _print_setup(url: str, data_dir: Path) -> None:
@@ -165,6 +134,21 @@ def _print_setup(url: str, data_dir: Path) -> None:
     token = data_dir / "setup.token"
     if token.exists():
         print(f"Set it up once: {url}/setup?token={token.read_text(encoding='utf-8').strip()}", flush=True)
+
+
+@main.command
+def units(
+    *, write: Annotated[Path | None, Parameter(help="Directory to write them to, such as /etc/systemd/system.")] = None
+) -> None:
+    """Print the systemd units of hub and site, which start this very installation; or write them into a directory."""
+    from shared.units import unit_texts, write_units
+
+    with _told_in_words():
+        texts = unit_texts(Path(sys.executable).parent / "pairhub")
+        if write is None:
+            print("\n".join(texts.values()))
+        else:
+            print("\n".join(map(str, write_units(texts, write))))
 
 
 # --- asking running daemons ---------------------------------------------------------------------------------------------
@@ -273,7 +257,7 @@ def demo(
                 await stage.stop()
 
     if not _run(run()):
-        raise SystemExit(_EXIT_FAILED)
+        raise SystemExit(ExitCode.FAILED)
 
 
 @bench_app.command(name="stream")

@@ -12,6 +12,8 @@ from connector.app import make_app
 from connector.settings import SiteSettings
 from connector.site import Site
 from shared.clock import Clock
+from shared.core.link_state import LinkState
+from shared.service_manager import ServiceManager
 from shared.serving import QuietServer, Server, configure, listen, url_of
 
 ADDRESS_FILE = "address"
@@ -31,14 +33,18 @@ async def serve(
     ready: Callable[[RunningSite], None],
     stop: asyncio.Event | None = None,
     clock: Clock | None = None,
+    manager: ServiceManager | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until `stop` is set where it is given (signals are then left alone).
 
-    `ready` is called once the site takes connections. Raises StorageFailed or SettingWrong where it cannot start.
+    `ready` is called once the site takes connections; `manager` is told then,
+    too. Raises StorageFailed or SettingWrong where it cannot start.
     """
     listening = listen(settings.host, settings.port)
     url = url_of(listening)
-    site = await Site.open(settings, clock)
+    manager = manager or ServiceManager()
+    async with manager.starting():
+        site = await Site.open(settings, clock)
     try:
         access = await Access.open(site, settings.data_dir)
         app = make_app(site, access)
@@ -46,24 +52,38 @@ async def serve(
         config.lifespan = "on"  # the pages sample rates while the app lives
 
         async def end_streams() -> None:
+            manager.stopping()
             app.state.stopping.set()
 
         def started() -> None:
             (settings.data_dir / ADDRESS_FILE).write_text(url + "\n", encoding="utf-8")
+            manager.ready(_status(site, url))
             ready(RunningSite(site, access, url))
 
         server = (Server if stop is None else QuietServer)(config, end_streams, started)
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(site.run())
             waiting = tasks.create_task(_ask_to_stop(server, stop))
+            watching = tasks.create_task(manager.watch(site.database.beat, lambda: _status(site, url)))
             try:
                 await server.serve(sockets=[listening])
             finally:
                 running.cancel()
                 waiting.cancel()
+                watching.cancel()
     finally:
         listening.close()
         await site.close()
+
+
+def _status(site: Site, url: str) -> str:
+    """Say in one line how the site stands, for `systemctl status`."""
+    wanted = [runtime for runtime in site.runtimes.values() if runtime.pair is not None]
+    linked = sum(runtime.view.state is LinkState.LINKED for runtime in wanted)
+    counts = f"{len(site.runtimes)} connectors, {linked} of {len(wanted)} paired ones linked"
+    problems = ["THE DISK REFUSES TO STORE"] if site.storage_problem else []
+    problems += ["the clock is in doubt, nothing expires"] if site.guard.in_doubt else []
+    return "; ".join([f"Site '{site.identity.site_name}' at {url}", counts, *problems])
 
 
 async def _ask_to_stop(server: Server, stop: asyncio.Event | None) -> None:

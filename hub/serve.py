@@ -22,6 +22,7 @@ from hub.store.interface import HubStore
 from hub.store.sqlite import SqliteStore
 from shared.clock import Clock, SystemClock
 from shared.errors import StorageFailed
+from shared.service_manager import ServiceManager
 from shared.serving import QuietServer, Server, configure, listen, url_of
 from web.updates import ChangeBell
 
@@ -30,14 +31,19 @@ ADDRESS_FILE = "address"
 
 
 async def serve(
-    settings: HubSettings, *, ready: Callable[[str], None] | None = None, stop: asyncio.Event | None = None
+    settings: HubSettings,
+    *,
+    ready: Callable[[str], None] | None = None,
+    stop: asyncio.Event | None = None,
+    manager: ServiceManager | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until `stop` is set where it is given (signals are then left alone).
 
-    `ready` is called with the hub's address once it takes connections. Raises StorageFailed or SettingWrong where the
-    hub cannot start.
+    `ready` is called with the hub's address once it takes connections; `manager` is told then,
+    too. Raises StorageFailed or SettingWrong where the hub cannot start.
     """
-    await _serve(settings, ready=lambda _, url: ready(url) if ready is not None else None, stop=stop)
+    told = manager or ServiceManager()
+    await _serve(settings, ready=lambda _, url: ready(url) if ready is not None else None, stop=stop, manager=told)
 
 
 async def _serve(
@@ -45,17 +51,19 @@ async def _serve(
     *,
     ready: Callable[[Hub, str], None],
     stop: asyncio.Event | None,
+    manager: ServiceManager,
     clock: Clock | None = None,
 ) -> None:
     key = load_or_make_key(settings.key_path)
     bell = ChangeBell()
     with closing(listen(settings.host, settings.port)) as listening:
-        store = await SqliteStore.open(settings.data_dir)
+        async with manager.starting():
+            store = await SqliteStore.open(settings.data_dir)
         async with asyncio.TaskGroup() as tasks, _closed_at_the_end(store) as current:
             hub = Hub(settings, key, store, clock=clock or SystemClock(), tasks=tasks, on_change=bell.ring)
             current.append(hub)
             await hub.load()
-            service = _Service(hub, await Access.open(hub), url_of(listening), bell)
+            service = _Service(hub, await Access.open(hub), url_of(listening), bell, manager)
             await service.run(tasks, listening, ready, stop)
 
 
@@ -77,6 +85,7 @@ class _Service:
     access: Access
     url: str
     bell: ChangeBell
+    manager: ServiceManager
     stopping: anyio.Event = field(default_factory=anyio.Event)
 
     async def run(
@@ -90,6 +99,7 @@ class _Service:
 
         def started() -> None:
             self._leave_address()
+            self.manager.ready(self._status())
             ready(self.hub, self.url)
 
         app = create_app(self.hub, self.access, self.bell, self.stopping)
@@ -97,6 +107,7 @@ class _Service:
         beside = [
             tasks.create_task(keep_house(self.hub, self._open_store, self._leave_files)),
             tasks.create_task(_stop(server, stop)),
+            tasks.create_task(self.manager.watch(lambda: self.hub.store.beat(), self._status)),
         ]
         try:
             await server.serve(sockets=[listening])
@@ -122,7 +133,14 @@ class _Service:
         except OSError as error:
             raise StorageFailed(f"cannot write into {data_dir}: {error}") from error
 
+    def _status(self) -> str:
+        """Say in one line how the hub stands, for `systemctl status`."""
+        hub, failing = self.hub, self.hub.store.figures().failing
+        counts = f"{len(hub.links)} links, {hub.registry.pairs_count} pairs, {len(hub.sites)} sites"
+        return f"Listening at {self.url}; {counts}" + ("; THE DISK REFUSES TO STORE" if failing else "")
+
     async def _drain(self) -> None:
+        self.manager.stopping()
         self.stopping.set()
         await self.hub.drain()
 
@@ -154,7 +172,13 @@ async def running_hub(settings: HubSettings, *, clock: Clock | None = None) -> A
     started: asyncio.Future[tuple[Hub, str]] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
     task = asyncio.create_task(
-        _serve(settings, ready=lambda hub, url: started.set_result((hub, url)), stop=stop, clock=clock)
+        _serve(
+            settings,
+            ready=lambda hub, url: started.set_result((hub, url)),
+            stop=stop,
+            clock=clock,
+            manager=ServiceManager(),
+        )
     )
     waited: list[asyncio.Future[Any]] = [task, started]
     await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)

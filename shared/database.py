@@ -22,6 +22,7 @@ import aiosqlite
 
 from shared.errors import Misuse, PairhubError, StorageFailed
 from shared.limits import COMMIT_UNITS_MAX
+from shared.migration import migrate
 
 T = TypeVar("T")
 Unit = Callable[[sqlite3.Connection], T]
@@ -73,6 +74,15 @@ def _conditional(unit: Unit[T]) -> Unit[T]:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreFigures:
+    """How a store fares: commits since the start, units of work that wait for the writer, whether the last one failed."""
+
+    commits: int = 0
+    waiting: int = 0
+    failing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Waiting:
     """A unit of work that waits for the writer."""
 
@@ -97,22 +107,6 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     return connection
 
 
-def migrate(connection: sqlite3.Connection, scripts: Traversable) -> None:
-    """Bring a database up to the newest of the numbered `.sql` files in a folder.
-
-    `PRAGMA user_version` is the number of the last one run. Each runs in a transaction of its own. Raises
-    StorageFailed where the database is newer than this release.
-    """
-    names = sorted(entry.name for entry in scripts.iterdir() if entry.name.endswith(".sql"))
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(names):
-        raise StorageFailed(f"the database has schema {version}, this release knows {len(names)}: use a newer release")
-    for number, name in enumerate(names, start=1):
-        if number > version:
-            script = (scripts / name).read_text(encoding="utf-8")
-            connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version={number};\nCOMMIT;")
-
-
 class Database:
     """An open database. Make it with `Database.open`, end it with `close`."""
 
@@ -132,7 +126,10 @@ class Database:
 
     @classmethod
     async def open(cls, path: Path, scripts: Traversable, *, readers: int = 2) -> Database:
-        """Open (or create, mode 0600) a database and bring it up to date; raises StorageFailed where that is impossible."""
+        """Open (or create, mode 0600) a database and bring it up to date, after a checked copy.
+
+        Raises DatabaseNewer, or StorageFailed where that is impossible.
+        """
         opened: list[_Threaded] = []
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -145,7 +142,7 @@ class Database:
                 await connection
                 opened.append(connection)
                 if at == 0:
-                    await connection.run(lambda writer: migrate(writer, scripts))
+                    await connection.run(lambda writer: migrate(writer, scripts, path))
         except (sqlite3.Error, OSError, StorageFailed) as error:
             for connection in opened:  # their threads would keep the process alive
                 await connection.close()
@@ -179,6 +176,18 @@ class Database:
             raise StorageFailed(str(error)) from error
         finally:
             self._free.put_nowait(reader)
+
+    def figures(self) -> StoreFigures:
+        """Return how the writer fares."""
+        return StoreFigures(self.commits, len(self._waiting), bool(self.problem))
+
+    async def beat(self) -> None:
+        """Come back once the writer's thread has done what it was at: proof that it moves, whatever the disk says.
+
+        It commits nothing, because an empty commit works on a full disk and would hide `problem`.
+        """
+        with contextlib.suppress(sqlite3.Error, ValueError):  # a closed connection does not hang either
+            await self._writer.run(lambda connection: connection.execute("SELECT 1").fetchone())
 
     async def close(self) -> None:
         """Finish the waiting units, then close. Units offered afterwards are refused."""

@@ -31,6 +31,10 @@ class StorageFailed(PairhubError):
     """The disk refused; nothing of the unit of work was kept."""
 
 
+class DatabaseNewer(StorageFailed):
+    """The database was written by a newer release; nothing in it was touched."""
+
+
 class Misuse(PairhubError):
     """Our own bug: a call that must not happen in this state."""
 

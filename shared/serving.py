@@ -35,7 +35,7 @@ from shared.limits import (
     SEND_DEADLINE_S,
     SOCKET_BUFFER_BYTES_MAX,
 )
-from shared.settings import SettingWrong
+from shared.settings import AddressUnavailable
 
 _log = logging.getLogger(__name__)
 ABORT_KEY = "abort_connection"
@@ -286,12 +286,13 @@ def configure(app: ASGIApp, **more: Any) -> uvicorn.Config:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 takes a free one. Raises SettingWrong where the address cannot be had."""
+    """Return a listening socket; port 0 takes a free one. Raises AddressUnavailable."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise SettingWrong("port", f"{host}:{port}", f"the address cannot be listened on: {error.strerror}") from error
+        why = f"the address cannot be listened on: {error.strerror}"
+        raise AddressUnavailable("port", f"{host}:{port}", why) from error
 
 
 def url_of(listening: socket.socket) -> str:

@@ -41,6 +41,10 @@ class SettingWrong(PairhubError):
         return f"Setting '{self.name}' ({self.source}): {self.why}."
 
 
+class AddressUnavailable(SettingWrong):
+    """The address to listen on cannot be had: taken, not allowed, or not of this machine."""
+
+
 @dataclass(frozen=True, slots=True)
 class Meta:
     """What a field says about itself."""

@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from shared.exit_codes import ExitCode
 from shared.rig.client import until
 from shared.rig.daemons import Daemon
 from tests.e2e.stage import free_port, until_up
@@ -81,7 +82,7 @@ async def test_version_is_said_as_text_and_as_json() -> None:
 
 
 @pytest.mark.parametrize("source", ["flag", "environment", "file", "unknown in file", "not TOML", "no file"])
-async def test_a_wrong_setting_is_named_with_its_source_and_ends_with_2(tmp_path: Path, source: str) -> None:
+async def test_a_wrong_setting_is_named_with_its_source_and_ends_with_78(tmp_path: Path, source: str) -> None:
     config = tmp_path / "pairhub.toml"
     words: list[str | Path] = ["site", "serve", "--data-dir", tmp_path / "site"]
     environ = {}
@@ -108,7 +109,7 @@ async def test_a_wrong_setting_is_named_with_its_source_and_ends_with_2(tmp_path
     if source not in ("flag", "environment"):
         words += ["--config", config]
     ended = await pairhub(*words, environ=environ)
-    assert ended.code == 2
+    assert ended.code == ExitCode.CONFIGURATION
     assert all(part in ended.err for part in wanted), ended.err
     assert "Traceback" not in ended.err
     assert not (tmp_path / "site").exists()
@@ -118,7 +119,7 @@ async def test_a_port_that_is_taken_is_said_in_words(tmp_path: Path) -> None:
     async with daemon("hub", tmp_path, "hub") as hub:
         port = hub.url.rpartition(":")[2]
         ended = await pairhub("hub", "serve", "--port", port, "--data-dir", tmp_path / "other")
-        assert ended.code in (1, 2)
+        assert ended.code == ExitCode.ADDRESS_TAKEN
         assert "port" in ended.err
         assert "Traceback" not in ended.err
 
@@ -139,8 +140,8 @@ async def test_a_data_directory_that_cannot_be_used_is_said_in_words(tmp_path: P
                 connection.execute("PRAGMA user_version = 999")
             connection.close()
     ended = await pairhub(kind, "serve", "--port", "0", "--data-dir", folder)
-    assert ended.code == 1
-    assert str(folder) in ended.err or "newer release" in ended.err, ended.err
+    assert ended.code == (ExitCode.DATABASE_NEWER if broken == "a newer schema" else ExitCode.DATA_DIRECTORY)
+    assert str(folder) in ended.err, ended.err
     assert "Traceback" not in ended.err
 
 
@@ -156,7 +157,7 @@ async def test_a_data_directory_without_permission_is_said_in_words(tmp_path: Pa
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     _, err = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 1, err
+    assert process.returncode == ExitCode.DATA_DIRECTORY, err
     assert str(folder).encode() in err
     assert b"Traceback" not in err
 

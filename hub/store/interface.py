@@ -12,6 +12,7 @@ from typing import Protocol
 from hub.store.rows import AuditRow, Backlog, Dropped, Pair, Site, Token, User
 from shared.certificates import PairCertificate
 from shared.core.relay_effects import Copy
+from shared.database import StoreFigures
 from shared.messages import HeldEpoch
 from shared.sealing import Kind, Side
 from web.sessions import SessionStore
@@ -128,6 +129,12 @@ class HubStore(CopyStore, RegistryStore, OperatorStore, Protocol):
 
     async def check(self) -> None:
         """Raise StorageFailed where the store cannot be read and written, or is not the one that was opened."""
+
+    async def beat(self) -> None:
+        """Come back once what writes has moved; raises nothing. Where it never comes back, the hub is started afresh."""
+
+    def figures(self) -> StoreFigures:
+        """Return how the store fares, at once."""
 
     async def close(self) -> None:
         """Finish what was begun and close."""

@@ -15,6 +15,7 @@ from hub.store.rules import check_known_site, check_token
 from shared.certificates import PairCertificate, Party
 from shared.core.number_sets import NumberSets
 from shared.core.relay_effects import Copy
+from shared.database import StoreFigures
 from shared.errors import Refused
 from shared.messages import HeldEpoch
 from shared.sealing import Kind, Side
@@ -265,6 +266,12 @@ class MemoryStore:
 
     async def check(self) -> None:
         return None
+
+    async def beat(self) -> None:
+        return None
+
+    def figures(self) -> StoreFigures:
+        return StoreFigures()
 
     async def close(self) -> None:
         return None

@@ -13,7 +13,7 @@ from hub.store import copies_sql, operators_sql, registry_sql
 from hub.store.rows import AuditRow, Backlog, Dropped, Pair, Site, Token, User
 from shared.certificates import PairCertificate
 from shared.core.relay_effects import Copy
-from shared.database import Database
+from shared.database import Database, StoreFigures
 from shared.errors import StorageFailed
 from shared.messages import HeldEpoch
 from shared.sealing import Kind, Side
@@ -50,6 +50,12 @@ class SqliteStore:
     async def check(self) -> None:
         self._check_file()
         await self._database.read(lambda connection: connection.execute("SELECT 1 FROM sites").fetchone())
+
+    async def beat(self) -> None:
+        await self._database.beat()
+
+    def figures(self) -> StoreFigures:
+        return self._database.figures()
 
     async def close(self) -> None:
         await self._database.close()

@@ -94,6 +94,11 @@ class Registry:
         """Return the windows that are open now, the oldest first."""
         return [window for window in self._windows.values() if not window.expired and window.expires_ms > now_ms]
 
+    @property
+    def pairs_count(self) -> int:
+        """Pairs that are registered."""
+        return len(set(self._paired.values()))
+
     def is_claimed(self, window: Window) -> bool:
         """Tell whether a claim on this window is under way."""
         return window.claim_id in self._claims

@@ -14,9 +14,9 @@ from shared.core.cells import EXISTS, device_object
 from shared.core.engine import PairEngine
 from shared.core.engine_effects import Effect, Fault, Send
 from shared.core.outbox import OutboxLimits
-from shared.database import migrate
 from shared.errors import Refused
 from shared.messages import AskStatement, Credit, Held, PairKnown, PeerPresence, Sealed, Statement
+from shared.migration import migrate
 from shared.sealing import Kind, PairKeys, Side
 from tests.simulation.network import Link, Violation
 
