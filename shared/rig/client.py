@@ -81,6 +81,17 @@ class ApiClient:
         """GET."""
         return await self.ask("GET", path)
 
+    async def rows(self, path: str) -> list[Any]:
+        """Return all rows of a list, page after page."""
+        found: list[Any] = []
+        after: str | None = ""
+        while after is not None:
+            query = f"{'&' if '?' in path else '?'}after={after}" if after else ""
+            page = await self.get(path + query)
+            found += page["rows"]
+            after = page["next"]
+        return found
+
     async def post(self, path: str, body: Any = None) -> Any:
         """POST."""
         return await self.ask("POST", path, body)
@@ -95,17 +106,6 @@ async def until(
     while True:
         try:
             found: Any = await question()
-    async def rows(self, path: str) -> list[Any]:
-        """Return all rows of a list, page after page."""
-        found: list[Any] = []
-        after: str | None = ""
-        while after is not None:
-            query = f"{'&' if '?' in path else '?'}after={after}" if after else ""
-            page = await self.get(path + query)
-            found += page["rows"]
-            after = page["next"]
-        return found
-
         except PairhubError as error:
             found, problem = None, str(error)
         else:
