@@ -222,6 +222,21 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
         "{count} readings of '{resource}' still wait for the other site. Try again once they are delivered.",
     ),
     "invalid": (422, False, "{what}: {why}."),
+    "cursor_unknown": (
+        400,
+        False,
+        "The cursor is not one that this list gave. Start again without 'after'.",
+    ),
+    "changed_meanwhile": (
+        412,
+        False,
+        "The {what} has changed since you read it; its ETag is {etag} now. Read it again and decide anew.",
+    ),
+    "too_many_streams": (
+        429,
+        True,
+        "There are {most} event streams open for this key already. Close one, or let one carry more.",
+    ),
     "connector_disabled": (409, True, "The connector is disabled. Enable it first."),
     "not_signed_in": (401, False, "Sign in, or send an API key as 'Authorization: Bearer ...'."),
     "forbidden": (403, False, "You may not do this: {why}."),
@@ -255,21 +270,6 @@ class Refused(PairhubError):
     def retryable(self) -> bool:
         """Whether the same request may succeed later without anybody changing it."""
         return REFUSALS[self.code][1]
-    "cursor_unknown": (
-        400,
-        False,
-        "The cursor is not one that this list gave. Start again without 'after'.",
-    ),
-    "changed_meanwhile": (
-        412,
-        False,
-        "The {what} has changed since you read it; its ETag is {etag} now. Read it again and decide anew.",
-    ),
-    "too_many_streams": (
-        429,
-        True,
-        "There are {most} event streams open for this key already. Close one, or let one carry more.",
-    ),
 
     def __str__(self) -> str:
         facts = {name: str(value) for name, value in self.facts.items()}
