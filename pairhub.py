@@ -107,7 +107,7 @@ def hub_serve(*, config: Config = None, **flags: str | None) -> None:
 
     def ready(url: str) -> None:
         print(f"The hub listens at {url}", flush=True)
-        _print_setup(url, settings.data_dir)
+        _print_setup(settings.public_url.rstrip("/") or url, settings.data_dir)
 
     _run(serve(settings, ready=ready, manager=this_process()))
 
@@ -124,7 +124,7 @@ def site_serve(*, config: Config = None, **flags: str | None) -> None:
 
     def ready(running: RunningSite) -> None:
         print(f"The site '{running.site.identity.site_name}' listens at {running.url}", flush=True)
-        _print_setup(running.url, settings.data_dir)
+        _print_setup(settings.public_url.rstrip("/") or running.url, settings.data_dir)
 
     _run(serve(settings, ready, manager=this_process()))
 
@@ -157,13 +157,13 @@ def units(
 @main.command
 def status(*, data_dir: DataDir = Path("site-data"), json: Json = False) -> None:
     """Show the state of the site or hub that runs with this data directory."""
-    from shared.rig.client import ApiClient, daemon_address, operator_token
+    from shared.rig.client import local_client
     from shared.rig.status_text import status_lines
 
     assert data_dir is not None
 
     async def ask() -> Any:
-        async with ApiClient(daemon_address(data_dir), operator_token(data_dir)) as client:
+        async with local_client(data_dir) as client:
             return await client.get("/status")
 
     found = _run(ask())
@@ -182,12 +182,12 @@ def enrol(
     json: Json = False,
 ) -> None:
     """Enrol the running site at its hub with TOKEN; or, with --new and the hub's data directory, make a token."""
-    from shared.rig.client import ApiClient, daemon_address, operator_token
+    from shared.rig.client import local_client
 
     assert data_dir is not None
 
     async def ask() -> Any:
-        async with ApiClient(daemon_address(data_dir), operator_token(data_dir)) as client:
+        async with local_client(data_dir) as client:
             if new is not None:
                 return await client.post("/enrolment-tokens", {"site_name": new})
             return await client.post("/enrol", {"token": token})

@@ -25,7 +25,9 @@ from connector.pages.situation import take_sample
 from connector.site import Site
 from shared.errors import StorageFailed
 from shared.limits import INGEST_BODY_BYTES_MAX
+from shared.listening import front_of
 from web.csrf import CrossSiteGuard
+from web.front_door import FrontDoor
 from web.headers import SecurityHeaders
 from web.preferences import preference_routes
 from web.static_files import static_mount
@@ -65,6 +67,7 @@ def make_app(site: Site, access: Access) -> Starlette:
     app = Starlette(
         routes=routes,
         middleware=[
+            Middleware(FrontDoor, front=front_of(site.settings)),
             Middleware(SecurityHeaders),
             Middleware(failures.LastResort, desk=desk, make_id=_make_id),
             # Handlers of the API look at cookies through Access.require only, which obeys the same rule.

@@ -14,6 +14,7 @@ import msgspec
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
+from connector.hub_way import HubWay
 from connector.identity import Identity
 from shared.certificates import public_bytes
 from shared.core.lanes import Lanes
@@ -56,9 +57,16 @@ _FRAMES_AT_ONCE_MAX = 64
 class HubClient:
     """HTTP requests to one hub: nonce, enrolment, presentation."""
 
-    def __init__(self, hub_url: str) -> None:
-        self.hub_url = hub_url.rstrip("/")
-        self._http = httpx2.AsyncClient(base_url=self.hub_url, timeout=HANDSHAKE_DEADLINE_S, trust_env=False)
+    def __init__(self, way: HubWay) -> None:
+        self.hub_url = way.url
+        self._way = way
+        self._http = httpx2.AsyncClient(
+            base_url=way.url,
+            timeout=HANDSHAKE_DEADLINE_S,
+            trust_env=False,
+            proxy=way.proxy or None,
+            verify=way.tls if way.tls is not None else True,
+        )
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -91,14 +99,14 @@ class HubClient:
         if identity.hub_key and nonce.hub_key != identity.hub_key:
             raise Refused("certificate_refused", why="the hub has another key than the one this site enrolled with")
         assertion = self._assertion(identity, connector_id, nonce, now_s)
-        address = "ws" + self.hub_url.removeprefix("http") + LINK_PATH
         try:
             return await connect(
-                address,
+                self._way.link_address + LINK_PATH,
                 additional_headers={"Authorization": f"Bearer {assertion}", "Pairhub-Start": start_id.hex()},
                 compression=None,
                 max_size=FRAME_BYTES_MAX,
-                proxy=None,
+                proxy=self._way.proxy or None,
+                ssl=self._way.tls,
                 open_timeout=HANDSHAKE_DEADLINE_S,
                 ping_interval=PING_INTERVAL_S,
                 ping_timeout=PING_TIMEOUT_S,
@@ -107,7 +115,7 @@ class HubClient:
         except websockets.InvalidStatus as error:
             raise _refusal(error.response.status_code, bytes(error.response.body or b"")) from error
         except (OSError, TimeoutError, websockets.WebSocketException) as error:
-            raise LinkLost(f"the hub cannot be reached: {error}") from error
+            raise self._way.failure(error) from error
 
     def _assertion(self, identity: Identity, connector_id: str, nonce: NonceAnswer, now_s: float) -> str:
         return make_assertion(
@@ -127,7 +135,7 @@ class HubClient:
                 method, path, content=content, headers={"Content-Type": "application/json"}
             )
         except (httpx2.HTTPError, OSError) as error:
-            raise LinkLost(f"the hub cannot be reached: {str(error) or type(error).__name__}") from error
+            raise self._way.failure(error) from error
         if response.status_code >= 400:
             raise _refusal(response.status_code, response.content)
         return response.content

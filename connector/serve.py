@@ -11,12 +11,13 @@ from connector.access import Access
 from connector.app import make_app
 from connector.settings import SiteSettings
 from connector.site import Site
+from shared.address_file import leave_address
 from shared.clock import Clock
 from shared.core.link_state import LinkState
+from shared.listening import front_of
+from shared.served_certificate import served_certificate
 from shared.service_manager import ServiceManager
 from shared.serving import QuietServer, Server, configure, listen, url_of
-
-ADDRESS_FILE = "address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +41,28 @@ async def serve(
     `ready` is called once the site takes connections; `manager` is told then,
     too. Raises StorageFailed or SettingWrong where it cannot start.
     """
+    front_of(settings)  # refuses, before anything is made
     listening = listen(settings.host, settings.port)
-    url = url_of(listening)
     manager = manager or ServiceManager()
     async with manager.starting():
         site = await Site.open(settings, clock)
     try:
+        site.certificate = tls = served_certificate(settings, settings.data_dir, site.clock)
+        url = url_of(listening, is_tls=tls is not None)
         access = await Access.open(site, settings.data_dir)
         app = make_app(site, access)
-        config = configure(app)
+        config = configure(app, None if tls is None else tls.context)
         config.lifespan = "on"  # the pages sample rates while the app lives
 
         async def end_streams() -> None:
             manager.stopping()
             app.state.stopping.set()
 
+        def leave() -> None:
+            leave_address(settings.data_dir, url, None if tls is None else tls.facts.pem)
+
         def started() -> None:
-            (settings.data_dir / ADDRESS_FILE).write_text(url + "\n", encoding="utf-8")
+            leave()
             manager.ready(_status(site, url))
             ready(RunningSite(site, access, url))
 
@@ -65,9 +71,12 @@ async def serve(
             running = tasks.create_task(site.run())
             waiting = tasks.create_task(_ask_to_stop(server, stop))
             watching = tasks.create_task(manager.watch(site.database.beat, lambda: _status(site, url)))
+            renewing = None if tls is None else tasks.create_task(tls.watch(server, leave))
             try:
                 await server.serve(sockets=[listening])
             finally:
+                if renewing is not None:
+                    renewing.cancel()
                 running.cancel()
                 waiting.cancel()
                 watching.cancel()

@@ -8,20 +8,26 @@ from pathlib import Path
 from typing import Literal
 
 from shared.limits import DAY_MS, OUTBOX_BYTES_MAX, RETENTION_MS
+from shared.listening import ListenSettings
 from shared.settings import setting
 
 SETTINGS_NAME = "site"
 
 
 @dataclass(frozen=True)
-class SiteSettings:
+class SiteSettings(ListenSettings):
     """Everything the owner of a site may choose."""
 
-    host: str = setting("127.0.0.1", "Address to listen on; 0.0.0.0 or :: for all")
     port: int = setting(8471, "TCP port to listen on; 0 takes a free one", least=0, most=65_535)
     data_dir: Path = setting(Path("site-data"), "Directory of the database: all that the site is")  # noqa: RUF009  # makes a field
     site_name: str = setting("", "Name of the site, unique at its hub; empty for this machine's name")
     hub_url: str = setting("", "Address of the hub, such as http://127.0.0.1:8470; empty for none")
+    hub_ca: Path | None = setting(  # noqa: RUF009  # makes a field
+        None, "PEM file of the one authority that may vouch for the hub; empty for those that this machine trusts"
+    )
+    hub_proxy: str = setting(
+        "", "Proxy on the way to the hub, such as http://proxy:3128 or socks5h://proxy:1080; empty for none"
+    )
     enrolment_token: str = setting("", "Token from the hub's operator, needed once; not needed where enrolment is open")
     retention_days: float = setting(
         RETENTION_MS / DAY_MS, "How long readings wait for the other side", unit="days", least=0, most=3_660

@@ -18,6 +18,7 @@ from connector.devices import Edit
 from connector.enrolment import Enrolment
 from connector.host import HOST_DEVICE, HostDevice
 from connector.identity import Identity, load_or_create
+from connector.hub_way import hub_way
 from connector.ingestion import Ingestion
 from connector.link import HubClient
 from connector.lookups import Lookups
@@ -43,7 +44,7 @@ from shared.limits import (
     MINUTE_MS,
 )
 from shared.names import make_connector_id, read_connector_id
-from shared.sealing import Side
+from shared.served_certificate import ServedCertificate
 from web.updates import ChangeBell
 
 T = TypeVar("T")
@@ -61,11 +62,15 @@ class Site:
         self.database = database
         self.clock = clock
         self.guard = ClockGuard()
+        self.certificate: ServedCertificate | None = None
+        """What it serves TLS with, once it is served; None where it does not."""
         self.catalogue = Catalogue()
         self.lookups = Lookups(database, clock)
         self.runtimes: dict[str, ConnectorRuntime] = {}
         self._bells: dict[str, ChangeBell] = {}
-        self._hub = HubClient(settings.hub_url) if settings.hub_url else None
+        self._hub = (
+            HubClient(hub_way(settings.hub_url, settings.hub_ca, settings.hub_proxy)) if settings.hub_url else None
+        )
         self.enrolment = Enrolment(
             database, identity, self._hub, settings.enrolment_token, clock, lambda: self.ring("", "enrolment")
         )

@@ -9,6 +9,7 @@ from connector.connectors import Connector, Pair
 from connector.runtime import LinkView
 from connector.site import Site
 from shared.core.window import Window
+from shared.served_certificate import CertificateStatus
 
 
 class LinkStatus(msgspec.Struct, frozen=True):
@@ -63,6 +64,7 @@ class SiteStatus(msgspec.Struct, frozen=True):
     clock_in_doubt: bool
     time_ms: int
     connectors: list[ConnectorStatus]
+    certificate: CertificateStatus | None = None
 
 
 class WindowStatus(msgspec.Struct, frozen=True):
@@ -92,6 +94,7 @@ async def site_status(site: Site) -> SiteStatus:
         clock_in_doubt=site.guard.in_doubt,
         time_ms=site.clock.wall_ms(),
         connectors=[await connector_status(site, connector) for connector in await site.connectors()],
+        certificate=None if site.certificate is None else site.certificate.status(site.clock.wall_ms()),
     )
 
 

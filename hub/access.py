@@ -11,10 +11,10 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from hub.hub import Hub
-from hub.keys import write_secret
 from hub.store.rows import User
 from hub.store.sessions import CurrentSessions
 from shared.errors import Refused
+from shared.private_files import write_secret
 from web import tokens
 from web.first_run import SETUP_ANSWERS, FirstRun, SetupAnswer, open_first_run
 from web.passwords import LoginThrottle, Passwords, TooBusyError, weakness

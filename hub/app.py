@@ -17,7 +17,9 @@ from hub.links import serve_link
 from hub.pages import HubPages
 from shared.errors import PairhubError
 from shared.joining import LINK_PATH
+from shared.listening import front_of
 from web.csrf import CrossSiteGuard
+from web.front_door import FrontDoor
 from web.headers import SecurityHeaders
 from web.updates import ChangeBell
 
@@ -47,6 +49,7 @@ def create_app(hub: Hub, access: Access, bell: ChangeBell, stopping: anyio.Event
     app = Starlette(
         routes=[*Api(hub, access).routes(), *Joining(hub).routes(), *pages.routes()],
         middleware=[
+            Middleware(FrontDoor, front=front_of(hub.settings)),
             Middleware(LinksFirst, hub=hub),
             Middleware(SecurityHeaders),
             Middleware(CrossSiteGuard, program_prefixes=_PROGRAM_PREFIXES),

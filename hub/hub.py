@@ -46,6 +46,7 @@ from shared.messages import (
     Statement,
     WindowOpened,
 )
+from shared.served_certificate import ServedCertificate
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +78,8 @@ class Hub:
         self.registry = Registry()
         self.on_change = on_change
         self.draining = False
+        self.certificate: ServedCertificate | None = None
+        """What it serves TLS with, once it is served; None where it does not."""
         self._tasks = tasks
         self._clock = clock
         self._time_base_ms = clock.wall_ms() - clock.monotonic_ms()

@@ -1,8 +1,7 @@
-"""The hub's own key, and other secrets that live in files only their owner may read."""
+"""The hub's own key, in a file that only its owner may read."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from shared.certificates import new_key
 from shared.errors import StorageFailed
+from shared.private_files import write_secret
 
 
 def load_or_make_key(path: Path) -> Ed25519PrivateKey:
@@ -38,19 +38,3 @@ def load_or_make_key(path: Path) -> Ed25519PrivateKey:
     if not isinstance(loaded, Ed25519PrivateKey):
         raise StorageFailed(f"the key file {path} holds another kind of key")
     return loaded
-
-
-def write_secret(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all; raises StorageFailed."""
-    new = path.with_name(path.name + ".new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        new.unlink(missing_ok=True)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    except OSError as error:
-        raise StorageFailed(f"cannot write {path}: {error}") from error

@@ -22,6 +22,7 @@ from shared.errors import PairhubError, Refused, StorageFailed
 from web import contexts as c
 from web import paths
 from web.flash import add_toasts, clear_toasts, take_toasts
+from web.front_door import public_url
 from web.preferences import local_path, preference_routes
 from web.rendering import Pages
 from web.static_files import static_mount
@@ -167,7 +168,7 @@ class HubPages:
             return self._pages.respond(
                 await self._views.operator_page(shell, tokens), self._viewer(request), refused.status
             )
-        new = self._views.new_token(made.token, made.site_name, made.expires_ms, str(request.base_url))
+        new = self._views.new_token(made.token, made.site_name, made.expires_ms, public_url(request))
         page = await self._views.operator_page(shell, await self._views.tokens(new=new))
         return self._pages.respond(page, self._viewer(request), 201)
 

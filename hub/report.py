@@ -11,6 +11,7 @@ from hub.hub import Hub
 from hub.store.rows import Backlog
 from shared.certificates import PairCertificate
 from shared.sealing import Side
+from shared.served_certificate import CertificateStatus
 
 
 class SiteReport(msgspec.Struct, frozen=True):
@@ -75,6 +76,7 @@ class HubReport(msgspec.Struct, frozen=True):
     connectors: list[ConnectorReport]
     windows: list[WindowReport]
     pairs: list[PairReport]
+    certificate: CertificateStatus | None = None
 
 
 async def report(hub: Hub) -> HubReport:
@@ -94,6 +96,7 @@ async def report(hub: Hub) -> HubReport:
         _connectors(hub, [pair.certificate for pair in stored]),
         _windows(hub),
         pairs,
+        None if hub.certificate is None else hub.certificate.status(hub.wall_ms()),
     )
 
 

@@ -20,14 +20,15 @@ from hub.keys import load_or_make_key
 from hub.settings import HubSettings
 from hub.store.interface import HubStore
 from hub.store.sqlite import SqliteStore
+from shared.address_file import leave_address
 from shared.clock import Clock, SystemClock
-from shared.errors import StorageFailed
+from shared.listening import front_of
+from shared.served_certificate import served_certificate
 from shared.service_manager import ServiceManager
 from shared.serving import QuietServer, Server, configure, listen, url_of
 from web.updates import ChangeBell
 
 _log = logging.getLogger(__name__)
-ADDRESS_FILE = "address"
 
 
 async def serve(
@@ -56,6 +57,7 @@ async def _serve(
 ) -> None:
     key = load_or_make_key(settings.key_path)
     bell = ChangeBell()
+    front_of(settings)  # refuses, before anything is made
     with closing(listen(settings.host, settings.port)) as listening:
         async with manager.starting():
             store = await SqliteStore.open(settings.data_dir)
@@ -63,7 +65,9 @@ async def _serve(
             hub = Hub(settings, key, store, clock=clock or SystemClock(), tasks=tasks, on_change=bell.ring)
             current.append(hub)
             await hub.load()
-            service = _Service(hub, await Access.open(hub), url_of(listening), bell, manager)
+            hub.certificate = served_certificate(settings, settings.data_dir, SystemClock())
+            url = url_of(listening, is_tls=hub.certificate is not None)
+            service = _Service(hub, await Access.open(hub), url, bell, manager)
             await service.run(tasks, listening, ready, stop)
 
 
@@ -103,10 +107,13 @@ class _Service:
             ready(self.hub, self.url)
 
         app = create_app(self.hub, self.access, self.bell, self.stopping)
-        server = (Server if stop is None else QuietServer)(configure(app), self._drain, started)
+        tls = self.hub.certificate
+        config = configure(app, None if tls is None else tls.context)
+        server = (Server if stop is None else QuietServer)(config, self._drain, started)
         beside = [
             tasks.create_task(keep_house(self.hub, self._open_store, self._leave_files)),
             tasks.create_task(_stop(server, stop)),
+            *([] if tls is None else [tasks.create_task(tls.watch(server, self._leave_address))]),
             tasks.create_task(self.manager.watch(lambda: self.hub.store.beat(), self._status)),
         ]
         try:
@@ -127,11 +134,8 @@ class _Service:
 
     def _leave_address(self) -> None:
         """Tell the local command line where this hub listens."""
-        data_dir = self.hub.settings.data_dir
-        try:
-            (data_dir / ADDRESS_FILE).write_text(self.url + "\n", encoding="utf-8")
-        except OSError as error:
-            raise StorageFailed(f"cannot write into {data_dir}: {error}") from error
+        tls = self.hub.certificate
+        leave_address(self.hub.settings.data_dir, self.url, None if tls is None else tls.facts.pem)
 
     def _status(self) -> str:
         """Say in one line how the hub stands, for `systemctl status`."""

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Literal
 
 from shared.limits import DAY_MS, HUB_COPY_BYTES_MAX, RETENTION_MS
+from shared.listening import ListenSettings
 from shared.settings import setting
 
 SETTINGS_NAME = "hub"
 
 
 @dataclass(frozen=True)
-class HubSettings:
+class HubSettings(ListenSettings):
     """Everything an operator may choose."""
 
-    host: str = setting("127.0.0.1", "Address to listen on; 0.0.0.0 or :: for all")
     port: int = setting(8470, "TCP port to listen on; 0 takes a free one", least=0, most=65_535)
     data_dir: Path = setting(  # noqa: RUF009  # makes a field
         Path("hub-data"), "Directory of the database; losing it loses no reading"
@@ -24,7 +24,6 @@ class HubSettings:
     key_file: Path | None = setting(  # noqa: RUF009  # makes a field
         None, "File of the hub's private key; empty for <data_dir>.key, beside the directory"
     )
-    public_url: str = setting("", "Address under which sites reach this hub; empty for http://<host>:<port>")
     hub_name: str = setting("hub", "Name shown on the operator's page")
     open_enrolment: bool = setting(False, "Let sites enrol without a token: for a demo or a trusted network only")
     copy_days: float = setting(

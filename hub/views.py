@@ -11,6 +11,7 @@ from hub.hub import Hub
 from hub.report import HubReport, PairReport, report
 from hub.store.rows import Token
 from shared.names import fingerprint
+from shared.served_certificate import CertificateStatus
 from web import contexts as c
 from web import paths
 
@@ -46,6 +47,7 @@ class Views:
             self._connectors(found),
             self._windows(found),
             self._pairs(found),
+            _certificate(found.certificate),
         )
 
     async def fragments(self, *, with_tokens: bool) -> tuple[object, ...]:
@@ -61,10 +63,9 @@ class Views:
         stored = await self._hub.store.tokens(now_ms=self._hub.wall_ms())
         return c.HubTokens(tuple(map(_token, stored)), new, site_name, errors or {})
 
-    def new_token(self, secret: str, site_name: str, expires_ms: int, base_url: str) -> c.NewEnrolmentToken:
+    def new_token(self, secret: str, site_name: str, expires_ms: int, address: str) -> c.NewEnrolmentToken:
         """A token just made, and what to type with it."""
-        address = self._hub.settings.public_url or base_url
-        words = ("--site-name", site_name, "--hub-url", address.rstrip("/"), "--enrolment-token", secret)
+        words = ("--site-name", site_name, "--hub-url", address, "--enrolment-token", secret)
         command = shlex.join(("pairhub", "site", "serve", *words))
         return c.NewEnrolmentToken(secret, site_name, expires_ms, command)
 
@@ -134,6 +135,12 @@ class Views:
             if now_s - since_s >= _RATE_EVERY_S:
                 rate = max(0, pair.relayed_bytes - before) / (now_s - since_s)
                 self._rates[pair.pair_id] = (now_s, pair.relayed_bytes, rate)
+
+
+def _certificate(found: CertificateStatus | None) -> c.HubCertificate | None:
+    if found is None:
+        return None
+    return c.HubCertificate(tuple(found.names), found.ends_ms, found.fingerprint, found.self_signed, found.warning)
 
 
 def _token(token: Token) -> c.EnrolmentToken:

@@ -198,6 +198,35 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
         False,
         "This connector is a target: its readings come from the source site '{source}'. Send them there.",
     ),
+    # edits (G18, G19)
+    "edit_not_allowed": (
+        403,
+        False,
+        "The other site does not let this one edit {what}. Its operator sets that under peer rights.",
+    ),
+    "look_up_not_allowed": (
+        403,
+        False,
+        "The other site does not let this one look up devices. Its operator sets that under peer rights.",
+    ),
+    "not_settable": (409, False, "'{resource}' is not settable. Its definition at the source says so."),
+    "too_many": (422, False, "A device has at most {most} {what}. Remove some first."),
+    "too_many_devices": (413, False, "One request takes at most {most} devices. Send the rest in another."),
+    "not_paired": (409, False, "This connector has no partner. Pair it first."),
+    # by which way a request came
+    "hub_not_trusted": (502, True, "The hub's TLS certificate was not accepted: {why}."),
+    "wrong_host": (
+        421,
+        False,
+        "This daemon is not called '{host}'. Use its own address; or, if that name is meant for it, put the name into "
+        "its setting allowed_hosts, or the whole address into public_url.",
+    ),
+    "not_through_proxy": (
+        403,
+        False,
+        "Requests from {address} have to come through the proxy. If that is the proxy's own address, add it to "
+        "trusted_proxies.",
+    ),
     # objects
     "not_found": (404, False, "There is no such {what}."),
     "exists": (409, False, "There is a {what} of that name already."),

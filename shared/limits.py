@@ -171,3 +171,12 @@ COMMIT_UNITS_MAX: Final = 64
 HISTORY_RETENTION_MS: Final = 366 * DAY_MS
 # A century: whoever wants more wants "for ever".
 RETENTION_DAYS_MAX: Final = 36_525
+# --- certificates ---------------------------------------------------------------------------------------------------
+# Told of from here on: time for a person on holiday, and for the usual renewal at two thirds of 90 days to have failed.
+CERTIFICATE_WARN_MS: Final = 30 * DAY_MS
+# Looking at two files costs microseconds; a renewal tool may have written them one after the other.
+CERTIFICATE_LOOK_S: Final = 2.0
+# Browsers take server certificates of 398 days at most; the authority above outlives many renewals.
+SELF_SIGNED_MS: Final = 397 * DAY_MS
+SELF_SIGNED_CA_MS: Final = 3_650 * DAY_MS
+

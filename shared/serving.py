@@ -11,6 +11,7 @@ import contextlib
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -227,6 +228,8 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._drain = drain
         self._on_started = on_started
+        self.on_hangup: Callable[[], object] = lambda: None
+        """Called at SIGHUP, which by itself would end the process."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -234,16 +237,34 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, self.handle_exit, each, None)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self.on_hangup())
         try:
             yield
         finally:
-            for each in (signal.SIGTERM, signal.SIGINT):
+            for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(each)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then say so."""
-        await super().startup(sockets)
+        """Listen, with a deadline for TLS handshakes, which uvicorn does not set; then say so."""
+        await super().startup([])
+        loop = asyncio.get_running_loop()
+        deadline_s = HANDSHAKE_DEADLINE_S if self.config.ssl is not None else None
+        for each in sockets or []:
+            self.servers.append(
+                await loop.create_server(
+                    self._make_protocol,
+                    sock=each,
+                    ssl=self.config.ssl,
+                    backlog=_BACKLOG,
+                    ssl_handshake_timeout=deadline_s,
+                )
+            )
         self._on_started()
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        return made
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, drain, then close what is left."""
@@ -263,10 +284,13 @@ class QuietServer(Server):
         yield
 
 
-def configure(app: ASGIApp, **more: Any) -> uvicorn.Config:
-    """Return the configuration both daemons serve with; `more` goes to uvicorn.Config."""
+def configure(app: ASGIApp, tls: ssl.SSLContext | None = None, **more: Any) -> uvicorn.Config:
+    """Return the configuration both daemons serve with, by TLS where there is a context; `more` goes to uvicorn.Config."""
     return uvicorn.Config(
         app,
+        ssl_context_factory=None if tls is None else lambda *_: tls,
+        # web.front_door reads forwarded headers, and believes only whom the settings name.
+        proxy_headers=False,
         http=GuardedHttpProtocol,
         ws=GuardedWebSocketProtocol,
         ws_max_size=FRAME_BYTES_MAX,
@@ -295,8 +319,9 @@ def listen(host: str, port: int) -> socket.socket:
         raise AddressUnavailable("port", f"{host}:{port}", why) from error
 
 
-def url_of(listening: socket.socket) -> str:
+def url_of(listening: socket.socket, *, is_tls: bool = False) -> str:
     """Return the address under which this machine reaches a listening socket."""
+    scheme = "https" if is_tls else "http"
     host, port = listening.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # names what was chosen, binds nothing
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -126,7 +126,7 @@ def _given(
 ) -> Iterator[tuple[str, object, str]]:
     """Yield (name, value, source) from the weakest source to the strongest."""
     if file is not None:
-        for key, value in _table(file, name).items():
+        for key, value in _flat(_table(file, name)):
             yield key.replace("-", "_"), value, f"[{name}] in {file}"
     prefix = _prefix(name)
     for variable in sorted(environ):
@@ -148,6 +148,17 @@ def _table(file: Path, name: str) -> dict[str, object]:
     if not isinstance(table, dict):
         raise SettingWrong(name, str(file), f"[{name}] has to be a table")
     return table
+
+
+def _flat(table: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
+    """Yield `tls_cert` for `tls.cert`, or for `cert` in a table `[hub.tls]`; and a list of words as one text."""
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{key}_")
+        elif isinstance(value, list) and all(isinstance(each, str) for each in value):
+            yield before + key, ", ".join(value)
+        else:
+            yield before + key, value
 
 
 def _read(wanted: Any, meta: Meta, value: object, name: str, source: str) -> object:

@@ -1,5 +1,6 @@
 """The addresses of all pages and forms, in one place: templates link to them, sites and hubs must serve them.
 
+They are written as seen from the root of a daemon; `web.front_door` puts a base path before those that leave.
 The constants are patterns for routers; `fill` makes links of them. `{device}` and `{alias}` may hold any text: a
 handler passes such a path parameter through `unsegment`.
 """

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse
 
 from web import formats, pairing_text, paths, static_files
 from web.contexts.base import is_fragment, template_of
+from web.front_door import html_with_base_path
 from web.viewer import Viewer
 
 TEMPLATES_FOLDER = Path(__file__).parent / "templates"
@@ -34,6 +35,9 @@ class Pages:
 
     def render(self, template: str, context: object, viewer: Viewer) -> str:
         """Return the HTML of a page or of a fragment; `WrongContextError` where the context is not the template's."""
+        return html_with_base_path(self._fill(template, context, viewer), viewer.base_path)
+
+    def _fill(self, template: str, context: object, viewer: Viewer) -> str:
         if template_of(context) != template:
             raise WrongContextError(f"{template} is not filled by {type(context).__name__}")
         name = "part" if is_fragment(context) else "page"
@@ -53,7 +57,7 @@ class Pages:
     @pass_context
     def _fragment(self, context: Context, part: object) -> Markup:
         # The fragment's own template has escaped everything.
-        return Markup(self.render(template_of(part), part, context["viewer"]))  # noqa: S704
+        return Markup(self._fill(template_of(part), part, context["viewer"]))  # noqa: S704
 
 
 def _element_id(part: object) -> str:

@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 from starlette.requests import HTTPConnection
 
+from web.front_door import BASE_PATH_KEY
+
 ZONE_COOKIE = "tz"
 THEME_COOKIE = "theme"
 
@@ -21,17 +23,19 @@ class Theme(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """The zone for times, the theme, and `now_ms`, against which ages are told."""
+    """The zone for times, the theme, `now_ms`, against which ages are told, and the base path before addresses."""
 
     now_ms: int
     zone: tzinfo = UTC
     theme: Theme = Theme.SYSTEM
+    base_path: str = ""
 
     @classmethod
     def of(cls, connection: HTTPConnection, now_ms: int) -> "Viewer":
         """Read zone and theme from the cookies of a request; what is missing or strange becomes UTC and SYSTEM."""
         zone = zone_named(connection.cookies.get(ZONE_COOKIE, ""))
-        return cls(now_ms, zone, theme_named(connection.cookies.get(THEME_COOKIE, "")))
+        theme = theme_named(connection.cookies.get(THEME_COOKIE, ""))
+        return cls(now_ms, zone, theme, connection.scope.get(BASE_PATH_KEY, ""))
 
 
 def zone_named(name: str) -> tzinfo:

@@ -13,6 +13,7 @@ from connector.people import KeyRow
 from shared.errors import Refused
 from web import contexts as c
 from web import paths
+from web.front_door import public_url
 
 EXPIRES_DAYS_MAX: Final = 3_660
 
@@ -53,7 +54,7 @@ async def _post_url(visit: Visit) -> str:
     """Return where programs post readings: the first connector that takes them."""
     found = [connector for connector in await visit.site.connectors() if connector.role != "target"]
     connector_id = found[0].connector_id if found else "CONNECTOR-ID"
-    return f"{str(visit.request.base_url).rstrip('/')}/api/v1/connectors/{connector_id}/readings"
+    return f"{public_url(visit.request)}/api/v1/connectors/{connector_id}/readings"
 
 
 def _facts(visit: Visit) -> c.ApiKeyFacts | None:

@@ -34,6 +34,9 @@ def site_repairs(site: Site) -> tuple[c.Repair, ...]:
                 is_urgent=True,
             )
         )
+    warning = "" if site.certificate is None else site.certificate.status(site.clock.wall_ms()).warning
+    if warning:
+        found.append(c.Repair("The certificate of this site needs care", warning))
     if site.guard.in_doubt:
         found.append(
             c.Repair(

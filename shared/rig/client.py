@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ from typing import Any
 import httpx2
 import msgspec
 
+from shared.address_file import local_trust
 from shared.errors import PairhubError
 
 
@@ -43,13 +45,23 @@ def daemon_address(data_dir: Path) -> str:
         ) from error
 
 
+def local_client(data_dir: Path) -> ApiClient:
+    """Return a client of the daemon that runs with this data directory; raises PairhubError where none has run."""
+    return ApiClient(daemon_address(data_dir), operator_token(data_dir), trust=local_trust(data_dir))
+
+
 class ApiClient:
     """Asks one daemon; `async with` it."""
 
-    def __init__(self, url: str, token: str, timeout_s: float = 60.0) -> None:
+    def __init__(self, url: str, token: str, timeout_s: float = 60.0, *, trust: ssl.SSLContext | None = None) -> None:
+        """`trust` says which certificate is good for an https address; None for those that this machine trusts."""
         self.url = url
         self._http = httpx2.AsyncClient(
-            base_url=url + "/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=timeout_s, trust_env=False
+            base_url=url + "/api/v1",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=timeout_s,
+            trust_env=False,
+            verify=True if trust is None else trust,
         )
 
     async def __aenter__(self) -> ApiClient:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 
@@ -17,9 +18,18 @@ def _site_lines(found: dict[str, Any]) -> list[str]:
     lines += [f"  problem: {problem}" for problem in problems if problem]
     if found["clock_in_doubt"]:
         lines.append("  problem: the clock is in doubt; nothing expires until it is explained")
+    if (certificate := found.get("certificate")) is not None:
+        lines += _certificate_lines(certificate)
     for connector in found["connectors"]:
         lines += _connector_lines(connector)
     return lines
+
+
+def _certificate_lines(certificate: dict[str, Any]) -> list[str]:
+    ends = dt.datetime.fromtimestamp(certificate["ends_ms"] / 1000, dt.UTC).strftime("%Y-%m-%d")
+    kind = "self-made certificate" if certificate["self_signed"] else "certificate"
+    lines = [f"  {kind} good until {ends} ({certificate['days_left']} days), SHA-256 {certificate['fingerprint']}"]
+    return lines + ([f"  problem: {certificate['warning']}"] if certificate["warning"] else [])
 
 
 def _connector_lines(connector: dict[str, Any]) -> list[str]:

@@ -30,7 +30,7 @@ async def upgraded(client: SiteClient, connector_id: str) -> tuple[asyncio.Strea
     address = urlsplit(client.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(
-        f"GET {LINK_PATH} HTTP/1.1\r\nHost: hub\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"GET {LINK_PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         f"Authorization: Bearer {assertion}\r\nPairhub-Start: aa\r\n\r\n".encode()
     )
@@ -55,7 +55,7 @@ async def thrown_out(reader: asyncio.StreamReader) -> None:
             pass
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: hub\r\nX-Slow: ", b"GET /" + b"x" * 100_000])
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ", b"GET /" + b"x" * 100_000])
 async def test_a_request_that_is_never_finished_is_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:

@@ -596,6 +596,13 @@ PAGES: dict[str, object] = {
     "resources": RESOURCES,
     "resources-target": RESOURCES_TARGET,
     "resources-empty": RESOURCES_EMPTY,
+    c.HubCertificate(
+        ("hub.example", "10.0.0.5"),
+        NOW_MS + 12 * DAY_MS,
+        "5F:" * 31 + "5F",
+        is_self_signed=True,
+        warning="The certificate /etc/pairhub/hub.pem ends in 12 days. Renew it; the daemon loads it by itself.",
+    ),
     "gaps": GAPS,
     "gaps-none": GAPS_NONE,
     "api-key": API_KEY,

@@ -133,6 +133,17 @@ class HubPairs:
     pairs: tuple[HubPair, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class HubCertificate:
+    """What the hub serves TLS with. `warning` is empty where all is well; the fingerprint is what browsers show."""
+
+    names: tuple[str, ...]
+    ends_ms: int
+    fingerprint: str
+    is_self_signed: bool
+    warning: str = ""
+
+
 @template("operator.html")
 @dataclass(frozen=True, slots=True)
 class OperatorPage:
@@ -144,3 +155,4 @@ class OperatorPage:
     connectors: HubConnectors
     windows: HubWindows
     pairs: HubPairs
+    certificate: HubCertificate | None = None
