@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
 import uvloop
@@ -46,7 +46,10 @@ main = App(
 hub_app = App(name="hub", help="The hub that both sites dial.")
 site_app = App(name="site", help="The daemon of one site.")
 bench_app = App(name="bench", help="Measure this machine with the real daemons.")
-for part in (hub_app, site_app, bench_app):
+config_app = App(name="config", help="What a daemon would run with.")
+show_app = App(name="show", help="Every setting, its value, and where that comes from. Secrets are left out.")
+config_app.command(show_app)
+for part in (hub_app, site_app, bench_app, config_app):
     main.command(part)
 
 Json = Annotated[bool, Parameter(help="Print one JSON object instead of text.", negative="")]
@@ -134,6 +137,40 @@ def _print_setup(url: str, data_dir: Path) -> None:
     token = data_dir / "setup.token"
     if token.exists():
         print(f"Set it up once: {url}/setup?token={token.read_text(encoding='utf-8').strip()}", flush=True)
+
+
+@show_app.command(name="hub")
+@takes_settings(HubSettings, name=HUB_NAME)
+def config_show_hub(*, config: Config = None, json: Json = False, **flags: str | None) -> None:
+    """Show the settings that `pairhub hub serve` would have with the same file, environment and flags."""
+    _show(HubSettings, HUB_NAME, _load(HubSettings, HUB_NAME, config, flags), json=json)
+
+
+@show_app.command(name="site")
+@takes_settings(SiteSettings, name=SITE_NAME)
+def config_show_site(*, config: Config = None, json: Json = False, **flags: str | None) -> None:
+    """Show the settings that `pairhub site serve` would have with the same file, environment and flags."""
+    _show(SiteSettings, SITE_NAME, _load(SiteSettings, SITE_NAME, config, flags), json=json)
+
+
+def _show(kind: type[object], name: str, loaded: Loaded[Any], *, json: bool) -> None:
+    from shared.settings_report import report, report_lines
+
+    rows = report(kind, loaded, name=name)
+    if json:
+        _print_json({row.name: {"value": row.value, "source": row.source} for row in rows})
+    else:
+        print("\n".join(report_lines(rows)))
+
+
+@main.command
+def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="The shell to complete in.")]) -> None:
+    """Print what makes a shell complete the commands and flags of pairhub.
+
+    bash: source <(pairhub completion bash). zsh: into a directory of $fpath, as _pairhub. fish: into
+    ~/.config/fish/completions/pairhub.fish.
+    """
+    print(main.generate_completion(prog_name="pairhub", shell=shell))
 
 
 @main.command

@@ -28,7 +28,9 @@ class SiteSettings(ListenSettings):
     hub_proxy: str = setting(
         "", "Proxy on the way to the hub, such as http://proxy:3128 or socks5h://proxy:1080; empty for none"
     )
-    enrolment_token: str = setting("", "Token from the hub's operator, needed once; not needed where enrolment is open")
+    enrolment_token: str = setting(
+        "", "Token from the hub's operator, needed once; not needed where enrolment is open", secret=True
+    )
     retention_days: float = setting(
         RETENTION_MS / DAY_MS, "How long readings wait for the other side", unit="days", least=0, most=3_660
     )

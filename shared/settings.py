@@ -53,6 +53,7 @@ class Meta:
     unit: str
     least: float | None
     most: float | None
+    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Described:
     help: str
     allowed: str
     variable: str
+    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,17 @@ class Loaded(Generic[T]):
     sources: Mapping[str, str]
 
 
-def setting(default: Any, help: str, *, unit: str = "", least: float | None = None, most: float | None = None) -> Any:  # noqa: A002
-    """Make a field: its default, one sentence, its unit, and bounds (both included)."""
-    return dataclasses.field(default=default, metadata={_META: Meta(help, unit, least, most)})
+def setting(
+    default: Any,
+    help: str,  # noqa: A002
+    *,
+    unit: str = "",
+    least: float | None = None,
+    most: float | None = None,
+    secret: bool = False,
+) -> Any:
+    """Make a field: its default, one sentence, its unit, and bounds (both included); a secret's value is never shown."""
+    return dataclasses.field(default=default, metadata={_META: Meta(help, unit, least, most, secret)})
 
 
 def load(
@@ -106,7 +116,7 @@ def describe(kind: type[object], *, name: str) -> list[Described]:
         allowed = _allowed(types_of[field.name], meta)
         variable = _prefix(name) + field.name.upper()
         type_name = _type_name(types_of[field.name])
-        rows.append(Described(field.name, type_name, field.default, meta.unit, meta.help, allowed, variable))
+        rows.append(Described(field.name, type_name, field.default, meta.unit, meta.help, allowed, variable, meta.secret))
     return rows
 
 
