@@ -6,12 +6,9 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from connector import history
 from connector.flow import FlowMeter
 from shared.batches import Series
-from shared.core.cells import DESCRIPTION, EXISTS, NAME, Cell, device_identity, tag_pair
 
 # Known series per process: bounded so that a month of changing devices does not grow memory.
 _SERIES_CACHED_MAX = 65_536
@@ -88,7 +85,10 @@ class Catalogue:
             series.values[-1] if series.times_ms[-1] == latest_ms else series.values[series.times_ms.index(latest_ms)]
         )
         connection.execute(
-            "UPDATE series SET last_ms = ?1, reported = ?2, set_value = ?2, received_ms = ?4"
+            # A device's own write sets both values, unless an operator has set one since (G19).
+            "UPDATE series SET last_ms = ?1, reported = ?2, received_ms = ?4,"
+            " set_value = CASE WHEN set_ms IS NULL OR set_ms <= ?1 THEN ?2 ELSE set_value END,"
+            " set_ms = CASE WHEN set_ms IS NULL OR set_ms <= ?1 THEN ?1 ELSE set_ms END"
             " WHERE series_id = ?3 AND (last_ms IS NULL OR last_ms <= ?1)",
             (latest_ms, value, row.series_id, now_ms),
         )
@@ -96,52 +96,3 @@ class Catalogue:
             "UPDATE device SET last_seen_ms = ?1 WHERE device_id = ?2 AND (last_seen_ms IS NULL OR last_seen_ms < ?1)",
             (now_ms, row.device_id),
         )
-
-    def project(self, connection: sqlite3.Connection, connector_id: str, cell: Cell, now_ms: int) -> None:
-        """Let devices and tags follow a cell."""
-        identity = device_identity(cell.object)
-        if identity is None:
-            return
-        if cell.field == EXISTS:
-            self._project_existence(connection, connector_id, identity, cell.value, now_ms)
-        elif cell.field in (NAME, DESCRIPTION):
-            text = msgspec.json.decode(cell.value, type=str) if cell.value is not None else ""
-            connection.execute(
-                f"UPDATE device SET {cell.field} = ? WHERE connector_id = ? AND identity = ?",  # noqa: S608  # two names of ours
-                (text, connector_id, identity),
-            )
-        elif (pair := tag_pair(cell.field)) is not None:
-            if cell.value is None:
-                connection.execute(
-                    "DELETE FROM tag WHERE name = ? AND value = ? AND device_id ="
-                    " (SELECT device_id FROM device WHERE connector_id = ? AND identity = ?)",
-                    (*pair, connector_id, identity),
-                )
-            else:
-                connection.execute(
-                    "INSERT OR IGNORE INTO tag (device_id, name, value)"
-                    " SELECT device_id, ?, ? FROM device WHERE connector_id = ? AND identity = ?",
-                    (*pair, connector_id, identity),
-                )
-
-    def _project_existence(
-        self, connection: sqlite3.Connection, connector_id: str, identity: str, value: str | None, now_ms: int
-    ) -> None:
-        if value is None:
-            connection.execute("DELETE FROM device WHERE connector_id = ? AND identity = ?", (connector_id, identity))
-            self.forget()
-            return
-        done = connection.execute(
-            "INSERT OR IGNORE INTO device (connector_id, identity, name, created_ms) VALUES (?, ?, ?, ?)",
-            (connector_id, identity, identity, now_ms),
-        )
-        if done.rowcount:
-            # Fields may have arrived before the device did: cells are merged in any order.
-            object_name = f"device/{identity}"
-            rows = connection.execute(
-                "SELECT object, field, value, source_count, target_count, stamp_ms, site_id FROM cell"
-                " WHERE connector_id = ? AND object = ? AND field <> ?",
-                (connector_id, object_name, EXISTS),
-            ).fetchall()
-            for row in rows:
-                self.project(connection, connector_id, Cell(*row), now_ms)

@@ -1,13 +1,11 @@
-"""A control log in SQLite, both ends of it, and the versioned state that it keeps equal."""
+"""A control log in SQLite, both ends of it, and the definitions of both sides."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
-from connector.pair_rows import PairRows, pack, unpack
-from shared.core.cells import Cell
+from connector.edit_rows import EditRows
+from connector.pair_rows import pack, unpack
 from shared.core.entries import Definition
 from shared.core.ledger import Ledger
 from shared.core.ports import ControlRow
@@ -16,8 +14,8 @@ from shared.core.ports import ControlRow
 _CONTROL_EPOCHS_KEPT = 256
 
 
-class ControlRows(PairRows):
-    """shared.core.ports.ControlStore."""
+class ControlRows(EditRows):
+    """shared.core.ports.ControlStore; versioned state stands in edit_rows."""
 
     # --- control log --------------------------------------------------------------------------------------------------
 
@@ -44,6 +42,7 @@ class ControlRows(PairRows):
         return [ControlRow(*row) for row in rows]
 
     def remove_control(self, epoch: int, up_to: int) -> int:
+        self.settle_sent(epoch, up_to)
         done = self._run(
             "DELETE FROM control_out WHERE connector_id = ? AND epoch = ? AND number <= ?", (self._id, epoch, up_to)
         )
@@ -81,36 +80,7 @@ class ControlRows(PairRows):
             (self._id, epoch, number, reason, now_ms, entry),
         )
 
-    # --- versioned state ----------------------------------------------------------------------------------------------
-
-    def cell(self, object: str, field: str) -> Cell | None:
-        row = self._run(
-            "SELECT object, field, value, source_count, target_count, stamp_ms, site_id FROM cell"
-            " WHERE connector_id = ? AND object = ? AND field = ?",
-            (self._id, object, field),
-        ).fetchone()
-        return Cell(*row) if row else None
-
-    def cells(self) -> list[Cell]:
-        rows = self._run(
-            "SELECT object, field, value, source_count, target_count, stamp_ms, site_id FROM cell WHERE connector_id = ?",
-            (self._id,),
-        )
-        return [Cell(*row) for row in rows]
-
-    def save_cell(self, cell: Cell, control_row: int | None, now_ms: int) -> None:
-        self._run(
-            "INSERT OR REPLACE INTO cell VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (self._id, *msgspec.structs.astuple(cell), control_row, now_ms),
-        )
-        self._catalogue.project(self._connection, self._id, cell, now_ms)
-
-    def add_conflict(self, kept: Cell, lost: Cell, now_ms: int) -> None:
-        self._run(
-            "INSERT INTO conflict (connector_id, object, field, kept, lost, lost_site_id, found_ms)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (self._id, kept.object, kept.field, kept.value, lost.value, lost.site_id, now_ms),
-        )
+    # --- definitions ------------------------------------------------------------------------------------------------------
 
     def definitions(self) -> list[Definition]:
         rows = self._run(

@@ -1,4 +1,4 @@
-"""Devices and tags: edits as cells, questions about them, and the rows that lookups and pages show."""
+"""Devices and their values: the rows that lookups and pages show; edits of them stand in device_edits."""
 
 from __future__ import annotations
 
@@ -8,20 +8,11 @@ from typing import Any
 
 import msgspec
 
-from connector import history
-from shared.core import cells
-from shared.core.cells import DESCRIPTION, EXISTS, NAME, device_object, tag_field
+from connector import edit_queries, history
+from shared.core.fields import tag_pair
 from shared.errors import Refused
-from shared.limits import (
-    DESCRIPTION_CHARS_MAX,
-    IDENTITY_CHARS_MAX,
-    LOOKUP_PAGE_ROWS_MAX,
-    MINUTE_MS,
-    NAME_CHARS_MAX,
-    TAG_CHARS_MAX,
-)
+from shared.limits import LOOKUP_PAGE_ROWS_MAX, MINUTE_MS
 
-Edit = tuple[str, str, str | None]
 # A device is online while something of it was received within this time.
 ONLINE_MS = 2 * MINUTE_MS
 
@@ -56,46 +47,6 @@ class ValueRow(msgspec.Struct, frozen=True):
     set_value: Any
     at_ms: int | None
     recent: list[tuple[int, Any]]
-
-
-def _text(what: str, text: str, most: int, *, least: int = 1) -> str:
-    text = text.strip()
-    if not least <= len(text) <= most or any(ord(letter) < 32 for letter in text):
-        raise Refused("invalid", what=what, why=f"it takes {least} to {most} printable characters")
-    return text
-
-
-def creation(identity: str, name: str = "", description: str = "") -> list[Edit]:
-    """Return the edits that make a device; raises Refused('invalid')."""
-    identity = _text("Identity", identity, IDENTITY_CHARS_MAX)
-    name = _text("Name", name or identity, max(NAME_CHARS_MAX, len(identity)))
-    description = _text("Description", description, DESCRIPTION_CHARS_MAX, least=0)
-    of = device_object(identity)
-    edits: list[Edit] = [(of, EXISTS, "true"), (of, NAME, _json(name))]
-    return [*edits, (of, DESCRIPTION, _json(description))] if description else edits
-
-
-def renaming(identity: str, name: str, description: str) -> list[Edit]:
-    """Return the edits that change name and description; raises Refused('invalid')."""
-    of = device_object(identity)
-    name = _text("Name", name, NAME_CHARS_MAX)
-    description = _text("Description", description, DESCRIPTION_CHARS_MAX, least=0)
-    return [(of, NAME, _json(name)), (of, DESCRIPTION, _json(description))]
-
-
-def tagging(identity: str, name: str, value: str) -> list[Edit]:
-    """Return the edit that adds a (name, value) tag; raises Refused('invalid')."""
-    name, value = _text("Tag name", name, TAG_CHARS_MAX), _text("Tag value", value, TAG_CHARS_MAX, least=0)
-    return [(device_object(identity), tag_field(name, value), "true")]
-
-
-def untagging(identity: str, name: str, value: str) -> list[Edit]:
-    """Return the edit that removes a tag."""
-    return [(device_object(identity), tag_field(name, value), None)]
-
-
-def _json(text: str) -> str:
-    return msgspec.json.encode(text).decode()
 
 
 def exists(connection: sqlite3.Connection, connector_id: str, identity: str) -> bool:
@@ -155,31 +106,24 @@ def _device_row(connection: sqlite3.Connection, connector_id: str, row: Sequence
 
 def pending_fields(connection: sqlite3.Connection, connector_id: str, identity: str) -> set[str]:
     """Return the fields of a device whose last edit here has not been applied on the other side."""
-    rows = connection.execute(
-        "SELECT field FROM cell WHERE connector_id = ? AND object = ? AND control_row IN"
-        " (SELECT row FROM control_out WHERE connector_id = ?)",
-        (connector_id, device_object(identity), connector_id),
-    )
-    return {row[0] for row in rows}
+    states = edit_queries.field_states(connection, connector_id, identity)
+    return {field for field, state in states.items() if state == "pending"}
 
 
 def conflicting_fields(connection: sqlite3.Connection, connector_id: str, identity: str) -> set[str]:
-    """Return the fields of a device with a conflict on record."""
-    rows = connection.execute(
-        "SELECT DISTINCT field FROM conflict WHERE connector_id = ? AND object = ?",
-        (connector_id, device_object(identity)),
-    )
-    return {row[0] for row in rows}
+    """Return the fields of a device with an open conflict."""
+    states = edit_queries.field_states(connection, connector_id, identity)
+    return {field for field, state in states.items() if state == "conflict"}
 
 
 def removed_pending_tags(connection: sqlite3.Connection, connector_id: str, identity: str) -> list[tuple[str, str]]:
     """Return tags removed here whose removal the other side has not applied."""
     rows = connection.execute(
-        "SELECT field FROM cell WHERE connector_id = ? AND object = ? AND value IS NULL AND control_row IN"
-        " (SELECT row FROM control_out WHERE connector_id = ?)",
-        (connector_id, device_object(identity), connector_id),
+        "SELECT DISTINCT field FROM change WHERE connector_id = ? AND identity = ? AND open = 1 AND state = 'pending'"
+        " AND after IS NULL",
+        (connector_id, identity),
     )
-    pairs = (cells.tag_pair(row[0]) for row in rows)
+    pairs = (tag_pair(row[0]) for row in rows)
     return [pair for pair in pairs if pair is not None]
 
 

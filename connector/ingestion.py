@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
 from connector import connectors, devices
 from connector.catalogue import Catalogue
-from connector.devices import Edit
 from connector.host import HostDevice
 from connector.ingest.bodies import parse_body
 from connector.readings import Groups, Outcome, definitions_of, group_lines, store_readings
@@ -40,10 +39,10 @@ class Ingestion:
         clock: Clock,
         runtime: Callable[[str], ConnectorRuntime],
         write: Callable[[Unit[None]], Awaitable[None]],
-        edit: Callable[[str, Sequence[Edit]], Awaitable[int]],
+        create: Callable[[str, Iterable[str]], Awaitable[None]],
         ring: Callable[[str, str], None],
     ) -> None:
-        """`write` runs a unit of work, `edit` applies edits of devices, `ring` tells pages: all of the site's."""
+        """`write` runs a unit of work, `create` adds devices that readings name, `ring` tells pages: all of the site's."""
         self.taken: dict[str, int] = {}
         """Readings taken since this start, by connector."""
         self._database = database
@@ -51,7 +50,7 @@ class Ingestion:
         self._clock = clock
         self._runtime = runtime
         self._write = write
-        self._edit = edit
+        self._create = create
         self._ring = ring
 
     async def take_body(self, connector_id: str, body: bytes, content_type: str = "") -> Outcome:
@@ -112,14 +111,9 @@ class Ingestion:
             named = dict.fromkeys(device for device, resource in groups if resource in known)
             return [identity for identity in named if not devices.exists(connection, connector_id, identity)]
 
-        edits: list[Edit] = []
-        for identity in await self._database.read(unit):
-            try:
-                edits += devices.creation(identity)
-            except Refused:
-                continue  # its lines are refused as of an unknown device
-        if edits:
-            await self._edit(connector_id, edits)
+        missing = await self._database.read(unit)
+        if missing:  # an identity that no device can have is refused with its lines, as an unknown device
+            await self._create(connector_id, missing)
 
     async def report_host(self, connector_id: str, every_s: float) -> None:
         """Take readings of this machine every so many seconds until cancelled."""

@@ -6,15 +6,16 @@ import asyncio
 import logging
 import secrets
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.resources import files
 from typing import TypeVar
 
-from connector import accounts, connectors, devices, history
+from connector import accounts, connectors, history
 from connector.accounts import Account, Backlog, GapRow
 from connector.catalogue import Catalogue
 from connector.connectors import Connector, Pair
-from connector.devices import Edit
+from connector.device_edits import NewDevice
+from connector.editing import Edited, Editing
 from connector.enrolment import Enrolment
 from connector.host import HOST_DEVICE, HostDevice
 from connector.identity import Identity, load_or_create
@@ -27,13 +28,9 @@ from connector.resource_desk import ResourceDesk
 from connector.resources import NewResource, ResourceRow
 from connector.runtime import ConnectorRuntime, Surroundings
 from connector.settings import SiteSettings
-from connector.streams import Streams
 from shared.clock import Clock, SystemClock
-from shared.core import cells
 from shared.core.clock_guard import ClockGuard
 from shared.core.completion import PairState
-from shared.core.engine import PairEngine
-from shared.core.engine_effects import Effect
 from shared.core.outbox import OutboxLimits
 from shared.core.window import Window
 from shared.database import Database
@@ -65,6 +62,7 @@ class Site:
         self.certificate: ServedCertificate | None = None
         """What it serves TLS with, once it is served; None where it does not."""
         self.catalogue = Catalogue()
+        self.catalogue.feed.commits = lambda: database.commits
         self.lookups = Lookups(database, clock)
         self.runtimes: dict[str, ConnectorRuntime] = {}
         self._bells: dict[str, ChangeBell] = {}
@@ -75,13 +73,22 @@ class Site:
             database, identity, self._hub, settings.enrolment_token, clock, lambda: self.ring("", "enrolment")
         )
         self._tasks: asyncio.TaskGroup | None = None
+        self.editing = Editing(
+            catalogue=self.catalogue,
+            clock=clock,
+            runtime=self.runtime,
+            write=self.write,
+            read=database.read,
+            site_id=lambda: self.identity.site_id,
+            ring=self.ring,
+        )
         self.ingestion = Ingestion(
             database=database,
             catalogue=self.catalogue,
             clock=clock,
             runtime=self.runtime,
             write=self.write,
-            edit=self.edit,
+            create=self.editing.create_reported,
             ring=self.ring,
         )
         self.resource_desk = ResourceDesk(
@@ -149,6 +156,7 @@ class Site:
 
     def ring(self, connector_id: str, what: str) -> None:
         """Say that something (`what`, for the log) changed that pages may show."""
+        self.catalogue.feed.publish()
         self.bell(connector_id).ring()
         if what not in ("readings", "account"):
             self.bell("").ring()
@@ -335,62 +343,26 @@ class Site:
 
     # --- devices and tags -----------------------------------------------------------------------------------------------
 
-    async def edit(self, connector_id: str, edits: Sequence[Edit]) -> int:
-        """Apply edits here and queue them for the other side (W8); return how many changed something."""
-        runtime = self.runtime(connector_id)
-        if runtime.runner is not None:
-
-            def work(engine: PairEngine, store: Streams, now_ms: int) -> tuple[int, list[Effect]]:
-                return len(engine.edit(store, edits, now_ms)), []
-
-            changed = await runtime.runner.run(work)
-        else:
-            changed = await self.write(lambda c: self._edit_alone(c, connector_id, edits))
-        self.ring(connector_id, "devices")
-        return changed
-
-    def _edit_alone(self, connection: sqlite3.Connection, connector_id: str, edits: Sequence[Edit]) -> int:
-        """Edits of a connector without a peer: versions count all the same, and are compared once it is paired."""
-        store = Streams(connection, connector_id, self.catalogue)
-        now_ms = self.clock.wall_ms()
-        target = connectors.get_connector(connection, connector_id).role == "target"
-        side = Side.TARGET if target else Side.SOURCE
-        changed = 0
-        for name, field, value in edits:
-            old = store.cell(name, field)
-            if old is None or old.value != value:
-                cell = cells.edited(
-                    old, object=name, field=field, value=value, side=side, now_ms=now_ms, site_id=self.identity.site_id
-                )
-                store.save_cell(cell, None, now_ms)
-                changed += 1
-        return changed
-
-    async def create_device(self, connector_id: str, identity: str, name: str = "", description: str = "") -> None:
+    async def create_device(
+        self, connector_id: str, identity: str, name: str = "", description: str = "", *, who: str = ""
+    ) -> None:
         """Add a device; raises Refused('exists', 'invalid', 'not_found')."""
-        edits = devices.creation(identity, name, description)
-        if await self.database.read(lambda c: devices.exists(c, connector_id, identity.strip())):
-            raise Refused("exists", what="device")
-        await self.edit(connector_id, edits)
+        new = NewDevice(identity=identity, name=name, description=description)
+        _raise_refused(await self.editing.create_devices(connector_id, [new], who=who))
 
-    async def add_tag(self, connector_id: str, identity: str, name: str, value: str) -> None:
+    async def add_tag(self, connector_id: str, identity: str, name: str, value: str, *, who: str = "") -> None:
         """Add a tag to a device; raises Refused('not_found', 'invalid')."""
-        await self._require_device(connector_id, identity)
-        await self.edit(connector_id, devices.tagging(identity, name, value))
+        _raise_refused(await self.editing.add_tags(connector_id, [identity], [(name, value)], who=who))
 
-    async def remove_tag(self, connector_id: str, identity: str, name: str, value: str) -> None:
+    async def remove_tag(self, connector_id: str, identity: str, name: str, value: str, *, who: str = "") -> None:
         """Take a tag from a device; raises Refused('not_found')."""
-        await self._require_device(connector_id, identity)
-        await self.edit(connector_id, devices.untagging(identity, name, value))
+        _raise_refused(await self.editing.remove_tags(connector_id, [identity], [(name, value)], who=who))
 
-    async def rename_device(self, connector_id: str, identity: str, name: str, description: str) -> None:
+    async def rename_device(
+        self, connector_id: str, identity: str, name: str, description: str, *, who: str = ""
+    ) -> None:
         """Change a device's name and description; raises Refused('not_found', 'invalid')."""
-        await self._require_device(connector_id, identity)
-        await self.edit(connector_id, devices.renaming(identity, name, description))
-
-    async def _require_device(self, connector_id: str, identity: str) -> None:
-        if not await self.database.read(lambda c: devices.exists(c, connector_id, identity)):
-            raise Refused("not_found", what="device")
+        await self.editing.rename(connector_id, identity, name, description, who=who)
 
     # --- resources ------------------------------------------------------------------------------------------------------
 
@@ -461,6 +433,11 @@ class Site:
                     await asyncio.sleep(0.05)
             except StorageFailed as error:
                 _log.warning("housekeeping put off: %s", error)
+
+
+def _raise_refused(edited: Edited) -> None:
+    for refused in edited.refused.values():
+        raise refused
 
 
 def _host_rows(connection: sqlite3.Connection) -> list[tuple[str, float]]:

@@ -68,6 +68,24 @@ CELLS_PER_ENTRY_MAX: Final = 500
 # A stamp further ahead than this never moves our clock (G11).
 HLC_AHEAD_MS_MAX: Final = 5 * MINUTE_MS
 
+# --- edits (G11, G13, G18) ------------------------------------------------------------------------------------------
+# Configuration of a device is JSON that people and devices read as a whole; larger things are files.
+CONFIGURATION_BYTES_MAX: Final = 32 * 1024
+# How often one identity may be created: enough for a century of once a second, and it fits everywhere.
+GENERATION_MAX: Final = 2**31 - 1
+SITE_ID_CHARS_MAX: Final = 64
+SUBJECT_CHARS_MAX: Final = 128
+# What one device may have of each; a partner that goes on adding is refused beyond it.
+TAGS_PER_DEVICE_MAX: Final = 256
+GRANTS_PER_DEVICE_MAX: Final = 256
+PUBLISH_AS_PER_DEVICE_MAX: Final = 64
+# Devices that one request creates, deletes or edits: one unit of work, which keeps the writer for about a second.
+BULK_DEVICES_MAX: Final = 10_000
+# History of changes and settled conflicts, per connector: what is still open stays beyond both.
+CHANGES_KEPT_MS: Final = 366 * DAY_MS
+CHANGES_KEPT_MAX: Final = 200_000
+CONFLICTS_KEPT_MAX: Final = 10_000
+
 # --- links ----------------------------------------------------------------------------------------------------------
 FRAME_BYTES_MAX: Final = SEGMENT_SEALED_BYTES_MAX + 64 * 1024
 # Segment bytes a sender may have outstanding on one hop before the receiver grants more (G8).

@@ -18,7 +18,7 @@ from connector.pages.devices import sync_state
 from connector.pages.frame import Desk, PartsOf, Visit, done, frame_parts
 from connector.pages.peers import ask_device
 from connector.pages.situation import Situation
-from shared.core.cells import tag_field
+from shared.core.fields import tag_field
 from shared.errors import Refused
 from shared.limits import SECOND_MS
 from web import contexts as c

@@ -12,9 +12,9 @@ from typing import assert_never
 import msgspec
 
 from shared.batches import BatchCodec, Series
-from shared.core import cells as cell_rules
 from shared.core.cells import Cell
-from shared.core.control import ControlDestination, ControlOrigin, Taken
+from shared.core.control_lane import ControlLane
+from shared.core.edits import Edit
 from shared.core.engine_effects import Changed, Effect, Fault, PeerTime, Send
 from shared.core.engine_link import EngineLink, held_segments
 from shared.core.entries import (
@@ -23,13 +23,8 @@ from shared.core.entries import (
     CAUSE_HELD_TOO_LONG,
     CAUSE_ORIGIN_RESTORED,
     CAUSE_RETENTION,
-    CellsEntry,
-    DefinitionsEntry,
-    Entry,
-    EpochsOverEntry,
-    GapEntry,
+    Definition,
     Private,
-    cell_parts,
     decode_private,
     definitions_digest,
     encode_entry,
@@ -45,7 +40,6 @@ from shared.limits import (
     CREDIT_GRANT_BYTES,
     EPOCHS_STATED_MAX,
     RESYNC_AFTER_MS,
-    SEALED_NUMBER_MAX,
     SECOND_MS,
 )
 from shared.messages import (
@@ -68,7 +62,6 @@ _EXPIRE_AGAIN_MS = 20
 # While the clock is in doubt nothing expires (G5); then it is looked at again after this.
 _EXPIRE_DOUBTED_MS = 60 * SECOND_MS
 _LEDGER_EVERY_MS = 5 * SECOND_MS
-_EPOCHS_OVER_MAX = 64
 # A peer that answers with a start we did not know is asked at most this often.
 _ASK_AGAIN_MS = SECOND_MS
 
@@ -88,20 +81,17 @@ class PairEngine:
         """`chance(n)` returns n random bytes; `site_id` signs our edits (G11)."""
         self.side = keys.side
         self._keys = keys
-        self._site_id = site_id
         self._chance = chance
         codec = codec or BatchCodec()
         self.outbox = Outbox(keys, codec, chance, limits or OutboxLimits())
         self.inbox = Inbox(keys, codec)
-        self._log = ControlOrigin(keys, chance)
-        self._peer_log = ControlDestination(keys)
+        self._control = ControlLane(keys, site_id, chance, outbox=self.outbox, inbox=self.inbox)
         self._link: EngineLink | None = None
         self._statements = 0
         self._start = int.from_bytes(chance(8), "big") >> 1 or 1
         self._stated_ledger: object = None
         self._expire_after_ms = 0
         self._appeared: list[tuple[str | None, str | None, int]] = []
-        self._epochs_over: set[int] = set()  # earlier epochs of our log that the peer was told of
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -109,21 +99,19 @@ class PairEngine:
         """Take up what is stored: at the start, and after a unit of work of ours was undone (then the link is over)."""
         self._link = None
         self.outbox.on_link_closed()
-        self._log.on_link_closed()
-        self._log.renew(store, now_ms)
-        self.outbox.load(store, self._accepted_by_peer(store))
+        self._control.load(store, now_ms)
+        self.outbox.load(store, self._control.accepted_by_peer(store))
         self._appeared = [(None, None, 0)]  # whatever was about to be released
-        self._epochs_over.clear()
 
     @property
     def control_epoch(self) -> int:
         """The epoch of our control log since this start."""
-        return self._log.epoch
+        return self._control.log.epoch
 
     def on_link_opened(self, store: PairStore, *, peer_linked: bool, credit_bytes: int, now_ms: int) -> list[Effect]:
         """A link to a hub that knows the pair is up; the hub tells next what it holds."""
         self.outbox.on_link_closed()
-        self._log.on_link_closed()
+        self._control.log.on_link_closed()
         self._link = EngineLink(opened_ms=now_ms, ledger_ms=now_ms)
         self.outbox.add_credit(credit_bytes)
         return self.on_presence(store, linked=peer_linked, now_ms=now_ms)
@@ -132,7 +120,7 @@ class PairEngine:
         """The link is gone. What was sent and not acknowledged is sent again on the next one."""
         self._link = None
         self.outbox.on_link_closed()
-        self._log.on_link_closed()
+        self._control.log.on_link_closed()
         return [Changed("link")]
 
     def on_presence(self, store: PairStore, *, linked: bool, now_ms: int) -> list[Effect]:
@@ -163,7 +151,7 @@ class PairEngine:
         self._insist(store, link, link.held)
         self.outbox.on_link_opened(store, held_segments(link.held), now_ms)
         self.outbox.set_reachable(link.peer_linked)
-        self._log.on_link_opened(link.held.get((Kind.CONTROL, self._log.epoch), IntervalSet()))
+        self._control.log.on_link_opened(link.held.get((Kind.CONTROL, self._control.log.epoch), IntervalSet()))
 
     def _insist(self, store: PairStore, link: EngineLink, held: dict[tuple[int, int], IntervalSet]) -> None:
         """Send what is stuck although the hub holds it: its copy may be damaged, and a new one takes its place (G7)."""
@@ -179,46 +167,17 @@ class PairEngine:
         """Take new readings into the stream (Outbox.accept); raises Refused('outbox_full')."""
         self.outbox.accept(store, batch, now_ms)
 
-    def edit(self, store: PairStore, edits: Sequence[tuple[str, str, str | None]], now_ms: int) -> list[Cell]:
+    def edit(self, store: PairStore, edits: Sequence[Edit], now_ms: int, *, who: str = "") -> list[Cell]:
         """Apply (object, field, JSON value or None) edits here and queue them for the other side, in one transaction."""
-        changed: list[Cell] = []
-        for name, field_name, value in edits:
-            old = store.cell(name, field_name)
-            if old is not None and old.value == value:
-                continue
-            changed.append(
-                cell_rules.edited(
-                    old,
-                    object=name,
-                    field=field_name,
-                    value=value,
-                    side=self.side,
-                    now_ms=now_ms,
-                    site_id=self._site_id,
-                )
-            )
-        for part in cell_parts(changed):
-            row = self._log.append(store, CellsEntry(part), now_ms)
-            for cell in part:
-                self._keep(store, cell, row, now_ms)
-        return changed
+        return self._control.edit(store, edits, who, now_ms)
 
     def on_definitions_changed(self, store: PairStore, resource: str | None, now_ms: int) -> None:
         """Our resources changed: tell the other side; `resource` names one that may be new here and release what is held."""
-        self._log.append(store, DefinitionsEntry(store.definitions()), now_ms)
-        self.outbox.set_accepts(self._accepted_by_peer(store))
-        if resource is not None:
-            self._appeared.append((None, resource, 0))
+        self._control.on_definitions_changed(store, resource, now_ms)
 
-    def _accepted_by_peer(self, store: PairStore) -> frozenset[str]:
-        theirs = {definition.alias: definition.accepts for definition in store.peer_definitions() or ()}
-        return frozenset(d.alias for d in store.definitions() if theirs.get(d.alias) == d.accepts)
-
-    def _keep(self, store: PairStore, cell: Cell, control_row: int | None, now_ms: int) -> None:
-        store.save_cell(cell, control_row, now_ms)
-        identity = cell_rules.device_identity(cell.object)
-        if identity is not None and cell.field == cell_rules.EXISTS:
-            self._appeared.append((identity, None, 0))
+    def ask_for_resource(self, store: PairStore, definition: Definition, now_ms: int, *, who: str) -> str:
+        """Ask the other side to make a resource like this (W9); return the ID that its answer will carry."""
+        return self._control.ask_for_resource(store, definition, who, now_ms)
 
     # --- what arrives -----------------------------------------------------------------------------------------------
 
@@ -264,52 +223,10 @@ class PairEngine:
             else:
                 effects.append(Changed("readings"))
         elif kind == Kind.CONTROL:
-            taken = self._peer_log.on_entry(
-                store, frame.header, frame.body, now_ms, lambda entry: self._apply(store, entry, effects, now_ms)
-            )
-            if taken is Taken.SEAL_BROKEN:
-                effects.append(Fault("a control entry's seal does not fit"))
+            effects += self._control.on_sealed(store, frame, now_ms)
         else:
             raise ProtocolError(f"sealed frame of kind {kind} does not belong here")
         return effects
-
-    def _apply(self, store: PairStore, entry: Entry, effects: list[Effect], now_ms: int) -> None:
-        match entry:
-            case CellsEntry():
-                wrong = [why for theirs in entry.cells if (why := self._take_cell(store, theirs, now_ms))]
-                effects.append(Changed("devices"))
-                if wrong:  # the good ones stay; the entry goes to quarantine for the others
-                    raise ValueError(f"{len(wrong)} of {len(entry.cells)} edits cannot be taken: {wrong[0]}")
-            case GapEntry():
-                self.inbox.on_gap(store, entry.notice, now_ms)
-                effects.append(Changed("gaps"))
-            case DefinitionsEntry():
-                good = [definition for definition in entry.definitions if definition.well_formed]
-                store.save_peer_definitions(good)
-                self.outbox.set_accepts(self._accepted_by_peer(store))
-                effects.append(Changed("resources"))
-                if len(good) < len(entry.definitions):
-                    raise ValueError("definitions with names that are too long, an unknown format, or malformed bounds")
-            case EpochsOverEntry():
-                for epoch in entry.epochs:
-                    store.save_control_in(epoch, SEALED_NUMBER_MAX, now_ms)
-            case _:
-                assert_never(entry)
-
-    def _take_cell(self, store: PairStore, theirs: Cell, now_ms: int) -> str:
-        """Merge a cell of the other side; return why it cannot be, empty where it was."""
-        why = cell_rules.why_wrong(theirs)
-        if not why:
-            self._merge(store, theirs, now_ms)
-        return why
-
-    def _merge(self, store: PairStore, theirs: Cell, now_ms: int) -> None:
-        mine = store.cell(theirs.object, theirs.field)
-        kept, lost = cell_rules.merged(mine, theirs)
-        if lost is not None:
-            store.add_conflict(kept, lost, now_ms)
-        if kept != mine:
-            self._keep(store, kept, None, now_ms)
 
     def _on_held(self, store: PairStore, link: EngineLink, frame: Held, now_ms: int) -> None:
         if frame.whole:
@@ -321,26 +238,15 @@ class PairEngine:
             link.held.setdefault((part.kind, part.epoch), IntervalSet()).update(numbers)
             if not frame.whole and part.kind == Kind.SEGMENT:
                 self.outbox.on_hub_holds(part.epoch, numbers)
-            elif not frame.whole and part.kind == Kind.CONTROL and part.epoch == self._log.epoch:
-                self._log.on_hub_holds(numbers)
-        self._end_epochs(store, link.held, now_ms)
+            elif not frame.whole and part.kind == Kind.CONTROL and part.epoch == self._control.log.epoch:
+                self._control.log.on_hub_holds(numbers)
+        self._control.end_epochs(store, link.held, now_ms)
         if frame.whole and link.asked_held:
             link.asked_held = False
             self._begin(store, now_ms)
         elif frame.whole:
             # The hub let copies go. They are sent again when the peer is there, not at once, only to be let go again.
             self.outbox.on_hub_holds_all(held_segments(link.held))
-
-    def _end_epochs(self, store: PairStore, held: dict[tuple[int, int], IntervalSet], now_ms: int) -> None:
-        """Let the peer refuse what the hub still has of our log's earlier epochs, so that it goes from there."""
-        over = [
-            epoch
-            for kind, epoch in held
-            if kind == Kind.CONTROL and epoch != self._log.epoch and epoch not in self._epochs_over
-        ]
-        for at in range(0, len(over), _EPOCHS_OVER_MAX):
-            self._log.append(store, EpochsOverEntry(over[at : at + _EPOCHS_OVER_MAX]), now_ms)
-        self._epochs_over.update(over)
 
     # --- statements (G4) ----------------------------------------------------------------------------------------------
 
@@ -382,11 +288,11 @@ class PairEngine:
                 # The hub read the same word and trimmed its copies.
                 link.held[Kind.SEGMENT, stated.epoch] = held.minus(stated.recorded).minus(stated.closed)
             moved |= self.outbox.on_stated(store, stated, fresh=fresh, now_ms=now_ms, tally=tally, closed=closed)
-        acknowledged, restored = self._log.on_stated(store, dict(public.control), fresh=fresh)
+        acknowledged, restored = self._control.log.on_stated(store, dict(public.control), fresh=fresh)
         if acknowledged:
             effects.append(Changed("devices"))
-        self._give_notice(store, tally, effects, now_ms)
-        self._give_notice(store, closed, effects, now_ms)
+        effects += self._control.give_notice(store, tally, now_ms)
+        effects += self._control.give_notice(store, closed, now_ms)
         if private.ledger is not None:
             store.save_peer_ledger(private.ledger, private.time_ms)
         if moved or private.ledger is not None:
@@ -394,57 +300,22 @@ class PairEngine:
         if fresh:
             effects.append(PeerTime(private.time_ms))
             if restored or tally.destination_restored:
-                self._log.renew(store, now_ms)
-                self._epochs_over.clear()
-                self._end_epochs(store, link.held or {}, now_ms)
-                self._tell_all(store, now_ms)
-            self._tell_definitions(store, link, private.definitions, now_ms)
-            self._exchange_cells(store, link, private.cells, now_ms)
+                self._control.renew(store, now_ms)
+                self._control.end_epochs(store, link.held or {}, now_ms)
+                self._control.tell_all(store, now_ms)
+            self._control.tell_definitions(store, link, private.definitions, now_ms)
+            self._control.exchange_cells(store, link, private.cells, now_ms)
             if not (link.stated and known_start):
                 link.stated = True
                 self._begin(store, now_ms)
-        elif link.compare_later and not store.control_rows(0, 1):
-            link.compare_later = False
-            effects.append(self._ask(link, now_ms))
         return effects
-
-    def _tell_all(self, store: PairStore, now_ms: int) -> None:
-        """Repeat our gap notices to a peer that lost them; numbers it took after all stay open to be taken again."""
-        for notice in store.own_gaps():
-            numbers = [
-                (epoch, self.outbox.still_closed(store, epoch, IntervalSet(flat))) for epoch, flat in notice.epochs
-            ]
-            still = [(epoch, closed.flat()) for epoch, closed in numbers if closed]
-            self._log.append(store, GapEntry(msgspec.structs.replace(notice, epochs=still)), now_ms)
-
-    def _tell_definitions(self, store: PairStore, link: EngineLink, theirs: bytes, now_ms: int) -> None:
-        """Say our definitions again where the peer knows others: the log alone may have been overtaken by a restore."""
-        mine = store.definitions()
-        digest = definitions_digest(mine)
-        if digest not in (theirs, link.defined):
-            link.defined = digest
-            self._log.append(store, DefinitionsEntry(mine), now_ms)
-
-    def _exchange_cells(self, store: PairStore, link: EngineLink, theirs: bytes, now_ms: int) -> None:
-        """Send our whole versioned state where the digests differ (G13); merging makes both equal."""
-        mine = store.cells()
-        digest = cell_rules.digest(mine)
-        if digest in (theirs, link.exchanged):
-            return
-        if store.control_rows(0, 1):
-            # What is under way may be all the difference. On a flapping link whole states would heap up in the log.
-            link.compare_later = True
-            return
-        link.exchanged = digest
-        for part in cell_parts(mine):
-            self._log.append(store, CellsEntry(part), now_ms)
 
     def _statement(self, store: PairStore, *, nonce: bytes, whole: bool, now_ms: int) -> Send:
         public, private = self.inbox.state(store, whole=whole)
-        recorded = encode_recorded(Recorded(nonce, whole, public, self._peer_log.state(store)))
+        recorded = encode_recorded(Recorded(nonce, whole, public, self._control.peer_log.state(store)))
         ledger = store.ledger() if self.side is Side.SOURCE else None
         self._stated_ledger = ledger
-        cells = cell_rules.digest(store.cells()) if whole else b""
+        cells = store.cells_digest() if whole else b""
         definitions = definitions_digest(store.peer_definitions() or ()) if whole else b""
         self._statements += 1
         header, body = self._keys.seal(
@@ -467,13 +338,15 @@ class PairEngine:
         self._release(store, effects, now_ms)
         link = self._link
         if link is None:
+            self._control.edits.policy_changed = False  # the next link's opening compares all the same
             return effects
-        if self.inbox.changed or self._peer_log.changed:
+        effects += self._compare_again(store, link, now_ms)
+        if self.inbox.changed or self._control.peer_log.changed:
             effects.append(self._statement(store, nonce=b"", whole=False, now_ms=now_ms))
         if link.consumed_bytes >= CREDIT_GRANT_BYTES:
             effects.append(Send(Credit(link.consumed_bytes)))
             link.consumed_bytes = 0
-        entries, segments = self._log.pump(store), self.outbox.pump(store, now_ms)
+        entries, segments = self._control.log.pump(store), self.outbox.pump(store, now_ms)
         effects += [Send(Sealed(LANE_CONTROL, entry.header, entry.body)) for entry in entries]
         effects += [Send(Sealed(segment.lane, segment.header, segment.body)) for segment in segments]
         link.segments.on_head(store.first_segment_row(), now_ms)
@@ -481,9 +354,20 @@ class PairEngine:
         link.entries.on_head(oldest[0].row if oldest else 0, now_ms)
         return effects
 
+    def _compare_again(self, store: PairStore, link: EngineLink, now_ms: int) -> list[Effect]:
+        """Ask for the other side's digest once more when all of ours has arrived, if there is reason to."""
+        link.compare_later |= self._control.edits.policy_changed
+        self._control.edits.policy_changed = False
+        if not link.compare_later or not link.stated or link.nonce or store.control_rows(0, 1):
+            return []
+        link.compare_later = False
+        return [self._ask(link, now_ms)]
+
     def _release(self, store: PairStore, effects: list[Effect], now_ms: int) -> None:
         """Apply what was held for what is here now, a bounded part of it; the rest follows with the next unit of work."""
         later: list[tuple[str | None, str | None, int]] = []
+        self._appeared += [(device, resource, 0) for device, resource in self._control.appeared]
+        self._control.appeared.clear()
         for device, resource, after_row in dict.fromkeys(self._appeared):
             released, more_after = self.inbox.release_held(store, device, resource, after_row, now_ms)
             if released:
@@ -549,10 +433,10 @@ class PairEngine:
         tally = GapTally(CAUSE_RETENTION)
         more = self.outbox.expire(store, now_ms, tally)
         self._expire_after_ms = now_ms + _EXPIRE_AGAIN_MS if more else 0
-        self._give_notice(store, tally, effects, now_ms)
+        effects += self._control.give_notice(store, tally, now_ms)
         held = GapTally(CAUSE_HELD_TOO_LONG)
         self.inbox.expire_held(store, now_ms, held)
-        self._give_notice(store, held, effects, now_ms)
+        effects += self._control.give_notice(store, held, now_ms)
 
     def enforce_cap(self, store: PairStore, now_ms: int) -> list[Effect]:
         """Drop the oldest where the outbox is over its byte cap and that is the policy."""
@@ -560,11 +444,5 @@ class PairEngine:
         if not self.outbox.limits.refuse_when_full:
             tally = GapTally(CAUSE_BYTE_CAP)
             self.outbox.drop_over_cap(store, tally)
-            self._give_notice(store, tally, effects, now_ms)
+            effects += self._control.give_notice(store, tally, now_ms)
         return effects
-
-    def _give_notice(self, store: PairStore, tally: GapTally, effects: list[Effect], now_ms: int) -> None:
-        for notice in tally.notices(self._chance(8).hex(), now_ms):
-            store.add_gap(notice, ours=True)
-            self._log.append(store, GapEntry(notice), now_ms)
-            effects.append(Changed("gaps"))

@@ -94,7 +94,22 @@ class EpochsOverEntry(msgspec.Struct, frozen=True, array_like=True, tag="epochs_
     epochs: list[int]
 
 
-Entry = CellsEntry | GapEntry | DefinitionsEntry | EpochsOverEntry
+class CreateResourceEntry(msgspec.Struct, frozen=True, array_like=True, tag="create_resource"):
+    """The sender asks for a resource like this to be made at the other side; `request_id` comes back in the answer."""
+
+    request_id: str
+    definition: Definition
+    who: str
+
+
+class AnsweredEntry(msgspec.Struct, frozen=True, array_like=True, tag="answered"):
+    """The word on a request: `code` is empty where it was done, else a refusal."""
+
+    request_id: str
+    code: str
+
+
+Entry = CellsEntry | GapEntry | DefinitionsEntry | EpochsOverEntry | CreateResourceEntry | AnsweredEntry
 
 
 class StatedEpoch(msgspec.Struct, frozen=True, array_like=True):

@@ -9,8 +9,9 @@ from pathlib import Path
 from connector.catalogue import Catalogue
 from connector.streams import Streams
 from shared.batches import BatchCodec, Series
-from shared.core.cells import EXISTS, Cell, device_object
+from shared.core.cells import Cell
 from shared.migration import migrate
+from shared.core.fields import EXISTS, device_object
 from shared.sealing import PairKeys, Side
 
 PAIR, ROOT, CONNECTOR = b"p" * 16, b"r" * 32, "C0NNECT0"
@@ -55,7 +56,7 @@ def add_resource(store: Streams, alias: str, kind: str = "number") -> None:
 
 def add_device(store: Streams, identity: str) -> None:
     """Create a device."""
-    store.save_cell(Cell(device_object(identity), EXISTS, "true", 1, 0, NOW_MS, "s"), None, NOW_MS)
+    store.save_cell(Cell(device_object(identity), EXISTS, "1", 1, 0, NOW_MS, "s"), None, NOW_MS)
 
 
 def series(*times_ms: int, device: str = "d", resource: str = "r") -> Series:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.cells import Cell, device_identity, device_object, digest, edited, merged, tag_field, tag_pair
+from shared.core.cells import Cell, digest, edited, merged
+from shared.core.fields import device_identity, device_object, tag_field, tag_pair
 from shared.limits import HLC_AHEAD_MS_MAX
 from shared.sealing import Side
 
@@ -13,7 +14,7 @@ NOW_MS = 1_000_000
 counts = st.integers(0, 3)
 cells = st.builds(
     Cell,
-    st.just("device/a"),
+    st.just("generation/1/a"),
     st.just("name"),
     st.one_of(st.none(), st.sampled_from(['"x"', '"y"', ""])),
     counts,
@@ -24,7 +25,7 @@ cells = st.builds(
 
 
 def edit(old: Cell | None, value: str | None, side: Side, now_ms: int = NOW_MS) -> Cell:
-    return edited(old, object="device/a", field="name", value=value, side=side, now_ms=now_ms, site_id=side.word)
+    return edited(old, object="generation/1/a", field="name", value=value, side=side, now_ms=now_ms, site_id=side.word)
 
 
 @given(cells, cells)

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from shared.core import cells
-from shared.core.cells import Cell, device_object, tag_field, why_wrong
+from shared.core import fields
+from shared.core.cells import Cell
 from shared.core.entries import Definition
+from shared.core.fields import device_object, fields_object, tag_field
+from shared.core.judge import why_wrong
 from shared.limits import ALIAS_CHARS_MAX, IDENTITY_CHARS_MAX, TAG_CHARS_MAX
 
 
 def cell(field: str, value: str | None, identity: str = "pump", source_count: int = 1) -> Cell:
-    return Cell(device_object(identity), field, value, source_count, 0, 1, "site")
+    of = device_object(identity) if field == fields.EXISTS else fields_object(identity, 1)
+    return Cell(of, field, value, source_count, 0, 1, "site")
 
 
 @pytest.mark.parametrize(
     "good",
     [
-        cell(cells.EXISTS, "true"),
-        cell(cells.EXISTS, None),
-        cell(cells.NAME, '"Pump 7 <b>é</b>"'),
-        cell(cells.DESCRIPTION, '""'),
+        cell(fields.EXISTS, "1"),
+        cell(fields.EXISTS, None),
+        cell(fields.NAME, '"Pump 7 <b>é</b>"'),
+        cell(fields.DESCRIPTION, '""'),
         cell(tag_field("place", "hall 3"), "true"),
         cell(tag_field("place", ""), None),
-        cell(cells.EXISTS, "true", "x" * IDENTITY_CHARS_MAX),
+        cell(fields.EXISTS, "1", "x" * IDENTITY_CHARS_MAX),
     ],
 )
 def test_what_a_site_can_make_is_taken(good: Cell) -> None:
@@ -33,19 +36,20 @@ def test_what_a_site_can_make_is_taken(good: Cell) -> None:
 @pytest.mark.parametrize(
     ("bad", "word"),
     [
-        (cell(cells.EXISTS, "true", "x" * (IDENTITY_CHARS_MAX + 1)), "identity"),
-        (cell(cells.EXISTS, "true", ""), "identity"),
-        (cell(cells.EXISTS, "true", "a\nb"), "identity"),
-        (cell(cells.EXISTS, "7"), "existence"),
-        (cell(cells.NAME, '"' + "n" * 5_000 + '"'), "text"),
-        (cell(cells.NAME, "7"), "text"),
-        (cell(cells.NAME, "{"), "text"),
+        (cell(fields.EXISTS, "1", "x" * (IDENTITY_CHARS_MAX + 1)), "identity"),
+        (cell(fields.EXISTS, "1", ""), "identity"),
+        (cell(fields.EXISTS, "1", "a\nb"), "identity"),
+        (cell(fields.EXISTS, "true"), "malformed"),
+        (cell(fields.EXISTS, "0"), "generation"),
+        (cell(fields.NAME, '"' + "n" * 5_000 + '"'), "text"),
+        (cell(fields.NAME, "7"), "text"),
+        (cell(fields.NAME, "{"), "text"),
         (cell(tag_field("n" * (TAG_CHARS_MAX + 1), "v"), "true"), "tag"),
         (cell(tag_field("n", "v\x00"), "true"), "tag"),
-        (cell("tag/{", "true"), "field"),
+        (cell("tag/{", "true"), "malformed"),
         (cell("colour", '"red"'), "field"),
-        (cell(cells.EXISTS, "true", source_count=-1), "version"),
-        (Cell("user/root", cells.EXISTS, "true", 1, 0, 1, "site"), "device"),
+        (cell(fields.EXISTS, "1", source_count=-1), "version"),
+        (Cell("user/root", fields.EXISTS, "1", 1, 0, 1, "site"), "device"),
     ],
 )
 def test_what_no_site_makes_is_refused_with_the_reason(bad: Cell, word: str) -> None:

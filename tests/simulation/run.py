@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from shared.batches import Value
-from shared.core.cells import DESCRIPTION, NAME, device_object, tag_field
+from shared.core.fields import DESCRIPTION, NAME, tag_field
 from shared.core.outbox import OutboxLimits
 from shared.limits import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from tests.simulation.demands import check, settle
@@ -206,10 +206,10 @@ class Run:
         edits: list[tuple[str, str, str | None]] = []
         for _ in range(chance.randrange(1, 4)):
             if chance.random() < 0.3:
-                edits.append((device_object(identity), chance.choice((NAME, DESCRIPTION)), f'"{chance.random()}"'))
+                edits.append((site.fields(identity), chance.choice((NAME, DESCRIPTION)), f'"{chance.random()}"'))
             else:
                 field = tag_field(chance.choice("ab"), chance.choice("xyz"))
-                edits.append((device_object(identity), field, chance.choice(("true", "true", None))))
+                edits.append((site.fields(identity), field, chance.choice(("true", "true", None))))
         site.edit(*edits)
 
     def _add_device(self) -> None:
@@ -288,7 +288,7 @@ class Run:
         if world.target.link is not None:
             world.cut(world.target.link)
         self._accept()
-        world.source.edit((device_object(DEVICES[0]), NAME, f'"{world.chance.random()}"'))
+        world.source.edit((world.source.fields(DEVICES[0]), NAME, f'"{world.chance.random()}"'))
         world.pass_time(2 * SECOND_MS)
 
     def _restore(self, who: str) -> None:

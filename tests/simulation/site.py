@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from connector.catalogue import Catalogue
+from connector.device_edits import DeviceEdits, NewDevice
 from connector.streams import Streams
 from shared.batches import Format, Series, Value
-from shared.core.cells import EXISTS, device_object
 from shared.core.engine import PairEngine
 from shared.core.engine_effects import Effect, Fault, Send
+from shared.core.fields import fields_object
 from shared.core.outbox import OutboxLimits
 from shared.errors import Refused
 from shared.messages import AskStatement, Credit, Held, PairKnown, PeerPresence, Sealed, Statement
@@ -327,7 +328,22 @@ class SimSite:
 
     def create_device(self, identity: str) -> bool:
         """Add a device."""
-        return self.edit((device_object(identity), EXISTS, "true"))
+        try:
+            return self.edit(*DeviceEdits(self.connection, CONNECTOR).creation(NewDevice(identity=identity)))
+        except Refused:
+            return False
+
+    def delete_device(self, identity: str) -> bool:
+        """Delete a device."""
+        try:
+            return self.edit(*DeviceEdits(self.connection, CONNECTOR).deletion(identity))
+        except Refused:
+            return False
+
+    def fields(self, identity: str) -> str:
+        """The object of a device's fields, in its present generation; of one that is not there, in the first."""
+        row = self.connection.execute("SELECT generation FROM device WHERE identity = ?", (identity,)).fetchone()
+        return fields_object(identity, row[0] if row else 1)
 
     def define(self, alias: str, kind: Format, *, unit: str = "", sync: bool = True) -> bool:
         """Create or change a resource."""

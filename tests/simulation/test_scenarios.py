@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.core.cells import NAME, device_object, tag_field
+from shared.core.fields import NAME, fields_object, tag_field
 from shared.core.entries import CAUSE_DESTINATION_RESTORED, CAUSE_ORIGIN_RESTORED, CAUSE_RETENTION
 from shared.core.outbox import OutboxLimits
 from shared.limits import DAY_MS, HOUR_MS, MINUTE_MS, RETENTION_MS, SECOND_MS, TAIL_AGE_MS_MAX
@@ -199,7 +199,7 @@ def test_a_restored_destination_hears_again_of_earlier_gaps_tags_and_definitions
     take(world, 3)
     world.sleep(RETENTION_MS)
     world.source.define("more", "number")
-    world.source.edit((device_object("d0"), tag_field("room", "4"), "true"))
+    world.source.edit((fields_object("d0", 1), tag_field("room", "4"), "true"))
     healed(world)
     for site in (world.source, world.target):  # nothing of it is left in the logs
         assert site.rows("SELECT COUNT(*) FROM control_out") == [(0,)]
@@ -343,7 +343,7 @@ def test_a_link_that_flaps_two_hundred_times_delivers_everything_once_and_leaves
     for turn in range(200):
         site = (world.source, world.target)[turn % 2]
         take(world, 1)
-        world.source.edit((device_object("d0"), NAME, f'"name {turn}"'))
+        world.source.edit((fields_object("d0", 1), NAME, f'"name {turn}"'))
         for _ in range(turn % 7):
             world.deliver_some()
         if site.link is not None:
@@ -436,8 +436,8 @@ def test_control_is_carried_over_restarts_in_order(world: World) -> None:
     part(world, world.target)
     for turn in range(4):
         for step in range(3):
-            world.source.edit((device_object("d0"), NAME, f'"{turn}.{step}"'))
-            world.source.edit((device_object("d0"), tag_field("turn", str(turn)), "true"))
+            world.source.edit((fields_object("d0", 1), NAME, f'"{turn}.{step}"'))
+            world.source.edit((fields_object("d0", 1), tag_field("turn", str(turn)), "true"))
         world.pass_time(2 * SECOND_MS)
         world.source.crash()
         world.source.start()
@@ -458,7 +458,7 @@ def test_what_the_hub_has_of_earlier_starts_stands_in_nobodys_way_and_goes() -> 
         world.dial(Side.SOURCE)
         for turn in range(4):
             for step in range(6):
-                world.source.edit((device_object("d0"), NAME, f'"{turn}.{step}"'))
+                world.source.edit((fields_object("d0", 1), NAME, f'"{turn}.{step}"'))
             world.pass_time(2 * SECOND_MS)
             assert world.source.engine is not None
             epoch = world.source.engine.control_epoch
@@ -476,9 +476,9 @@ def test_what_the_hub_has_of_earlier_starts_stands_in_nobodys_way_and_goes() -> 
 
 def test_edits_on_both_sides_while_apart_end_equal_and_the_loser_is_kept(world: World) -> None:
     world.cut_all()
-    world.source.edit((device_object("d0"), NAME, '"ours"'))
+    world.source.edit((fields_object("d0", 1), NAME, '"ours"'))
     world.now_ms += 5
-    world.target.edit((device_object("d0"), NAME, '"theirs"'))
+    world.target.edit((fields_object("d0", 1), NAME, '"theirs"'))
     healed(world)
     for site in (world.source, world.target):
         assert site.rows("SELECT name FROM device WHERE identity = 'd0'") == [("theirs",)]
@@ -573,7 +573,7 @@ def corrupt_hub_copies(world: World) -> Iterator[None]:
 def test_copies_damaged_on_the_hubs_disk_are_sent_again_by_the_origin(world: World) -> None:
     part(world, world.target)
     take(world, 4, every_ms=1_000)
-    world.source.edit((device_object("d0"), NAME, '"new"'))
+    world.source.edit((fields_object("d0", 1), NAME, '"new"'))
     world.pass_time(5 * SECOND_MS)
     assert len(list(corrupt_hub_copies(world))) >= 2
     healed(world)
@@ -590,7 +590,7 @@ def test_every_frame_that_is_lost_on_a_living_link_is_found_missing_and_sent_aga
     world.weather.drop = 0.3
     for turn in range(30):
         take(world, 2)
-        world.source.edit((device_object("d0"), NAME, f'"{turn}"'))
+        world.source.edit((fields_object("d0", 1), NAME, f'"{turn}"'))
         world.pass_time(2 * SECOND_MS)
     world.weather.drop = 0.0
     settle(world, minutes=120, exact=False)

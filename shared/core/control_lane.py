@@ -1,0 +1,217 @@
+"""What the two sides of a pair tell each other in order, and what each entry of the control log does (G11 to G13).
+
+Everything that is not a reading: edits, definitions, gap notices, requests, and the comparison that makes up for what a
+log alone cannot bring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import assert_never
+
+import msgspec
+
+from shared.core.cells import Cell
+from shared.core.control import ControlDestination, ControlOrigin, Taken
+from shared.core.edits import Edit, Edits
+from shared.core.engine_effects import Changed, Effect, Fault
+from shared.core.engine_link import EngineLink
+from shared.core.entries import (
+    AnsweredEntry,
+    CellsEntry,
+    CreateResourceEntry,
+    Definition,
+    DefinitionsEntry,
+    Entry,
+    EpochsOverEntry,
+    GapEntry,
+    cell_parts,
+    definitions_digest,
+)
+from shared.core.gaps import GapTally
+from shared.core.inbox import Inbox
+from shared.core.intervals import IntervalSet
+from shared.core.outbox import Outbox
+from shared.core.ports import PairStore
+from shared.limits import NAME_CHARS_MAX, SEALED_NUMBER_MAX
+from shared.messages import Sealed
+from shared.sealing import Kind, PairKeys
+
+Chance = Callable[[int], bytes]
+_EPOCHS_OVER_MAX = 64
+_REQUEST_ID_CHARS_MAX = 64
+
+
+class ControlLane:
+    """Both control logs of one side of a pair. `appeared` gets (device, resource) names that are new here."""
+
+    def __init__(self, keys: PairKeys, site_id: str, chance: Chance, *, outbox: Outbox, inbox: Inbox) -> None:
+        self.log = ControlOrigin(keys, chance)
+        self.peer_log = ControlDestination(keys)
+        self.edits = Edits(keys.side, site_id)
+        self.appeared: list[tuple[str | None, str | None]] = []
+        self._chance = chance
+        self._outbox = outbox
+        self._inbox = inbox
+        self._epochs_over: set[int] = set()  # earlier epochs of our log that the peer was told of
+
+    def load(self, store: PairStore, now_ms: int) -> None:
+        """Take up what is stored, under a new epoch."""
+        self.log.on_link_closed()
+        self.renew(store, now_ms)
+        self.appeared.clear()
+        self.edits.appeared.clear()
+
+    def renew(self, store: PairStore, now_ms: int) -> None:
+        """Carry the log over into a new epoch."""
+        self.log.renew(store, now_ms)
+        self._epochs_over.clear()
+
+    # --- what a site says -----------------------------------------------------------------------------------------------
+
+    def edit(self, store: PairStore, edits: Sequence[Edit], who: str, now_ms: int) -> list[Cell]:
+        """Apply edits here and queue them for the other side, in one transaction."""
+        made = self.edits.edit(
+            store, edits, who=who, now_ms=now_ms, queue=lambda cells: self._queue(store, cells, now_ms)
+        )
+        self._note_appeared()
+        return made
+
+    def _queue(self, store: PairStore, cells: Sequence[Cell], now_ms: int) -> list[tuple[Sequence[Cell], int | None]]:
+        return [(part, self.log.append(store, CellsEntry(part), now_ms)) for part in cell_parts(cells)]
+
+    def on_definitions_changed(self, store: PairStore, resource: str | None, now_ms: int) -> None:
+        """Our resources changed: tell the other side; `resource` names one that may be new here."""
+        self.log.append(store, DefinitionsEntry(store.definitions()), now_ms)
+        self._outbox.set_accepts(self.accepted_by_peer(store))
+        if resource is not None:
+            self.appeared.append((None, resource))
+
+    def ask_for_resource(self, store: PairStore, definition: Definition, who: str, now_ms: int) -> str:
+        """Ask the other side to make a resource like this; return the ID that its answer will carry."""
+        request_id = self._chance(8).hex()
+        self.log.append(store, CreateResourceEntry(request_id, definition, who), now_ms)
+        return request_id
+
+    def accepted_by_peer(self, store: PairStore) -> frozenset[str]:
+        """Return the resources whose definition is the same there (G14)."""
+        theirs = {definition.alias: definition.accepts for definition in store.peer_definitions() or ()}
+        return frozenset(d.alias for d in store.definitions() if theirs.get(d.alias) == d.accepts)
+
+    def give_notice(self, store: PairStore, tally: GapTally, now_ms: int) -> list[Effect]:
+        """Write down what is given up, and tell the other side."""
+        effects: list[Effect] = []
+        for notice in tally.notices(self._chance(8).hex(), now_ms):
+            store.add_gap(notice, ours=True)
+            self.log.append(store, GapEntry(notice), now_ms)
+            effects.append(Changed("gaps"))
+        return effects
+
+    def end_epochs(self, store: PairStore, held: Iterable[tuple[int, int]], now_ms: int) -> None:
+        """Let the peer refuse what the hub still has of our log's earlier epochs, so that it goes from there."""
+        over = [
+            epoch
+            for kind, epoch in held
+            if kind == Kind.CONTROL and epoch != self.log.epoch and epoch not in self._epochs_over
+        ]
+        for at in range(0, len(over), _EPOCHS_OVER_MAX):
+            self.log.append(store, EpochsOverEntry(over[at : at + _EPOCHS_OVER_MAX]), now_ms)
+        self._epochs_over.update(over)
+
+    # --- what arrives -----------------------------------------------------------------------------------------------------
+
+    def on_sealed(self, store: PairStore, frame: Sealed, now_ms: int) -> list[Effect]:
+        """Take an entry of the other side's log."""
+        effects: list[Effect] = []
+        taken = self.peer_log.on_entry(
+            store, frame.header, frame.body, now_ms, lambda entry: self._apply(store, entry, effects, now_ms)
+        )
+        if taken is Taken.SEAL_BROKEN:
+            effects.append(Fault("a control entry's seal does not fit"))
+        return effects
+
+    def _apply(self, store: PairStore, entry: Entry, effects: list[Effect], now_ms: int) -> None:
+        match entry:
+            case CellsEntry():
+                effects.append(Changed("devices"))
+                self._take_cells(store, entry.cells, now_ms)
+            case GapEntry():
+                self._inbox.on_gap(store, entry.notice, now_ms)
+                effects.append(Changed("gaps"))
+            case DefinitionsEntry():
+                effects.append(Changed("resources"))
+                self._take_definitions(store, entry.definitions)
+            case EpochsOverEntry():
+                for epoch in entry.epochs:
+                    store.save_control_in(epoch, SEALED_NUMBER_MAX, now_ms)
+            case CreateResourceEntry():
+                effects.append(Changed("resources"))
+                self._take_request(store, entry, now_ms)
+            case AnsweredEntry():
+                effects.append(Changed("resources"))
+                store.answer_request(entry.request_id, entry.code, now_ms)
+            case _:
+                assert_never(entry)
+
+    def _take_cells(self, store: PairStore, cells: Sequence[Cell], now_ms: int) -> None:
+        replies, wrong = self.edits.take(store, cells, now_ms)
+        self._queue(store, replies, now_ms)
+        self._note_appeared()
+        if wrong:  # the good ones stay; the entry goes to quarantine for the others
+            raise ValueError(f"{len(wrong)} of {len(cells)} edits cannot be taken: {wrong[0]}")
+
+    def _take_definitions(self, store: PairStore, definitions: Sequence[Definition]) -> None:
+        good = [definition for definition in definitions if definition.well_formed]
+        store.save_peer_definitions(good)
+        self._outbox.set_accepts(self.accepted_by_peer(store))
+        if len(good) < len(definitions):
+            raise ValueError("definitions with names that are too long, an unknown format, or malformed bounds")
+
+    def _take_request(self, store: PairStore, entry: CreateResourceEntry, now_ms: int) -> None:
+        if len(entry.request_id) > _REQUEST_ID_CHARS_MAX or len(entry.who) > NAME_CHARS_MAX:
+            raise ValueError("a request with names that are too long")
+        code = "edit_not_allowed"
+        if not entry.definition.well_formed:
+            code = "invalid"
+        elif store.peer_rights().edit_resources:
+            # No switch is thrown over there: whether readings flow is decided where they are.
+            wanted = msgspec.structs.replace(entry.definition, remote_sync=False)
+            code = store.create_resource(wanted, now_ms)
+            if not code:
+                self.on_definitions_changed(store, wanted.alias, now_ms)
+        self.log.append(store, AnsweredEntry(entry.request_id, code), now_ms)
+
+    def _note_appeared(self) -> None:
+        self.appeared += [(identity, None) for identity in self.edits.appeared]
+        self.edits.appeared.clear()
+
+    # --- what the log alone does not bring (G13) --------------------------------------------------------------------------
+
+    def tell_all(self, store: PairStore, now_ms: int) -> None:
+        """Repeat our gap notices to a peer that lost them; numbers it took after all stay open to be taken again."""
+        for notice in store.own_gaps():
+            numbers = [
+                (epoch, self._outbox.still_closed(store, epoch, IntervalSet(flat))) for epoch, flat in notice.epochs
+            ]
+            still = [(epoch, closed.flat()) for epoch, closed in numbers if closed]
+            self.log.append(store, GapEntry(msgspec.structs.replace(notice, epochs=still)), now_ms)
+
+    def tell_definitions(self, store: PairStore, link: EngineLink, theirs: bytes, now_ms: int) -> None:
+        """Say our definitions again where the peer knows others: the log alone may have been overtaken by a restore."""
+        mine = store.definitions()
+        digest = definitions_digest(mine)
+        if digest not in (theirs, link.defined):
+            link.defined = digest
+            self.log.append(store, DefinitionsEntry(mine), now_ms)
+
+    def exchange_cells(self, store: PairStore, link: EngineLink, theirs: bytes, now_ms: int) -> None:
+        """Send our whole versioned state where the digests differ (G13); merging makes both equal."""
+        digest = store.cells_digest()
+        if digest in (theirs, link.exchanged):
+            return
+        if store.control_rows(0, 1):
+            # What is under way may be all the difference. On a flapping link whole states would heap up in the log.
+            link.compare_later = True
+            return
+        link.exchanged = digest
+        self._queue(store, store.cells(), now_ms)
