@@ -136,7 +136,10 @@ def _print_setup(url: str, data_dir: Path) -> None:
     """While nobody has set the daemon up, say how: the one-time token is for the owner of this console."""
     token = data_dir / "setup.token"
     if token.exists():
-        print(f"Set it up once: {url}/setup?token={token.read_text(encoding='utf-8').strip()}", flush=True)
+        if this_process().listens:  # what is printed goes to the journal, which more people may read than this file
+            print(f"Set it up once: {url}/setup, with the token in {token}", flush=True)
+        else:
+            print(f"Set it up once: {url}/setup?token={token.read_text(encoding='utf-8').strip()}", flush=True)
 
 
 @show_app.command(name="hub")

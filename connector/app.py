@@ -17,6 +17,7 @@ from connector.access import Access
 from connector.api import api_routes
 from connector.body_limit import BodyLimit
 from connector.health import health_routes
+from connector.metrics import metrics_route
 from connector.pages import failures
 from connector.pages.frame import Desk
 from connector.pages.routes import page_routes
@@ -26,6 +27,7 @@ from connector.site import Site
 from shared.errors import StorageFailed
 from shared.limits import INGEST_BODY_BYTES_MAX
 from shared.listening import front_of
+from shared.metrics import CountedRequests, Metrics
 from web.csrf import CrossSiteGuard
 from web.front_door import FrontDoor
 from web.headers import SecurityHeaders
@@ -41,6 +43,7 @@ _SWEEP_S: Final = 3_600.0
 def make_app(site: Site, access: Access) -> Starlette:
     """Return the ASGI app of a site. Set `app.state.stopping` to end update streams before the server stops."""
     desk = Desk(site, access, Samples(site), anyio.Event())
+    metrics = Metrics()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -59,6 +62,7 @@ def make_app(site: Site, access: Access) -> Starlette:
 
     routes: list[BaseRoute] = [
         *health_routes(site, desk.samples),
+        metrics_route(site, access, desk.samples, metrics),
         *api_routes(site, access),
         *page_routes(desk),
         *preference_routes(),
@@ -68,6 +72,7 @@ def make_app(site: Site, access: Access) -> Starlette:
         routes=routes,
         middleware=[
             Middleware(FrontDoor, front=front_of(site.settings)),
+            Middleware(CountedRequests, metrics=metrics),
             Middleware(SecurityHeaders),
             Middleware(failures.LastResort, desk=desk, make_id=_make_id),
             # Handlers of the API look at cookies through Access.require only, which obeys the same rule.

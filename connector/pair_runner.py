@@ -71,6 +71,7 @@ class PairRunner:
         self._deadline_ms: int | None = None
         self._rearmed = asyncio.Event()
         self.faults = 0
+        self._ids = {"connector": pair.connector_id, "pair": pair.pair_id.hex()}
 
     async def run(self, work: Work[T]) -> T:
         """Run an event of the engine as one unit of work; its effects follow its commit. Raises as Database.write."""
@@ -100,7 +101,7 @@ class PairRunner:
             if not isinstance(outcome, Refused):
                 if isinstance(outcome, StorageFailed):
                     self._stale = True
-                _log.error("unit of work undone: %s", outcome, extra={"connector": self.pair.connector_id})
+                _log.error("unit of work undone: %s", outcome, extra=self._ids)
                 if self._outlet is not None:
                     self._outlet.abort("its state has to be loaded again")
             return
@@ -120,7 +121,7 @@ class PairRunner:
                     self._guard.on_peer_time(effect.time_ms, self._clock.wall_ms())
                 case Fault():
                     self.faults += 1
-                    _log.warning("fault of the link: %s", effect.what, extra={"connector": self.pair.connector_id})
+                    _log.warning("fault of the link: %s", effect.what, extra=self._ids)
         for what in rung:
             self._ring(what)
 

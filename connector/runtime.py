@@ -224,6 +224,9 @@ class ConnectorRuntime:
             )
             # The hub said what it holds before there was an engine to hear it.
             self._link.send(AskHeld())
+        _log.info(
+            "paired with '%s'", pair.peer_site_name, extra={"connector": self.connector_id, "pair": pair.pair_id.hex()}
+        )
         self._ring("pairing")
 
     async def _on_rolled_back(self, reason: str) -> None:
@@ -339,6 +342,7 @@ class ConnectorRuntime:
         self._link = link
         self._problem = ""
         self._move(LinkEvent.CONNECTED)
+        _log.info("linked to the hub", extra={"connector": self.connector_id})
         beside = [asyncio.ensure_future(part) for part in (self._end_unwanted(link), self._answer_calls())]
         try:
             await self._open(link)

@@ -45,6 +45,9 @@ class SiteSettings(ListenSettings):
     accept_pairings: bool = setting(
         False, "Ask a person at the source to accept each claimant before a pairing is complete"
     )
+    metrics_open: bool = setting(
+        False, "Let programs on this machine read /metrics without a token; elsewhere it is always needed"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "How much is logged")
     log_format: Literal["text", "json"] = setting("text", "How log lines are written to standard error")
 

@@ -14,10 +14,12 @@ from hub.api import Api
 from hub.enrolment import Joining
 from hub.hub import Hub
 from hub.links import serve_link
+from hub.metrics import metrics_route
 from hub.pages import HubPages
 from shared.errors import PairhubError
 from shared.joining import LINK_PATH
 from shared.listening import front_of
+from shared.metrics import CountedRequests, Metrics
 from web.csrf import CrossSiteGuard
 from web.front_door import FrontDoor
 from web.headers import SecurityHeaders
@@ -45,12 +47,19 @@ class LinksFirst:
 def create_app(hub: Hub, access: Access, bell: ChangeBell, stopping: anyio.Event) -> Starlette:
     """Return the ASGI app of a hub; whoever made the hub ends it. `stopping` ends the update streams of pages."""
     pages = HubPages(hub, access, bell, stopping)
+    metrics = Metrics()
 
     app = Starlette(
-        routes=[*Api(hub, access).routes(), *Joining(hub).routes(), *pages.routes()],
+        routes=[
+            *Api(hub, access).routes(),
+            *Joining(hub).routes(),
+            metrics_route(hub, access, metrics),
+            *pages.routes(),
+        ],
         middleware=[
             Middleware(FrontDoor, front=front_of(hub.settings)),
             Middleware(LinksFirst, hub=hub),
+            Middleware(CountedRequests, metrics=metrics),
             Middleware(SecurityHeaders),
             Middleware(CrossSiteGuard, program_prefixes=_PROGRAM_PREFIXES),
         ],

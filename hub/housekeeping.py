@@ -53,7 +53,7 @@ async def expire_copies(hub: Hub) -> None:
     while dropped := await hub.store.drop_copies(before_ms=before_ms, body_bytes_max=hub.settings.copy_bytes_max):
         for one in dropped:
             count = sum(len(IntervalSet(epoch.numbers)) for epoch in one.epochs)
-            _log.info("Dropped %d copies of pair %s (age or cap)", count, one.pair_id.hex())
+            _log.info("Dropped %d copies (age or cap)", count, extra={"pair": one.pair_id.hex()})
             if (runner := hub.pairs.runners.get(one.pair_id)) is not None:
                 runner.on_dropped(one.side, one.epochs)
         hub.on_change()

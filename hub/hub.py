@@ -137,7 +137,7 @@ class Hub:
             link.close(CLOSE_RESTART, "try again")
         self.links[link.connector] = link
         self.last_seen_ms[link.connector[0]] = self.wall_ms()
-        _log.info("Linked: %s from %s", link, link.address)
+        _log.info("Linked: %s from %s", link, link.address, extra=link.ids)
         self.on_change()
 
     def on_link_closed(self, link: Link) -> None:
@@ -145,7 +145,7 @@ class Hub:
         if self.links.get(link.connector) is link:
             self._unlink(link)
             del self.links[link.connector]
-            _log.info("Unlinked: %s", link)
+            _log.info("Unlinked: %s", link, extra=link.ids)
         self.on_change()
 
     def _unlink(self, link: Link) -> None:
@@ -173,7 +173,7 @@ class Hub:
                 await self.pairs.on_dissolve(link, frame.dissolution, self.links)
                 self.on_change()
             case Notice():
-                _log.info("Notice from %s: %s", link, frame.code)
+                _log.info("Notice from %s: %s", link, frame.code, extra=link.ids)
             case (
                 Hello()
                 | HelloBack()

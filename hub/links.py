@@ -130,7 +130,7 @@ class Link:
 
     def fault(self, why: str, code: int = CLOSE_PROTOCOL) -> None:
         """Close: the peer broke the protocol."""
-        _log.warning("Closing the link of %s: %s", self, why)
+        _log.warning("Closing the link of %s: %s", self, why, extra=self.ids)
         self.close(code, why)
 
     def close(self, code: int, reason: str) -> None:
@@ -142,7 +142,7 @@ class Link:
     def abort(self, why: str) -> None:
         """Cut the connection without waiting for the peer."""
         if not self._gone:
-            _log.warning("Aborting the link of %s: %s", self, why)
+            _log.warning("Aborting the link of %s: %s", self, why, extra=self.ids)
             self._gone = True
             self._abort()
             self._closing.set()
@@ -154,6 +154,11 @@ class Link:
 
     def __str__(self) -> str:
         return f"{self.site_name}/{self.connector[1]}"
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """Whose it is, as fields of a log line."""
+        return {"site": self.site_name, "connector": self.connector[1]}
 
     # --- the link's own life -----------------------------------------------------------------------------------------
 

@@ -77,7 +77,7 @@ class PairDesk:
             try:
                 await self._present(link, packed)
             except Refused as refused:
-                _log.warning("Pair refused from %s: %s", link, refused)
+                _log.warning("Pair refused from %s: %s", link, refused, extra=link.ids)
                 link.send(Notice(refused.code, {name: str(value) for name, value in refused.facts.items()}))
 
     async def _present(self, link: Link, packed: bytes) -> None:
@@ -93,11 +93,12 @@ class PairDesk:
         try:
             await self._store.register_pair(certificate, packed, now_ms=self._now())
         except StorageFailed as error:  # it is presented again on the next link; relaying needs no disk
-            _log.warning("Pair %s could not be stored: %s", certificate.pair_id.hex(), error)
+            _log.warning("A pair could not be stored: %s", error, extra=link.ids | _ids(certificate))
         self._registry.on_paired(certificate)
         runner = self.runners.get(certificate.pair_id)
         if runner is None:
             runner = self.runners[certificate.pair_id] = await self._run(certificate)
+        _log.info("Carries a pair: %s as its %s", link, side.word, extra=link.ids | _ids(certificate))
         if link.ended.is_set() or link.leaving:
             return
         self._carried[link] = (runner, side)
@@ -130,7 +131,7 @@ class PairDesk:
         try:
             held = await self._store.held(certificate.pair_id)
         except StorageFailed as error:
-            _log.warning("What is held for pair %s cannot be read: %s", certificate.pair_id.hex(), error)
+            _log.warning("What is held for a pair cannot be read: %s", error, extra=_ids(certificate))
         relay = PairRelay(certificate.pair_id, held)
         return PairRunner(certificate, relay, self._store, now=self._now, spawn=self._spawn)
 
@@ -145,7 +146,7 @@ class PairDesk:
             try:
                 await self._dissolve(link, packed, links)
             except (Refused, StorageFailed) as error:
-                _log.warning("Dissolution refused from %s: %s", link, error)
+                _log.warning("Dissolution refused from %s: %s", link, error, extra=link.ids)
                 code = error.code if isinstance(error, Refused) else "storage_failed"
                 link.send(Notice(code, {"why": str(error)}))
 
@@ -182,3 +183,8 @@ def _side_of(connector: Connector, certificate: PairCertificate) -> Side:
         if _connector(party) == connector:
             return side
     raise Refused("certificate_refused", why="this link is of neither of its two connectors")
+
+
+def _ids(certificate: PairCertificate) -> dict[str, str]:
+    """Which pair, as a field of a log line."""
+    return {"pair": certificate.pair_id.hex()}

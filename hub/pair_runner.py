@@ -77,7 +77,7 @@ class PairRunner:
             try:
                 await self._store.store_copies(self.relay.pair_id, effect.copies)
             except PairhubError as error:
-                _log.warning("Copies were not stored at the end (their origins keep them): %s", error)
+                _log.warning("Copies were not stored at the end (their origins keep them): %s", error, extra=self._ids)
 
     def close(self) -> None:
         """Do nothing from here on: the pair was dissolved, or the store it worked with is gone."""
@@ -127,7 +127,7 @@ class PairRunner:
         try:
             await self._store.store_copies(self.relay.pair_id, copies)
         except Exception as error:  # noqa: BLE001  # whatever it was: nothing is stored, and this pair stops no other
-            _log.warning("Storing %d copies of pair %s failed: %s", len(copies), self._name, error)
+            _log.warning("Storing %d copies failed: %s", len(copies), error, extra=self._ids)
             self._obey(self.relay.on_store_failed(copies, self._now()))
         else:
             self._obey(self.relay.on_stored(copies, self._now()))
@@ -136,7 +136,7 @@ class PairRunner:
         try:
             await self._store.trim_copies(self.relay.pair_id, effect.side, effect.kind, effect.epoch, effect.flat)
         except Exception as error:  # noqa: BLE001  # copies that stay are delivered once more, which does no harm
-            _log.warning("Trimming copies of pair %s failed: %s", self._name, error)
+            _log.warning("Trimming copies failed: %s", error, extra=self._ids)
 
     async def _load(self, effect: LoadCopies) -> None:
         try:
@@ -149,11 +149,11 @@ class PairRunner:
                 copies_max=effect.copies_max,
             )
         except Exception as error:  # noqa: BLE001  # tried again later; what is live goes on
-            _log.warning("Loading copies of pair %s failed: %s", self._name, error)
+            _log.warning("Loading copies failed: %s", error, extra=self._ids)
             self._obey(self.relay.on_load_failed(effect.side, effect.kind, self._now()))
         else:
             self._obey(self.relay.on_loaded(effect.side, effect.kind, copies, self._now()))
 
     @property
-    def _name(self) -> str:
-        return self.relay.pair_id.hex()
+    def _ids(self) -> dict[str, str]:
+        return {"pair": self.relay.pair_id.hex()}

@@ -32,6 +32,9 @@ class HubSettings(ListenSettings):
     copy_bytes_max: int = setting(
         HUB_COPY_BYTES_MAX, "Most that all copies may take; the oldest go first", unit="bytes", least=0
     )
+    metrics_open: bool = setting(
+        False, "Let programs on this machine read /metrics without a token; elsewhere it is always needed"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "How much is logged")
     log_format: Literal["text", "json"] = setting("text", "How log lines are written to standard error")
 

@@ -35,7 +35,9 @@ def migrate(connection: sqlite3.Connection, scripts: Traversable, path: Path | N
     names = sorted(entry.name for entry in scripts.iterdir() if entry.name.endswith(".sql"))
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(names):
-        raise DatabaseNewer(f"{path or 'the database'} has schema {version}, this release knows {len(names)}: use a newer release")
+        raise DatabaseNewer(
+            f"{path or 'the database'} has schema {version}, this release knows {len(names)}: use a newer release"
+        )
     if version == len(names):
         return None
     copy = copy_before_upgrade(connection, path, version) if version and path is not None else None

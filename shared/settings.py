@@ -116,7 +116,9 @@ def describe(kind: type[object], *, name: str) -> list[Described]:
         allowed = _allowed(types_of[field.name], meta)
         variable = _prefix(name) + field.name.upper()
         type_name = _type_name(types_of[field.name])
-        rows.append(Described(field.name, type_name, field.default, meta.unit, meta.help, allowed, variable, meta.secret))
+        rows.append(
+            Described(field.name, type_name, field.default, meta.unit, meta.help, allowed, variable, meta.secret)
+        )
     return rows
 
 

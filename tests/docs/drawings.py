@@ -12,14 +12,18 @@ import msgspec
 
 from connector.api.registry import OPERATIONS
 from connector.api.routing import PREFIX
+from connector.metrics import MEASURES as SITE_MEASURES
 from connector.settings import SETTINGS_NAME as SITE_NAME
 from connector.settings import SiteSettings
+from hub.metrics import MEASURES as HUB_MEASURES
 from hub.settings import SETTINGS_NAME as HUB_NAME
 from hub.settings import HubSettings
 from shared import certificates, limits, messages, pairing, sealing
 from shared.core import cells, completion, entries, ledger, link_state, window
 from shared.core.tables import Table
 from shared.errors import REFUSALS
+from shared.exit_codes import ExitCode
+from shared.metrics import HTTP_MEASURES, Measure
 from shared.settings import describe
 from tests.docs.pages import ROOT
 
@@ -220,6 +224,17 @@ def bounds() -> str:
     return rows(("bound", "value", "reason"), body)
 
 
+def exit_codes() -> str:
+    """Return what the command line ends with."""
+    return rows(("code", "name", "meaning"), [(str(int(code)), code.name, code.meaning) for code in ExitCode])
+
+
+def measures(found: Iterable[Measure]) -> str:
+    """Return what a daemon says to Prometheus."""
+    body = [(f"`{each.name}`", each.kind, ", ".join(each.labels) or "none", each.help) for each in found]
+    return rows(("name", "kind", "labels", "what it says"), body)
+
+
 def parts() -> dict[str, str]:
     """Return everything that is drawn, by the name that documents use."""
     named = {table.name.replace(" ", "-"): diagram(table) for table in tables()}
@@ -228,6 +243,9 @@ def parts() -> dict[str, str]:
         "settings-hub": settings(HubSettings, HUB_NAME),
         "settings-site": settings(SiteSettings, SITE_NAME),
         "refusals": refusals(),
+        "exit-codes": exit_codes(),
+        "metrics-hub": measures((*HUB_MEASURES, *HTTP_MEASURES)),
+        "metrics-site": measures((*SITE_MEASURES, *HTTP_MEASURES)),
         "routes-site": routes_and_actions(),
         "frames": frames(),
         "control-entries": control_entries(),
