@@ -8,24 +8,19 @@ from typing import Final, Literal
 
 import msgspec
 
-from connector import devices
+from connector import devices, edit_queries
 from connector.calls import Calls
-from connector.devices import DevicePage, DeviceRow, ValueRow
+from connector.device_queries import DevicePage, DeviceQuery, DeviceRow, get_device, list_devices
+from connector.devices import ValueRow
+from connector.edit_rows import peer_rights
 from connector.lookup_copies import LookupCopies
 from shared.clock import Clock
+from shared.core.fields import Grant, Subject
 from shared.database import Database
 from shared.errors import Refused
 
 LIST_DEVICES: Final = "devices.list"
 GET_DEVICE: Final = "devices.get"
-
-
-class ListQuestion(msgspec.Struct, frozen=True):
-    """Which devices: `search` in identity, name and tags; `limit` rows from `offset`."""
-
-    search: str = ""
-    limit: int = 50
-    offset: int = 0
 
 
 class GetQuestion(msgspec.Struct, frozen=True):
@@ -35,10 +30,30 @@ class GetQuestion(msgspec.Struct, frozen=True):
 
 
 class DeviceAnswer(msgspec.Struct, frozen=True):
-    """A device with its values."""
+    """A device with its values and permissions. `grants_for_all` are those on all devices of the connector."""
 
     device: DeviceRow
     values: list[ValueRow]
+    grants: list[tuple[Subject, Grant]] = []
+    grants_for_all: list[tuple[Subject, Grant]] = []
+    publish_as: list[str] = []
+    configuration: str = "{}"
+
+
+def read_device(connection: sqlite3.Connection, connector_id: str, identity: str, now_ms: int) -> DeviceAnswer:
+    """Return one device as both sides look it up; raises Refused('not_found')."""
+    row = get_device(connection, connector_id, identity, now_ms)
+    (configuration,) = connection.execute(
+        "SELECT configuration FROM device WHERE connector_id = ? AND identity = ?", (connector_id, identity)
+    ).fetchone()
+    return DeviceAnswer(
+        row,
+        devices.list_values(connection, connector_id, identity),
+        edit_queries.list_grants(connection, connector_id, identity),
+        edit_queries.list_grants(connection, connector_id, None),
+        edit_queries.list_publish_as(connection, connector_id, identity),
+        configuration,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +75,35 @@ class Lookups:
         self._clock = clock
 
     async def answer(self, connector_id: str, method: str, body: bytes) -> bytes:
-        """Answer a question of the other side from this connector's tables; raises Refused('not_found', 'invalid')."""
+        """Answer a question of the other side from this connector's tables.
+
+        Raises Refused('not_found', 'invalid'), or 'look_up_not_allowed' where peer rights say so (G18).
+        """
         now_ms = self._clock.wall_ms()
         if method == LIST_DEVICES:
-            asked = msgspec.msgpack.decode(body, type=ListQuestion)
-            page = await self._database.read(
-                lambda c: devices.list_devices(
-                    c, connector_id, now_ms, search=asked.search, limit=asked.limit, offset=asked.offset
-                )
-            )
-            return msgspec.msgpack.encode(page)
-        if method == GET_DEVICE:
+            query = msgspec.msgpack.decode(body, type=DeviceQuery)
+
+            def read(connection: sqlite3.Connection) -> DevicePage | DeviceAnswer:
+                return list_devices(connection, connector_id, query, now_ms)
+
+        elif method == GET_DEVICE:
             identity = msgspec.msgpack.decode(body, type=GetQuestion).identity
 
-            def unit(connection: sqlite3.Connection) -> DeviceAnswer:
-                row = devices.get_device(connection, connector_id, identity, now_ms)
-                return DeviceAnswer(row, devices.list_values(connection, connector_id, identity))
+            def read(connection: sqlite3.Connection) -> DevicePage | DeviceAnswer:
+                return read_device(connection, connector_id, identity, now_ms)
 
-            return msgspec.msgpack.encode(await self._database.read(unit))
-        raise Refused("invalid", what="Question", why="it is not known here")
+        else:
+            raise Refused("invalid", what="Question", why="it is not known here")
+
+        def allowed(connection: sqlite3.Connection) -> DevicePage | DeviceAnswer:
+            if not peer_rights(connection, connector_id).look_up:
+                raise Refused("look_up_not_allowed")
+            return read(connection)
+
+        return msgspec.msgpack.encode(await self._database.read(allowed))
 
     async def list_devices(
-        self, connector_id: str, calls: Calls | None, question: ListQuestion
+        self, connector_id: str, calls: Calls | None, question: DeviceQuery
     ) -> tuple[DevicePage | None, Origin]:
         """Ask the other side for devices; None where it cannot be reached and there is no copy."""
         body, origin = await self._ask(connector_id, calls, LIST_DEVICES, msgspec.msgpack.encode(question))

@@ -123,6 +123,13 @@ class Visit:
         async with self.request.form(max_files=0, max_fields=_FIELDS_MAX) as form:
             return {name: value for name, value in form.items() if isinstance(value, str)}
 
+    async def form_lists(self, fields_max: int) -> Mapping[str, Sequence[str]]:
+        """Return the fields of a form that may name a field many times; files are refused."""
+        async with self.request.form(max_files=0, max_fields=fields_max) as form:
+            return {
+                name: [value for value in form.getlist(name) if isinstance(value, str)] for name in dict.fromkeys(form)
+            }
+
     # --- answers ------------------------------------------------------------------------------------------------------
 
     async def shell(

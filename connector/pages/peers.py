@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 
 from connector.calls import Calls
 from connector.connectors import Pair
-from connector.devices import DevicePage
-from connector.lookups import DeviceAnswer, ListQuestion, Origin
+from connector.device_queries import DevicePage, DeviceQuery
+from connector.lookups import DeviceAnswer, Origin
 from connector.pages.situation import Situation
 from connector.site import Site
 from shared.limits import SECOND_MS
@@ -21,7 +21,7 @@ PATIENCE_S: Final = 1.5
 _OWN: Final = c.AnswerOrigin(c.AnswerKind.OWN)
 
 
-async def ask_devices(site: Site, seen: Situation, question: ListQuestion) -> tuple[DevicePage | None, c.AnswerOrigin]:
+async def ask_devices(site: Site, seen: Situation, question: DeviceQuery) -> tuple[DevicePage | None, c.AnswerOrigin]:
     """Return the other side's devices and where they come from; None with this site's own origin where there are none."""
     lookups = site.lookups
     return await _ask(site, seen, lambda calls: lookups.list_devices(seen.connector_id, calls, question))

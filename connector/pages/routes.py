@@ -7,8 +7,11 @@ from starlette.routing import BaseRoute
 
 from connector.pages import (
     api_key,
+    changes,
     connectors,
     device,
+    device_bulk,
+    device_forms,
     devices,
     entrance,
     gaps,
@@ -34,7 +37,10 @@ def page_routes(desk: Desk) -> list[BaseRoute]:
         *settings.routes(desk),
         *remote_sync.routes(desk),
         *devices.routes(desk),
+        *device_bulk.routes(desk),
         *device.routes(desk),
+        *device_forms.routes(desk),
+        *changes.routes(desk),
         *resources.routes(desk),
         *gaps.routes(desk),
     ]

@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from connector.lookups import LIST_DEVICES, ListQuestion
+from connector.device_queries import DeviceQuery
+from connector.lookups import LIST_DEVICES
 from connector.runtime import ConnectorRuntime, LinkView
 from connector.site import Site
 from shared.core.link_state import LinkState
@@ -117,7 +118,7 @@ class Samples:
             track.canary_ms = None
             return
         try:
-            asked = await runtime.calls.ask(LIST_DEVICES, msgspec.msgpack.encode(ListQuestion(limit=1)))
+            asked = await runtime.calls.ask(LIST_DEVICES, msgspec.msgpack.encode(DeviceQuery(limit=1)))
             track.canary_ms = asked.round_trip_ms
         except Refused:
             track.canary_ms = None

@@ -286,8 +286,8 @@ async def test_devices_and_tags_are_looked_up_live_and_edited_from_both_sides(tm
         await two.source.post(f"{source}/devices", identity="pump-1", name="Pump 1")
         target = path_of(await two.pair(source_id))
 
-        text = await shows(two.target, f"{target}/devices", "applied on both")
-        assert "live from hillside," in text
+        await shows(two.target, f"{target}/devices/pump-1", "Edits applied on both")
+        await shows(two.target, f"{target}/devices", "live from hillside,")
         assert "live from riverside," in await two.source.get(f"{source}/devices")
         await two.target.post(f"{target}/devices/pump-1/tags", name="floor", value="2")
         assert "Tag “floor” added here, on its way to hillside." in await two.target.get(f"{target}/devices/pump-1")
@@ -304,6 +304,7 @@ async def test_without_the_peer_the_last_good_copy_is_shown_and_edits_wait(tmp_p
         source = path_of(source_id)
         await two.source.post(f"{source}/devices", identity="pump-1", name="Pump 1")
         target = path_of(await two.pair(source_id))
+        await shows(two.target, f"{target}/devices/pump-1", "Edits applied on both")
         await shows(two.target, f"{target}/devices", "live from hillside,")
         await two.hub.stop()
 

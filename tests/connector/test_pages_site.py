@@ -134,7 +134,7 @@ async def test_devices_are_added_found_and_tagged(tmp_path: Path) -> None:
         assert "roof/pump~1 Pump 1 floor 2 floor 3 offline never 0 this site only" in await found.get(f"{path}/devices")
         page = await found.get(way)
         assert "floor 2 this site only" in page
-        assert "1 of 1 match “floor=3”" in await found.get(f"{path}/devices?search=floor%3D3")
+        assert "1 matches “floor=3”" in await found.get(f"{path}/devices?search=floor%3D3")
         assert "No device matches" in await found.get(f"{path}/devices?search=boiler")
 
         await found.post(f"{way}/tags/remove", name="floor", value="2")
@@ -200,7 +200,7 @@ async def test_readings_that_a_program_posts_show_on_the_pages(tmp_path: Path) -
         assert "4.25 bar just now 1.0 0" in page
         assert "one of idle, running" in page
         device = await found.get(f"{path}/devices/pump-1")
-        assert "pressure 4.25 bar the same just now" in device
+        assert "pressure 4.25 bar – just now" in device
         assert "online" in await found.get(f"{path}/devices")
 
 

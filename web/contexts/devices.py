@@ -1,15 +1,16 @@
-"""The list of devices and the page of one device (pages 5 and 6, plain form)."""
+"""The list of devices (page 5): what was asked for, the rows, and editing many at once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from web.contexts.base import AnswerOrigin, Errors, SyncState, Tag, Value, template
+from web.contexts.base import AnswerOrigin, Errors, SyncState, Tag, template
 from web.contexts.shell import Shell
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """One device of the list. `is_online` is `None` where nobody knows."""
+    """One device of the list. `is_online` is `None` where nobody knows; `is_here` false where only the peer has it."""
 
     identity: str
     name: str
@@ -19,22 +20,72 @@ class DeviceRow:
     resource_count: int
     sync: SyncState
     is_locked: bool = False
+    is_here: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveFilter:
+    """A filter that is set, in words, and the address of the list without it."""
+
+    text: str
+    without_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class SortLink:
+    """The address of the list sorted by a column; `way` is empty where it is not, else `ascending` or `descending`."""
+
+    url: str
+    way: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFilters:
+    """What the list is asked for: GET parameters `search`, `tag`, `status`, `lock`, `where`, `sync`, `sort`, `way`."""
+
+    search: str = ""
+    tag: str = ""
+    status: str = ""
+    lock: str = ""
+    where: str = ""
+    sync: str = ""
+    sort: str = "identity"
+    way: str = ""
+    active: tuple[ActiveFilter, ...] = ()
+    known_tags: tuple[str, ...] = ()
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The parameters that are set, for forms that are about the same devices."""
+        names = ("search", "tag", "status", "lock", "where", "sync", "sort", "way")
+        return {name: text for name in names if (text := getattr(self, name))}
 
 
 @template("_device_table.html")
 @dataclass(frozen=True, slots=True)
 class DeviceTable:
-    """Fragment: the devices that match the search, and where the answer came from.
+    """Fragment: one page of the devices that match, and where the answer came from.
 
-    The search is GET `/connectors/{id}/devices?search=...`; the caller filters and says how many there are in all.
+    Form: POST `/connectors/{id}/devices-bulk` with the chosen `identity`, repeated, or `everything`, the filters, and
+    `action`: `add_tag` and `remove_tag` (`tag_name`, `tag_value`), `grant` and `revoke` (`subject_kind`, `subject`,
+    `level`), `lock`, `unlock`, `delete`.
     """
 
     element_id: ClassVar[str] = "device-table"
     connector_id: str
     rows: tuple[DeviceRow, ...]
     total_count: int
-    search: str = ""
+    filters: DeviceFilters = field(default_factory=DeviceFilters)
+    sorts: Mapping[str, SortLink] = field(default_factory=dict)
     origin: AnswerOrigin | None = None
+    first_url: str | None = None
+    """The first page, where this is another one."""
+    next_url: str | None = None
+    """The next page, where there is one."""
+    can_edit: bool = False
+    is_paired: bool = False
+    csv_url: str | None = None
+    json_url: str | None = None
 
 
 @template("_device_form.html")
@@ -62,89 +113,28 @@ class DevicesPage:
     form: DeviceForm
 
 
-@template("_device_facts.html")
 @dataclass(frozen=True, slots=True)
-class DeviceFacts:
-    """Fragment: who this device is.
+class ImportRow:
+    """One row of a file as it would be taken. `outcome` is `create`, `change`, `same` or `refused`."""
 
-    Form: POST `/connectors/{id}/devices/{identity}` with `name`, `description` where `can_edit`.
-    """
-
-    element_id: ClassVar[str] = "device-facts"
-    connector_id: str
+    number: int
     identity: str
-    name: str
-    description: str
-    is_online: bool | None
-    last_seen_ms: int | None
-    created_ms: int | None
-    sync: SyncState
-    is_locked: bool = False
-    origin: AnswerOrigin | None = None
+    outcome: str
+    text: str
 
 
+@template("device_import.html")
 @dataclass(frozen=True, slots=True)
-class TagChip:
-    """A tag and how far its last edit has come. A tag being removed stays, struck through, until both sides agree."""
+class DeviceImportPage:
+    """Import devices. Form: POST `/connectors/{id}/devices-import` with `file` or `text`; `apply` takes what was shown.
 
-    tag: Tag
-    sync: SyncState
-    is_removed: bool = False
-
-
-@template("_tags.html")
-@dataclass(frozen=True, slots=True)
-class TagsCard:
-    """Fragment: the tags of a device.
-
-    Forms: POST `/connectors/{id}/devices/{identity}/tags` with `name`, `value`; POST `.../tags/remove` with the same.
+    `rows` are the first ones of the preview and everything that is refused; `counts` are of all rows.
     """
-
-    element_id: ClassVar[str] = "tags"
-    connector_id: str
-    identity: str
-    chips: tuple[TagChip, ...]
-    can_edit: bool = True
-    edit_refusal: str = ""
-    """Why tags cannot be edited here; empty where they can."""
-
-
-@dataclass(frozen=True, slots=True)
-class ValueRow:
-    """The state of one resource of a device. `history` feeds the sparkline of a number, oldest first."""
-
-    alias: str
-    unit: str
-    reported: Value
-    set_value: Value
-    timestamp_ms: int | None
-    history: tuple[float, ...] = ()
-    is_settable: bool = False
-    is_synced: bool = False
-
-
-@template("_values.html")
-@dataclass(frozen=True, slots=True)
-class ValuesCard:
-    """Fragment: the values of a device."""
-
-    element_id: ClassVar[str] = "values"
-    connector_id: str
-    rows: tuple[ValueRow, ...]
-    history_s: int = 300
-
-
-@template("device.html")
-@dataclass(frozen=True, slots=True)
-class DevicePage:
-    """One device. `tag_name`, `tag_value` and `tag_errors` bring back a tag form that was refused."""
 
     shell: Shell
-    facts: DeviceFacts
-    tags: TagsCard
-    values: ValuesCard
-    tag_name: str = ""
-    tag_value: str = ""
-    tag_errors: Errors = field(default_factory=dict)
-    known_tag_names: tuple[str, ...] = ()
-    """Offered while typing."""
+    connector_id: str
+    text: str = ""
+    rows: tuple[ImportRow, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    is_previewed: bool = False
+    problem: str = ""

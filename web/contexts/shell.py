@@ -13,6 +13,7 @@ class Section(StrEnum):
     OVERVIEW = "overview"
     DEVICES = "devices"
     RESOURCES = "resources"
+    CHANGES = "changes"
     GAPS = "gaps"
     SETTINGS = "settings"
     CONNECTORS = "connectors"

@@ -7,4 +7,5 @@ import "./countdown.js";
 import "./menus.js";
 import "./dialog.js";
 import "./toasts.js";
+import "./bulk.js";
 import "./updates.js";
