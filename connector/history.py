@@ -47,10 +47,13 @@ def between(
     return _typed(connection, series_id, rows)
 
 
-def latest(connection: sqlite3.Connection, series_id: int, count: int) -> list[Reading]:
-    """Return the newest readings of one series, oldest first."""
+def latest(
+    connection: sqlite3.Connection, series_id: int, count: int, from_ms: int = 0, to_ms: int = FAR_MS
+) -> list[Reading]:
+    """Return the newest readings of one series in a span, oldest first, `count` at most."""
     rows = connection.execute(
-        "SELECT at_ms, value FROM reading WHERE series_id = ? ORDER BY at_ms DESC LIMIT ?", (series_id, count)
+        "SELECT at_ms, value FROM reading WHERE series_id = ? AND at_ms >= ? AND at_ms < ? ORDER BY at_ms DESC LIMIT ?",
+        (series_id, from_ms, to_ms, count),
     ).fetchall()
     return _typed(connection, series_id, rows[::-1])
 

@@ -117,3 +117,51 @@ def _touching(notice: GapNotice, device: str, resource: str, from_ms: int, to_ms
         for row in notice.rows
         if (row.device, row.resource) == (device, resource) and row.last_ms >= from_ms and row.first_ms < to_ms
     ]
+
+
+# --- series -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesState:
+    """A device that reported a resource, and its last reading."""
+
+    identity: str
+    name: str
+    series_id: int
+    last_ms: int | None
+    value: Any
+
+
+def list_series(
+    connection: sqlite3.Connection, connector_id: str, resource: str, *, search: str = "", limit: int
+) -> tuple[list[SeriesState], int]:
+    """Return the devices that reported a resource, those last heard first, and how many match the search in all."""
+    like = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    where = (
+        " FROM series JOIN resource USING (resource_id) JOIN device USING (device_id) WHERE resource.connector_id = ?1"
+        " AND alias = ?2 AND (?3 = '%%' OR identity LIKE ?3 ESCAPE '\\' OR name LIKE ?3 ESCAPE '\\')"
+    )
+    (total,) = connection.execute("SELECT COUNT(*)" + where, (connector_id, resource, like)).fetchone()
+    rows = connection.execute(
+        "SELECT identity, name, series_id, last_ms, reported, format"
+        + where
+        + " ORDER BY last_ms IS NULL, last_ms DESC, identity LIMIT ?4",
+        (connector_id, resource, like, limit),
+    )
+    return [_series_state(row) for row in rows], int(total)
+
+
+def find_series(connection: sqlite3.Connection, connector_id: str, resource: str, device: str) -> SeriesState | None:
+    """Return one device's series of a resource; None where it never reported it."""
+    row = connection.execute(
+        "SELECT identity, name, series_id, last_ms, reported, format FROM series JOIN resource USING (resource_id)"
+        " JOIN device USING (device_id) WHERE resource.connector_id = ? AND alias = ? AND identity = ?",
+        (connector_id, resource, device),
+    ).fetchone()
+    return _series_state(row) if row else None
+
+
+def _series_state(row: sqlite3.Row) -> SeriesState:
+    value = bool(row[4]) if row[5] == "boolean" and row[4] is not None else row[4]
+    return SeriesState(row[0], row[1], row[2], row[3], value)

@@ -106,6 +106,12 @@ def full_time(at_ms: int, zone: tzinfo) -> Markup:
     return _time_element(at_ms, f"{at.day} {at:%b %Y, %H:%M:%S} {zone_label(at)}")
 
 
+def exact_time(at_ms: int, zone: tzinfo) -> Markup:
+    """Write date and time to the millisecond, for places that name the zone once: `20 Nov 2026, 14:02:09.123`."""
+    at = moment(at_ms, zone)
+    return _time_element(at_ms, f"{at.day} {at:%b %Y, %H:%M:%S}.{at_ms % 1000:03}")
+
+
 def short_time(at_ms: int, zone: tzinfo, now_ms: int) -> Markup:
     """Write the time of day and zone, with the day where it is not today: `14:02 CET`, `18 Nov, 14:02 CET`."""
     at = moment(at_ms, zone)

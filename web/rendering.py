@@ -87,6 +87,8 @@ def _environment() -> Environment:
             "value": formats.value,
             "iso": formats.iso,
             "full_time": _full_time,
+            "exact_time": _exact_time,
+            "zone_name": _zone_name,
             "short_time": _short_time,
             "day": _day,
             "ago": _ago,
@@ -114,6 +116,16 @@ def icon(name: str, label: str = "") -> Markup:
 @pass_context
 def _full_time(context: Context, at_ms: int) -> Markup:
     return formats.full_time(at_ms, context["viewer"].zone)
+
+
+@pass_context
+def _exact_time(context: Context, at_ms: int) -> Markup:
+    return formats.exact_time(at_ms, context["viewer"].zone)
+
+
+@pass_context
+def _zone_name(context: Context, at_ms: int) -> str:
+    return formats.zone_label(formats.moment(at_ms, context["viewer"].zone))
 
 
 @pass_context

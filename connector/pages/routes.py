@@ -17,6 +17,8 @@ from connector.pages import (
     gaps,
     overview,
     remote_sync,
+    resource,
+    resource_edit,
     resources,
     settings,
 )
@@ -42,6 +44,8 @@ def page_routes(desk: Desk) -> list[BaseRoute]:
         *device_forms.routes(desk),
         *changes.routes(desk),
         *resources.routes(desk),
+        *resource.routes(desk),
+        *resource_edit.routes(desk),
         *gaps.routes(desk),
     ]
 

@@ -31,7 +31,10 @@ OFFLINE_AFTER_MS: Final = MINUTE_MS
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A connector as pages show it. `account` and `stated` are as in Site.account; `last_applied_ms` at the destination."""
+    """A connector as pages show it. `account` and `stated` are as in Site.account; `last_applied_ms` at the destination.
+
+    `resources` are without devices and last values, which cost more.
+    """
 
     connector: Connector
     pair: Pair | None
@@ -129,7 +132,7 @@ def _read(connection: sqlite3.Connection, connector_id: str, pair: Pair | None) 
         stated=accounts.peer_account(connection, connector_id) if paired else None,
         backlog=accounts.backlog(connection, connector_id),
         arrived_ms=accounts.last_arrival_ms(connection, connector_id),
-        resources=resources.list_resources(connection, connector_id, paired=paired),
+        resources=resources.list_resources(connection, connector_id, paired=paired, latest=False),
         quarantined=quarantined,
     )
 

@@ -7,7 +7,8 @@ import pytest
 from connector.accounts import Account, Backlog
 from connector.connectors import Connector, Pair
 from connector.pages.overview import cause_words
-from connector.pages.resources import allowed_text, read_allowed
+from connector.pages.resource_forms import read_allowed
+from connector.pages.resource_rows import allowed_text
 from connector.pages.samples import BEAT_S, KEPT_S, Sample, Track, beats, rates
 from connector.pages.situation import Stored, stalled_ms, unlinked_status
 from connector.runtime import LinkView

@@ -197,7 +197,7 @@ async def test_readings_that_a_program_posts_show_on_the_pages(tmp_path: Path) -
 
         page = await found.get(f"{path}/resources")
         assert "pressure number bar 0 to 16" in page
-        assert "4.25 bar just now 1.0 0" in page
+        assert "4.25 bar just now , pump-1 1.0 – 0 0" in page
         assert "one of idle, running" in page
         device = await found.get(f"{path}/devices/pump-1")
         assert "pressure 4.25 bar – just now" in device

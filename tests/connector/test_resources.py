@@ -27,7 +27,7 @@ async def test_what_readings_are_checked_against_can_be_changed_and_the_format_o
         await desk.change(connector_id, "flow", ResourceChange(format="string", unit="", retention_ms=7 * DAY_MS))
         changed = await row(site, connector_id, "flow")
         assert (changed.format, changed.unit, changed.retention_ms) == ("string", "", 7 * DAY_MS)
-        assert (await site.ingest_ndjson(connector_id, line("pump", "flow", "much"))).accepted == 1
+        assert (await site.ingest(connector_id, line("pump", "flow", "much"))).accepted == 1
 
         with pytest.raises(Refused, match="has readings, so its format stays"):
             await desk.change(connector_id, "flow", ResourceChange(format="number"))
@@ -37,22 +37,22 @@ async def test_what_readings_are_checked_against_can_be_changed_and_the_format_o
             await desk.change(connector_id, "flow", ResourceChange(retention_ms=DAY_MS - 1))
 
         await desk.change(connector_id, "level", ResourceChange(allowed={"low": 0, "high": 10}, settable=True))
-        outcome = await site.ingest_ndjson(connector_id, line("pump", "level", 11))
+        outcome = await site.ingest(connector_id, line("pump", "level", 11))
         assert (outcome.accepted, outcome.refusals[0].code) == (0, "not_allowed")
 
 
 async def test_a_deleted_resource_takes_its_readings_with_it_and_comes_back_empty(tmp_path: Path) -> None:
     async with lone_site(tmp_path) as site:
         connector_id = await make_connector(site)
-        await site.ingest_ndjson(connector_id, line("pump", "flow", 1.5))
-        await site.ingest_ndjson(connector_id, line("pump", "note", "kept"))
+        await site.ingest(connector_id, line("pump", "flow", 1.5))
+        await site.ingest(connector_id, line("pump", "note", "kept"))
 
         await site.resource_desk.delete(connector_id, "flow")
 
-        refused = await site.ingest_ndjson(connector_id, line("pump", "flow", 2.5))
+        refused = await site.ingest(connector_id, line("pump", "flow", 2.5))
         assert refused.refusals[0].code == "unknown_resource"
         await site.create_resource(connector_id, NewResource(alias="flow", format="string"))
-        await site.ingest_ndjson(connector_id, line("pump", "flow", "other", NOON_MS))
+        await site.ingest(connector_id, line("pump", "flow", "other", NOON_MS))
         assert await stored(site, connector_id, "flow") == [(NOON_MS, "other")]
         with pytest.raises(Refused, match="no such resource"):
             await site.resource_desk.delete(connector_id, "heat")
@@ -73,7 +73,7 @@ async def test_a_list_names_the_newest_reading_of_any_device_and_its_device(tmp_
     async with lone_site(tmp_path) as site:
         connector_id = await make_connector(site, creates_devices=True)
         for device, value, at_ms in (("pump", 1.0, NOON_MS - 5), ("fan", 2.0, NOON_MS - 1), ("mill", 3.0, NOON_MS - 9)):
-            await site.ingest_ndjson(connector_id, line(device, "flow", value, at_ms))
+            await site.ingest(connector_id, line(device, "flow", value, at_ms))
 
         found = await row(site, connector_id, "flow")
 

@@ -473,7 +473,14 @@ RESOURCES = c.ResourcesPage(
                 "cabinet",
                 6.0,
                 840,
-                c.Mismatch("missing at riverside", c.MismatchFix.CREATE_THERE),
+                c.Mismatch(
+                    "missing at riverside",
+                    c.MismatchFix.CREATE_THERE,
+                    c.AnswerState.REFUSED,
+                    "refused there: the partner may not edit",
+                ),
+                lag_ms=64_000,
+                gap_count=2,
             ),
             c.ResourceRow(
                 "pressure",
@@ -503,8 +510,26 @@ RESOURCES = c.ResourcesPage(
             ),
         ),
         sync_note="A switch sends all readings accepted from then on to riverside.",
+        headings=(
+            c.Heading("Resource", "/connectors/K7/resources?sort=-alias", "ascending"),
+            *(c.Heading(each, "/connectors/K7/resources?sort=x") for each in ("Format",)),
+            c.Heading("Remote-Sync"),
+            *(
+                c.Heading(each, "/connectors/K7/resources?sort=-x", is_number=True)
+                for each in ("Last value", "Per minute", "Lag", "Waiting", "Gaps")
+            ),
+        ),
+        search="p",
+        query="search=p",
+        total_count=240,
+        synced_count=3,
+        earlier_url="/connectors/K7/resources?search=p",
+        later_url="/connectors/K7/resources?search=p&from=200",
+        page_text="101 to 200 of 240",
     ),
     c.ResourceForm(CONNECTOR_ID, c.Role.SOURCE),
+    search="p",
+    sort="-rate",
 )
 RESOURCES_TARGET = c.ResourcesPage(
     shell(c.Section.RESOURCES, connector=CHOICES[1]),
@@ -528,6 +553,82 @@ RESOURCES_EMPTY = c.ResourcesPage(
     c.ResourceForm(CONNECTOR_ID, c.Role.STANDALONE, is_open=True),
 )
 
+_RESOURCE_URL = f"/connectors/{CONNECTOR_ID}/resources/pressure"
+_FROM_MS = NOW_MS - 24 * HOUR_MS
+_CHART = c.ChartCard(
+    "pump-1",
+    "kPa",
+    True,
+    '{"from_ms":0,"to_ms":9,"unit":"kPa","points":[[1,2.5],[2,null]],"states":[],"gaps":[[3,4,"older than 30 days"]]}',
+    "2 readings, from 400 to 412 kPa; the last is 412 kPa. 1 gap is shaded.",
+    "More than 50,000 readings: of each of 1,000 slices, the first 40 are drawn.",
+    (
+        c.ChartSlice(_FROM_MS, _FROM_MS + HOUR_MS, 2, 400.0, 412.0, 412.0),
+        c.ChartSlice(_FROM_MS + HOUR_MS, NOW_MS, None, 400.0, 412.0, 412.0),
+    ),
+    tuple(
+        c.ChartGap("older than 30 days", _FROM_MS + at * HOUR_MS, _FROM_MS + (at + 1) * HOUR_MS, None if at else 3)
+        for at in range(8)
+    ),
+    _FROM_MS,
+    NOW_MS,
+    True,
+)
+_RAW = c.RawReadings(
+    "kPa",
+    (c.RawReading(NOW_MS - 1_000, 412.0), c.RawReading(NOW_MS - 2_000, "fault")),
+    NOW_MS,
+    _RESOURCE_URL + "/export?format=csv",
+    _RESOURCE_URL + "/export?format=json",
+    _RESOURCE_URL,
+    _RESOURCE_URL + "?before=1",
+)
+_EDIT = c.ResourceEdit(
+    CONNECTOR_ID, "pressure", "number", "kPa", "0..500", True, "366", False, "Both sides have to be equal."
+)
+RESOURCE = c.ResourcePage(
+    shell(c.Section.RESOURCES),
+    CONNECTOR_ID,
+    "pressure",
+    c.ResourceFacts(CONNECTOR_ID, c.Role.SOURCE, RESOURCES.table.rows[2], 366.0, 7),
+    c.SeriesList(
+        "kPa",
+        (
+            c.SeriesChoice(
+                "pump-1", "Feed pump", _RESOURCE_URL + "?device=pump-1", 412.0, NOW_MS - 1_000, is_chosen=True
+            ),
+            c.SeriesChoice("pump-2", "pump-2", _RESOURCE_URL + "?device=pump-2", None, None),
+        ),
+        41,
+        "pump",
+    ),
+    tuple(
+        c.RangeChoice(each, _RESOURCE_URL + "?range=1h", each == "24 hours")
+        for each in ("1 hour", "24 hours", "7 days", "30 days")
+    ),
+    _CHART,
+    _RAW,
+    _EDIT,
+    "pump-1",
+    "24h",
+)
+RESOURCE_NEW = replace(
+    RESOURCE,
+    facts=c.ResourceFacts(CONNECTOR_ID, c.Role.TARGET, RESOURCES.table.rows[4], None),
+    series=c.SeriesList("", (), 0),
+    chart=None,
+    readings=None,
+    edit=replace(_EDIT, can_change_format=True, errors={"format": "Choose one.", "retention_days": "It is a number."}),
+    device="",
+)
+RESOURCE_EMPTY_RANGE = replace(
+    RESOURCE,
+    range_name="custom",
+    range_errors={"to": "It is a time after the first one."},
+    chart=replace(_CHART, summary="No reading in this range.", note="", slices=(), gaps=(), has_readings=False),
+    readings=replace(_RAW, rows=(), newest_url=None, older_url=None),
+    edit=None,
+)
 GAPS = c.GapsPage(
     shell(c.Section.GAPS),
     c.GapList(
@@ -723,6 +824,9 @@ PAGES: dict[str, object] = {
     "resources": RESOURCES,
     "resources-target": RESOURCES_TARGET,
     "resources-empty": RESOURCES_EMPTY,
+    "resource": RESOURCE,
+    "resource-new": RESOURCE_NEW,
+    "resource-empty-range": RESOURCE_EMPTY_RANGE,
     "gaps": GAPS,
     "gaps-none": GAPS_NONE,
     "api-key": API_KEY,

@@ -1,4 +1,4 @@
-"""The resources of a connector (page 7, plain form)."""
+"""The resources of a connector (page 7): the list, and the form that creates one."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,12 +18,25 @@ class MismatchFix(StrEnum):
     """This side sends it and the peer lacks it: POST `/connectors/{id}/resources/{alias}/create-there`."""
 
 
+class AnswerState(StrEnum):
+    """How far the last *create the same there* has come."""
+
+    NONE = "none"
+    PENDING = "pending"
+    REFUSED = "refused"
+
+
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """Why a resource does not flow, as in `missing at riverside` or `unit differs: kPa here, bar at riverside`."""
+    """Why a resource does not flow, as in `missing at riverside` or `unit differs: kPa here, bar at riverside`.
+
+    `answer` follows *create the same there*; `answer_text` says why it was refused, or what it waits for.
+    """
 
     text: str
     fix: MismatchFix = MismatchFix.NONE
+    answer: AnswerState = AnswerState.NONE
+    answer_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,23 @@ class ResourceRow:
     queued_count: int = 0
     mismatch: Mismatch | None = None
     exists_here: bool = True
+    lag_ms: int | None = None
+    """At a source, how far the other side is behind; at a target, the age of the newest reading; `None` where neither."""
+    gap_count: int = 0
+    """Gap notices that name it."""
+    device_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A column that the list can be sorted by. `url` sorts by it, or turns the order around."""
+
+    label: str
+    url: str | None = None
+    """`None` where the column cannot be sorted by."""
+    direction: str = ""
+    """`ascending` or `descending` where the list is sorted by it now."""
+    is_number: bool = False
 
 
 @template("_resource_table.html")
@@ -53,7 +83,9 @@ class ResourceRow:
 class ResourceTable:
     """Fragment: the resources and their Remote-Sync switches.
 
-    Form: POST `/connectors/{id}/resources/{alias}/remote-sync` with `is_synced` (`on` or `off`: what it shall become).
+    Forms: POST `/connectors/{id}/resources/{alias}/remote-sync` with `is_synced` (`on` or `off`: what it shall become);
+    POST `/connectors/{id}/remote-sync/switch` with any number of `alias`, the `is_synced` that all of them shall have,
+    and `query`, the search and sort to come back to.
     """
 
     element_id: ClassVar[str] = "resource-table"
@@ -64,6 +96,17 @@ class ResourceTable:
     """Whether the switches are offered: at a source, paired or not."""
     sync_note: str = ""
     """What the switch does or why it is not offered, in a sentence."""
+    headings: tuple[Heading, ...] = ()
+    search: str = ""
+    query: str = ""
+    """The search and sort of now, as the query of an address."""
+    total_count: int | None = None
+    """How many there are in all; `None` where `rows` are all."""
+    synced_count: int | None = None
+    earlier_url: str | None = None
+    later_url: str | None = None
+    page_text: str = ""
+    """Which rows these are where there are more than fit, as in `1 to 100`."""
 
 
 @template("_resource_form.html")
@@ -71,8 +114,8 @@ class ResourceTable:
 class ResourceForm:
     """Fragment: create a resource.
 
-    Form: POST `/connectors/{id}/resources` with `alias`, `format`, `unit`, `allowed`, `is_settable`, `is_synced`.
-    `allowed` is `0..100` for a range or `idle, running, fault` for a list; empty for anything.
+    Form: POST `/connectors/{id}/resources` with `alias`, `format`, `unit`, `allowed`, `is_settable`, `is_synced`,
+    `retention_days`. `allowed` is `0..100` for a range or `idle, running, fault` for a list; empty for anything.
     """
 
     element_id: ClassVar[str] = "resource-form"
@@ -86,13 +129,17 @@ class ResourceForm:
     is_synced: bool = False
     errors: Errors = field(default_factory=dict)
     is_open: bool = False
+    retention_days: str = "366"
 
 
 @template("resources.html")
 @dataclass(frozen=True, slots=True)
 class ResourcesPage:
-    """The list of resources."""
+    """The list of resources. `sort` is carried through a search."""
 
     shell: Shell
     table: ResourceTable
     form: ResourceForm
+    search: str = ""
+    sort: str = ""
+    can_edit: bool = True
