@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from connector import history
 from connector.flow import FlowMeter
+from connector.reading_feed import ReadingFeed
 from shared.batches import Series
 
 # Known series per process: bounded so that a month of changing devices does not grow memory.
@@ -30,10 +31,12 @@ class Catalogue:
     def __init__(self) -> None:
         self._series: dict[tuple[str, str, str], SeriesRow] = {}
         self.flow = FlowMeter()
+        self.feed = ReadingFeed()
 
     def forget(self) -> None:
         """Drop what is cached."""
         self._series.clear()
+        self.feed.discard()
 
     def find(self, connection: sqlite3.Connection, connector_id: str, device: str, resource: str) -> SeriesRow | None:
         """Return the series of a device and a resource, made where both exist; None where one does not."""

@@ -62,7 +62,7 @@ class Site:
         self.certificate: ServedCertificate | None = None
         """What it serves TLS with, once it is served; None where it does not."""
         self.catalogue = Catalogue()
-        self.catalogue.feed.commits = lambda: database.commits
+        self.catalogue.feed.follow(database)
         self.lookups = Lookups(database, clock)
         self.runtimes: dict[str, ConnectorRuntime] = {}
         self._bells: dict[str, ChangeBell] = {}

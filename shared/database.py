@@ -121,6 +121,8 @@ class Database:
         self._pump: asyncio.Task[None] | None = None
         self._closing = False
         self.commits = 0
+        self.undone: deque[int] = deque(maxlen=64)
+        """Which of the last transactions, counted as `commits` counts them, were undone as a whole."""
         self.problem = ""
         """Why the last commit failed; empty while storing works."""
 
@@ -206,6 +208,7 @@ class Database:
                 self.problem = ""
             except (sqlite3.Error, ValueError) as error:
                 self.problem = str(error)
+                self.undone.append(self.commits)
                 outcomes = [StorageFailed(str(error)) for _ in units]
             self.commits += 1
             for waiting, outcome in zip(units, outcomes, strict=True):

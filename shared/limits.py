@@ -179,6 +179,14 @@ CALL_BODY_BYTES_MAX: Final = 1024 * 1024
 CALLS_IN_FLIGHT_MAX: Final = 256
 LOOKUP_PAGE_ROWS_MAX: Final = 500
 
+# --- event streams of the API -------------------------------------------------------------------------------------------
+# Open at a time for one key or person: a dashboard needs one; each costs a task and a queue.
+EVENT_STREAMS_PER_KEY_MAX: Final = 16
+# Readings that wait for a client that reads slowly; beyond it they are left out, and it is told how many.
+EVENT_QUEUE_READINGS_MAX: Final = 50_000
+# A comment this often keeps proxies from closing a quiet stream, and finds out who is gone.
+EVENT_BEAT_S: Final = 10.0
+
 # --- clocks (G5) ----------------------------------------------------------------------------------------------------
 CLOCK_JUMP_MS_MAX: Final = HOUR_MS
 

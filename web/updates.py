@@ -78,7 +78,7 @@ def update_response(
     """
     send_stream, receive_stream = anyio.create_memory_object_stream[ServerSentEvent](0)
     stream = _Stream(render, is_session_open, interval_s, refresh_s, beat_s, stopping or anyio.Event())
-    return _UpdateResponse(
+    return ClosingEventResponse(
         receive_stream,
         send_stream,
         # Our own beat is an event that scripts see; the library's ping is a comment that they do not.
@@ -89,7 +89,7 @@ def update_response(
     )
 
 
-class _UpdateResponse(EventSourceResponse):
+class ClosingEventResponse(EventSourceResponse):
     """The library's response, which leaves the streams open where the browser goes first: this one closes them."""
 
     def __init__(

@@ -113,6 +113,7 @@ _PARTS: Final = {
     "key_id": "ID of an API key",
     "name": "name of a person",
     "conflict_id": "number of a conflict",
+    "class_name": "class of fields: devices, tags, grants, configuration or values",
 }
 
 

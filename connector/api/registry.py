@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from typing import Final
 
-from connector.api import connectors, devices, pairing, readings, resources, site
+from connector.api import (
+    connectors,
+    device_bulk,
+    device_parts,
+    devices,
+    edits,
+    events,
+    pairing,
+    readings,
+    resources,
+    site,
+)
 from connector.api.operations import Operation
 
 TOPICS: Final[tuple[tuple[str, tuple[Operation, ...]], ...]] = (
     ("Site", site.OPERATIONS),
     ("Connectors", connectors.OPERATIONS),
     ("Pairing", pairing.OPERATIONS),
-    ("Devices", devices.OPERATIONS),
+    # Words of ours come before what may be the identity of a device.
+    ("Many devices", device_bulk.OPERATIONS),
+    ("Devices", (*devices.OPERATIONS, *device_parts.OPERATIONS)),
+    ("Changes and conflicts", edits.OPERATIONS),
     ("Resources", resources.OPERATIONS),
     ("Readings", readings.OPERATIONS),
+    ("Events", events.OPERATIONS),
 )
 OPERATIONS: Final[tuple[Operation, ...]] = tuple(operation for _, operations in TOPICS for operation in operations)

@@ -1,0 +1,301 @@
+"""A stream of server-sent events: readings as they become durable, changes, devices that changed, and the account."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, Final
+
+import anyio
+import msgspec
+from anyio.streams.memory import MemoryObjectSendStream
+from sse_starlette import ServerSentEvent
+from starlette.responses import Response
+
+from connector import edit_queries
+from connector.api.connectors import BothAccounts
+from connector.api.operations import ONE, Call, Operation, Query
+from connector.edit_queries import ChangeRow
+from connector.reading_feed import Heard, Listener
+from shared.core.fields import pattern_matches
+from shared.errors import PairhubError, Refused
+from shared.limits import EVENT_BEAT_S, EVENT_STREAMS_PER_KEY_MAX
+from web.updates import ClosingEventResponse
+
+KINDS: Final = ("readings", "changes", "devices", "account")
+EVENT_STREAM: Final = "text/event-stream"
+_SEND_TIMEOUT_S: Final = 30.0
+# Changes are looked up, and the account is told, at most this often.
+_LOOK_S: Final = 0.2
+_ACCOUNT_S: Final = 1.0
+_CHANGES_MAX: Final = 500
+_READINGS_PER_EVENT_MAX: Final = 1_000
+
+
+class ReadingsEvent(msgspec.Struct, frozen=True):
+    """New readings of one series, [ms since 1970, value] each."""
+
+    device: str
+    resource: str
+    readings: list[tuple[int, Any]]
+
+
+class DevicesEvent(msgspec.Struct, frozen=True):
+    """A device whose fields changed; ask for it to see how it is."""
+
+    identity: str
+    fields: list[str]
+
+
+class Missed(msgspec.Struct, frozen=True):
+    """How much this stream left out because its client did not keep up, or was away for too long."""
+
+    readings: int = 0
+    changes: int = 0
+
+
+async def stream_events(call: Call) -> Response:
+    """Answer a stream of server-sent events.
+
+    `readings` carry the very readings, at the source as they are accepted, at the target as they are applied. `changes`
+    have the number of the change as event ID: a client that comes back with Last-Event-ID gets those that it missed.
+    `devices` name the devices that changed, `account` has the accounts as they are now. `missed` says what was left out.
+    A comment comes every 10 seconds.
+    """
+    call.site.runtime(call.connector_id)
+    kinds = _kinds(call.asked("kinds"))
+    open_streams = _open_streams(call)
+    key = call.principal.name
+    if open_streams[key] >= EVENT_STREAMS_PER_KEY_MAX:
+        raise Refused("too_many_streams", most=EVENT_STREAMS_PER_KEY_MAX)
+    stream = _Stream(call, kinds, await _first_change(call))
+    send_stream, receive_stream = anyio.create_memory_object_stream[ServerSentEvent](0)
+    return ClosingEventResponse(
+        receive_stream,
+        send_stream,
+        ping=EVENT_BEAT_S,
+        ping_message_factory=lambda: ServerSentEvent(comment="beat"),
+        data_sender_callable=partial(_counted, open_streams, key, partial(stream.run, send_stream)),
+        headers={"Cache-Control": "no-store"},
+        send_timeout=_SEND_TIMEOUT_S,
+    )
+
+
+async def _counted(open_streams: Counter[str], key: str, run: Any) -> None:
+    open_streams[key] += 1
+    try:
+        await run()
+    finally:
+        open_streams[key] -= 1
+        if not open_streams[key]:
+            del open_streams[key]
+
+
+def _open_streams(call: Call) -> Counter[str]:
+    """Return how many streams each key has open at this site."""
+    state = call.request.app.state
+    if not hasattr(state, "event_streams"):
+        state.event_streams = Counter()
+    counter: Counter[str] = state.event_streams
+    return counter
+
+
+def _kinds(text: str) -> frozenset[str]:
+    kinds = frozenset(filter(None, text.split(",")))
+    if not kinds or kinds - set(KINDS):
+        raise Refused("invalid", what="Parameter kinds", why=f"it takes one or more of {', '.join(KINDS)}")
+    return kinds
+
+
+async def _first_change(call: Call) -> int:
+    """Return the change after which the stream begins: the last one the client saw, or the last there is."""
+    seen = call.request.headers.get("last-event-id", "")
+    if seen.isascii() and seen.isdigit() and len(seen) < 16:
+        return int(seen)
+    newest = await call.site.database.read(lambda c: edit_queries.list_changes(c, call.connector_id, limit=1))
+    return newest[0].change_id if newest else 0
+
+
+def _changes_after(connection: sqlite3.Connection, connector_id: str, after_id: int) -> tuple[list[ChangeRow], int]:
+    """Return the changes after one, oldest first, and how many more of the oldest were left out."""
+    found: list[ChangeRow] = []
+    before_id: int | None = None
+    left_out = 0
+    while True:
+        page = edit_queries.list_changes(connection, connector_id, before_id=before_id, limit=_CHANGES_MAX)
+        fresh = [row for row in page if row.change_id > after_id]
+        found += fresh
+        if len(fresh) < len(page) or len(page) < _CHANGES_MAX:
+            break
+        before_id = page[-1].change_id
+        if len(found) >= 20 * _CHANGES_MAX:
+            (left_out,) = connection.execute(
+                "SELECT COUNT(*) FROM change WHERE connector_id = ? AND change_id > ? AND change_id < ?",
+                (connector_id, after_id, before_id),
+            ).fetchone()
+            break
+    return found[::-1], left_out
+
+
+class _Stream:
+    """One client's stream."""
+
+    def __init__(self, call: Call, kinds: frozenset[str], change_id: int) -> None:
+        self._call = call
+        self._kinds = kinds
+        self._device: str = call.asked("device")
+        self._resource: str = call.asked("resource")
+        self._change_id = change_id
+        self._woken = asyncio.Event()
+        self._rung = True  # look once at the start: there may be changes to resume with
+        self._told_account: BothAccounts | None = None
+        self._account_due_s = self._look_due_s = 0.0
+        self._listener = Listener(self._wants, self._woken.set)
+
+    def _wants(self, device: str, resource: str) -> bool:
+        return self._fits(device) and self._resource in ("", resource)
+
+    def _fits(self, device: str | None) -> bool:
+        return not self._device or (device is not None and pattern_matches(self._device, device))
+
+    async def run(self, out: MemoryObjectSendStream[ServerSentEvent]) -> None:
+        """Send events until the client leaves, the key is revoked, or the site stops."""
+        async with out, anyio.create_task_group() as tasks:
+            tasks.start_soon(self._listen)
+            tasks.start_soon(self._end_when_stopping, tasks.cancel_scope)
+            tasks.start_soon(self._end_when_revoked, out, tasks.cancel_scope)
+            with suppress(anyio.BrokenResourceError), self._hearing():
+                await out.send(ServerSentEvent(comment="open"))
+                while True:
+                    async for event in self._events():
+                        await out.send(event)
+                    await self._rest()
+            tasks.cancel_scope.cancel()
+
+    @contextmanager
+    def _hearing(self) -> Iterator[None]:
+        if "readings" not in self._kinds:
+            yield
+            return
+        with self._call.site.catalogue.feed.listening(self._call.connector_id, self._listener):
+            yield
+
+    async def _rest(self) -> None:
+        """Wait for something to tell, or for the moment in which what was put off is due."""
+        self._woken.clear()
+        timeout_s = EVENT_BEAT_S
+        if self._rung:
+            due_s = min(self._look_due_s, self._account_due_s) if "account" in self._kinds else self._look_due_s
+            timeout_s = max(0.0, due_s - anyio.current_time())
+        with anyio.move_on_after(timeout_s):
+            await self._woken.wait()
+
+    async def _listen(self) -> None:
+        async for _ in self._call.site.bell(self._call.connector_id).ticks():
+            self._rung = True
+            self._woken.set()
+
+    async def _end_when_stopping(self, scope: anyio.CancelScope) -> None:
+        await self._call.request.app.state.stopping.wait()
+        scope.cancel()
+
+    async def _end_when_revoked(self, out: MemoryObjectSendStream[ServerSentEvent], scope: anyio.CancelScope) -> None:
+        """A key that is revoked, or a connector that is deleted, ends its streams."""
+        while True:
+            await anyio.sleep(EVENT_BEAT_S)
+            try:
+                await self._call.access.require(self._call.request, self._call.operation.action)
+                self._call.site.runtime(self._call.connector_id)
+            except Refused as refused:
+                with suppress(anyio.BrokenResourceError):
+                    await out.send(ServerSentEvent(refused.code, event="end"))
+                scope.cancel()
+
+    # --- events -----------------------------------------------------------------------------------------------------------
+
+    async def _events(self) -> AsyncIterator[ServerSentEvent]:
+        while (heard := self._listener.take()) is not None:
+            for event in _readings(heard):
+                yield event
+        if missed := self._listener.take_missed():
+            yield _event("missed", Missed(readings=missed))
+        now_s = anyio.current_time()
+        if not self._rung:
+            return
+        if now_s >= self._look_due_s:
+            self._look_due_s = now_s + _LOOK_S
+            self._rung = False
+            for event in await self._changed():
+                yield event
+        if "account" in self._kinds:
+            if now_s >= self._account_due_s:
+                self._account_due_s = now_s + _ACCOUNT_S
+                for event in await self._account():
+                    yield event
+            else:
+                self._rung = True
+
+    async def _changed(self) -> Iterable[ServerSentEvent]:
+        if not self._kinds & {"changes", "devices"}:
+            return []
+        connector_id, after_id = self._call.connector_id, self._change_id
+        rows, left_out = await self._call.site.database.read(lambda c: _changes_after(c, connector_id, after_id))
+        events = [_event("missed", Missed(changes=left_out))] if left_out else []
+        touched: dict[str, list[str]] = {}
+        for row in rows:
+            self._change_id = row.change_id
+            if not self._fits(row.identity):
+                continue
+            if "changes" in self._kinds:
+                events.append(_event("change", row, str(row.change_id)))
+            if row.identity is not None:
+                fields = touched.setdefault(row.identity, [])
+                if row.field not in fields:
+                    fields.append(row.field)
+        if "devices" in self._kinds:
+            events += [_event("device", DevicesEvent(identity, fields)) for identity, fields in touched.items()]
+        return events
+
+    async def _account(self) -> Iterable[ServerSentEvent]:
+        try:
+            own, stated = await self._call.site.account(self._call.connector_id)
+        except PairhubError:
+            return []  # deleted meanwhile: the next look ends the stream
+        account = BothAccounts(own, stated)
+        if account == self._told_account:
+            return []
+        self._told_account = account
+        return [_event("account", account)]
+
+
+def _readings(heard: Heard) -> Iterable[ServerSentEvent]:
+    for start in range(0, len(heard.readings), _READINGS_PER_EVENT_MAX):
+        part = heard.readings[start : start + _READINGS_PER_EVENT_MAX]
+        yield _event("readings", ReadingsEvent(heard.device, heard.resource, part))
+
+
+def _event(name: str, data: Any, event_id: str | None = None) -> ServerSentEvent:
+    return ServerSentEvent(msgspec.json.encode(data).decode(), event=name, id=event_id)
+
+
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    Operation(
+        "GET",
+        ONE + "/events",
+        "read",
+        "A stream of readings and changes",
+        stream_events,
+        query=(
+            Query("kinds", f"what to tell, with commas between: {', '.join(KINDS)}", str, "readings,changes"),
+            Query("device", "identity of the devices to tell of; `*` is any run of characters"),
+            Query("resource", "alias of the one resource whose readings to tell"),
+        ),
+        answer=str,
+        answer_media=(EVENT_STREAM,),
+        errors=("too_many_streams",),
+    ),
+)

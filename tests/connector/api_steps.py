@@ -1,0 +1,133 @@
+"""A way through every operation of the API, in an order in which most of them have something to do."""
+
+from __future__ import annotations
+
+from tests.connector.api_walk import Walk
+from tests.connector.site_stage import NOON_MS, line
+
+
+async def walk_everything(walk: Walk) -> None:
+    """Ask every operation at least once, and once in vain where that is cheap."""
+    await walk.ask("get_status")
+    await walk.ask("enrol", {"token": ""}, status=503)
+    made = (await walk.ask("create_connector", {"name": "boilers"})).json()
+    connector_id = made["connector_id"]
+    await _connectors(walk, connector_id)
+    await _pairing(walk, connector_id)
+    await _resources(walk, connector_id)
+    await _devices(walk, connector_id)
+    await _readings(walk, connector_id)
+    await walk.ask("delete_connector", connector_id=connector_id)
+
+
+async def _connectors(walk: Walk, connector_id: str) -> None:
+    await walk.ask("create_connector", {"name": "boilers"}, status=409)
+    await walk.ask("create_connector", {"nam": "boilers"}, status=422)
+    await walk.ask("list_connectors")
+    await walk.ask("get_connector", connector_id=connector_id)
+    await walk.ask("get_connector", connector_id="AAAA-AAAA", status=404)
+    await walk.ask("change_connector", {"name": "boilers 2", "creates_devices": True}, connector_id=connector_id)
+    await walk.ask("disable", connector_id=connector_id)
+    await walk.ask("enable", connector_id=connector_id)
+    await walk.ask("get_account", connector_id=connector_id)
+    await walk.ask("list_gaps", connector_id=connector_id)
+
+
+async def _pairing(walk: Walk, connector_id: str) -> None:
+    claim = {"site_name": "other", "connector_id": "DYMQ-V82X", "code": "7KQ2-M9XF-3"}
+    await walk.ask("get_window", connector_id=connector_id)
+    await walk.ask("open_window", connector_id=connector_id, status=503)
+    await walk.ask("close_window", connector_id=connector_id)
+    await walk.ask("accept", connector_id=connector_id, status=404)
+    await walk.ask("refuse", connector_id=connector_id, status=404)
+    await walk.ask("create_target", {"name": "t", **claim}, status=503)
+    await walk.ask("claim", claim, connector_id=connector_id, status=503)
+
+
+async def _resources(walk: Walk, connector_id: str) -> None:
+    for alias in ("flow/in", "level"):
+        await walk.ask(
+            "create_resource",
+            {"alias": alias, "format": "number", "unit": "l/s", "allowed": {"low": 0, "high": 9}},
+            connector_id=connector_id,
+        )
+    await walk.ask("create_resource", {"alias": "level", "format": "number"}, connector_id=connector_id, status=409)
+    here = {"connector_id": connector_id, "alias": "flow/in"}
+    await walk.ask("list_resources", connector_id=connector_id)
+    await walk.ask("get_resource", **here)
+    await walk.ask("change_resource", {"unit": "l/min", "settable": True}, **here)
+    await walk.ask("set_remote_sync", {"on": True}, **here)
+    await walk.ask("switch_many", {"aliases": ["flow/in", "level"], "on": False}, connector_id=connector_id)
+    await walk.ask("create_here", **here, status=404)
+    await walk.ask("delete_resource", connector_id=connector_id, alias="level")
+
+
+async def _devices(walk: Walk, connector_id: str) -> None:
+    for identity in ("roof/pump 1", "export"):
+        await walk.ask("create_device", {"identity": identity}, connector_id=connector_id)
+    await walk.ask("create_device", {"identity": "export"}, connector_id=connector_id, status=409)
+    here = {"connector_id": connector_id, "identity": "roof/pump 1"}
+    await walk.ask("list_devices", connector_id=connector_id)
+    await walk.ask("get_device", **here)
+    await walk.ask("get_device", connector_id=connector_id, identity="nobody", status=404)
+    await walk.ask("change_device", {"name": "Pump", "locked": False, "configuration": {"a": [1]}}, **here)
+    await walk.ask("add_tag", {"name": "floor", "value": "2"}, **here)
+    await walk.ask("remove_tag", {"name": "floor", "value": "2"}, **here)
+    subject = {"kind": "user", "subject": "ann"}
+    await walk.ask("set_grant", {**subject, "level": "write"}, **here)
+    await walk.ask("set_grant", {**subject, "level": "all"}, **here, status=422)
+    await walk.ask("remove_grant", subject, **here)
+    await walk.ask("set_grant_of_all", {**subject, "level": "read"}, connector_id=connector_id)
+    await walk.ask("list_grants_of_all", connector_id=connector_id)
+    await walk.ask("remove_grant_of_all", subject, connector_id=connector_id)
+    await walk.ask("add_publish_as", {"pattern": "roof/*"}, **here)
+    await walk.ask("remove_publish_as", {"pattern": "roof/*"}, **here)
+    await walk.ask("set_value", {"value": 4.5}, **here, alias="flow/in")
+    await walk.ask("set_value", {"value": 99}, **here, alias="flow/in", status=422)
+    await walk.ask("dismiss_refused", **here)
+    await walk.ask("get_device", **here)
+    await _many_devices(walk, connector_id)
+    await _edits(walk, connector_id)
+
+
+async def _many_devices(walk: Walk, connector_id: str) -> None:
+    made = await walk.ask(
+        "create_many", {"devices": [{"identity": "fan 1"}, {"identity": "export"}]}, connector_id=connector_id
+    )
+    assert [refused["code"] for refused in made.json()["refused"]] == ["exists"]
+    edit = {"select": {"filter": {"search": "fan"}}, "action": {"do": "add_tags", "tags": [["hall", "3"]]}}
+    assert (await walk.ask("edit_many", edit, connector_id=connector_id)).json()["selected"] == 1
+    await walk.ask("edit_many", {**edit, "select": {}}, connector_id=connector_id, status=422)
+    exported = await walk.ask("export_many", query={"format": "json"}, connector_id=connector_id)
+    csv = await walk.ask("export_many", connector_id=connector_id)
+    kind = {"Content-Type": "text/csv"}
+    for body, headers in ((exported.content, {}), (csv.content, kind)):
+        told = await walk.ask("import_many", body, headers=headers, connector_id=connector_id)
+        assert (told.json()["same"], told.json()["refused"]) == (3, 0)
+    await walk.ask("delete_device", connector_id=connector_id, identity="fan 1")
+
+
+async def _edits(walk: Walk, connector_id: str) -> None:
+    await walk.ask("list_changes", connector_id=connector_id)
+    await walk.ask("list_conflicts", connector_id=connector_id)
+    here = {"connector_id": connector_id, "conflict_id": "1"}
+    await walk.ask("restore_conflict", **here, status=404)
+    await walk.ask("dismiss_conflict", **here, status=404)
+    await walk.ask("get_policies", connector_id=connector_id)
+    told = await walk.ask("set_policy", {"policy": "source"}, connector_id=connector_id, class_name="tags")
+    assert told.json()["policies"]["tags"] == "source"
+    await walk.ask("get_peer_rights", connector_id=connector_id)
+    await walk.ask("set_peer_rights", {"edit_tags": False}, connector_id=connector_id, status=409)
+    await walk.ask("create_there", connector_id=connector_id, alias="flow/in", status=409)
+    await walk.ask("list_requests", connector_id=connector_id)
+
+
+async def _readings(walk: Walk, connector_id: str) -> None:
+    body = b"\n".join([line("roof/pump 1", "flow/in", 1.5, NOON_MS), line("x", "y", 1, NOON_MS)])
+    taken = (await walk.ask("post_readings", body, connector_id=connector_id)).json()
+    assert (taken["accepted"], taken["refused"]) == (1, 1)
+    series = {"device": "roof/pump 1", "resource": "flow/in"}
+    found = (await walk.ask("list_readings", query=series, connector_id=connector_id)).json()
+    assert found["readings"] == [[NOON_MS, 1.5]]
+    await walk.ask("get_device", connector_id=connector_id, identity="roof/pump 1")
+    await walk.ask("stream_events", query={"kinds": "news"}, connector_id=connector_id, status=422)
