@@ -35,8 +35,8 @@ from web.preferences import preference_routes
 from web.static_files import static_mount
 
 API_PREFIX: Final = "/api/"
-# The largest form is a pasted pairing text; a resource's list of allowed values comes next.
-FORM_BODY_BYTES_MAX: Final = 64 * 1024
+# The largest form is an import of devices: a megabyte of rows, and what a form wraps around them.
+FORM_BODY_BYTES_MAX: Final = 2 * 1024 * 1024
 _SWEEP_S: Final = 3_600.0
 
 
