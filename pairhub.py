@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
@@ -21,10 +21,11 @@ from connector.settings import SETTINGS_NAME as SITE_NAME
 from connector.settings import SiteSettings
 from hub.settings import SETTINGS_NAME as HUB_NAME
 from hub.settings import HubSettings
+from shared.doctor.findings import Finding
 from shared.errors import PairhubError
 from shared.exit_codes import ExitCode, code_of
 from shared.service_manager import this_process
-from shared.settings import Loaded, load
+from shared.settings import Loaded, SettingWrong, load
 from shared.settings_flags import takes_settings
 
 T = TypeVar("T")
@@ -49,7 +50,8 @@ bench_app = App(name="bench", help="Measure this machine with the real daemons."
 config_app = App(name="config", help="What a daemon would run with.")
 show_app = App(name="show", help="Every setting, its value, and where that comes from. Secrets are left out.")
 config_app.command(show_app)
-for part in (hub_app, site_app, bench_app, config_app):
+doctor_app = App(name="doctor", help="Look at everything that a daemon needs, and say what to do where it is not well.")
+for part in (hub_app, site_app, bench_app, config_app, doctor_app):
     main.command(part)
 
 Json = Annotated[bool, Parameter(help="Print one JSON object instead of text.", negative="")]
@@ -92,7 +94,12 @@ def _print_json(value: object) -> None:
 
 def _load(kind: type[T], name: str, config: Path | None, flags: Mapping[str, object | None]) -> Loaded[T]:
     with _told_in_words():
-        return load(kind, name=name, file=config, environ=os.environ, flags=flags)
+        return _load_from(kind, name, config, flags)
+
+
+def _load_from(kind: type[T], name: str, config: Path | None, flags: Mapping[str, object | None]) -> Loaded[T]:
+    """Put the settings of a daemon together; raises SettingWrong."""
+    return load(kind, name=name, file=config, environ=os.environ, flags=flags)
 
 
 # --- hub and site -------------------------------------------------------------------------------------------------------
@@ -164,6 +171,39 @@ def _show(kind: type[object], name: str, loaded: Loaded[Any], *, json: bool) -> 
         _print_json({row.name: {"value": row.value, "source": row.source} for row in rows})
     else:
         print("\n".join(report_lines(rows)))
+
+
+@doctor_app.command(name="hub")
+@takes_settings(HubSettings, name=HUB_NAME)
+def doctor_hub(*, config: Config = None, json: Json = False, **flags: str | None) -> None:
+    """Examine a hub with the settings that `pairhub hub serve` would have; it may be running."""
+    from hub.doctor import examine
+
+    _diagnose(lambda: examine(_load_from(HubSettings, HUB_NAME, config, flags).settings), json=json)
+
+
+@doctor_app.command(name="site")
+@takes_settings(SiteSettings, name=SITE_NAME)
+def doctor_site(*, config: Config = None, json: Json = False, **flags: str | None) -> None:
+    """Examine a site with the settings that `pairhub site serve` would have; it may be running."""
+    from connector.doctor import examine
+
+    _diagnose(lambda: examine(_load_from(SiteSettings, SITE_NAME, config, flags).settings), json=json)
+
+
+def _diagnose(examine: Callable[[], Coroutine[Any, Any, list[Finding]]], *, json: bool) -> None:
+    from shared.doctor.findings import any_failed, failed, finding_lines
+
+    try:
+        found = _run(examine())
+    except SettingWrong as wrong:
+        found = [failed("configuration", str(wrong), "correct the setting where it comes from")]
+    if json:
+        _print_json([{field: getattr(one, field) for field in one.__struct_fields__} for one in found])
+    else:
+        print("\n".join(finding_lines(found)))
+    if any_failed(found):
+        raise SystemExit(ExitCode.FAILED)
 
 
 @main.command

@@ -14,8 +14,11 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
+from connector.doctor import examine
 from connector.metrics import MEASURES as SITE_MEASURES
+from connector.settings import SiteSettings
 from hub.metrics import MEASURES as HUB_MEASURES
+from shared.doctor.findings import Outcome
 from shared.metrics import HTTP_MEASURES, METRICS_PATH, Measure
 from shared.rig.client import ApiClient, operator_token, pair, until
 from shared.rig.daemons import Daemon
@@ -82,16 +85,14 @@ class _Listening(ApiClient):
 
 
 async def _pair_and_stream(house: House) -> None:
-    async with (
-        _Listening(house.plant.url, _operator_token(house.plant)) as source,
-        house.client(house.office) as target,
-    ):
+    listening = _Listening(house.plant.url, _operator_token(house.plant))
+    async with listening as source, house.client(house.office) as target:
         made = await source.post("/connectors", {"name": "press", "creates_devices": True})
         house.source_id = made["connector_id"]
         await source.post(f"/connectors/{house.source_id}/resources", {"alias": "flow", "format": "number"})
         await source.ask("PUT", f"/connectors/{house.source_id}/resources/flow/remote-sync", {"on": True})
         house.target_id = await pair(source, house.source_id, target, "press there")
-        (house.code,) = {answer["code"] for answer in source.answers if "code" in answer}
+        (house.code,) = {answer["code"] for answer in listening.answers if "code" in answer}
         house.pair_id = (await source.get(f"/connectors/{house.source_id}"))["pair"]["pair_id"]
 
         async def told() -> object:
@@ -199,6 +200,14 @@ async def test_what_waits_is_said_with_its_age_and_the_link_with_its_state(house
         await until(seen, what="the backlog to be said")
     finally:
         await house.office.start()
+
+
+async def test_the_doctor_finds_a_running_pair_well(house: House) -> None:
+    plant = SiteSettings(data_dir=house.plant.data_dir, hub_url=house.hub.url)
+    found = await examine(plant)
+    assert [finding for finding in found if finding.outcome is not Outcome.OK] == []
+    daemon = next(finding for finding in found if finding.check == "daemon")
+    assert "does its work" in daemon.what
 
 
 async def test_metrics_want_a_token_unless_this_machine_is_let_in(house: House) -> None:
