@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from connector.pair_rows import PairRows, pack, unpack
-from connector.projection import project
+from connector.projection import project, project_set_values
 from shared.core.cells import Cell, cell_hash, digest
 from shared.core.entries import Definition
 from shared.core.fields import identity_of
@@ -186,6 +186,7 @@ class EditRows(PairRows):
             create_resource(self._connection, self._id, new, now_ms)
         except Refused as refused:
             return refused.code
+        project_set_values(self._connection, self._id, definition.alias)
         return ""
 
     def _own_definitions(self) -> list[Definition]:

@@ -99,7 +99,7 @@ def _project_field(connection: sqlite3.Connection, connector_id: str, device_id:
         _toggle(connection, "publish_as (device_id, pattern)", "pattern = ?", device_id, (pattern,), cell.value)
     elif grant_subject(cell.field) is not None:
         _project_grant(connection, connector_id, device_id, cell)
-    elif (alias := set_alias(cell.field)) is not None and cell.value is not None:
+    elif (alias := set_alias(cell.field)) is not None:
         _project_set(connection, connector_id, device_id, alias, cell)
 
 
@@ -129,18 +129,26 @@ def _project_grant(connection: sqlite3.Connection, connector_id: str, device_id:
 
 
 def _project_set(connection: sqlite3.Connection, connector_id: str, device_id: int, alias: str, cell: Cell) -> None:
-    """Let what an operator has set stand, unless the device itself wrote later."""
+    """Let what an operator has set stand where it is later than what the device wrote last, else that (G19).
+
+    Drawn afresh each time: a refusal or a conflict may bring an earlier value back.
+    """
     resource = connection.execute(
         "SELECT resource_id, format FROM resource WHERE connector_id = ? AND alias = ?", (connector_id, alias)
     ).fetchone()
-    value = msgspec.json.decode(cell.value or "null")
-    if resource is None or not _fits(resource[1], value):
+    if resource is None:
         return
+    value = msgspec.json.decode(cell.value) if cell.value is not None else None
+    if not _fits(resource[1], value):
+        value = None
+    if resource[1] == "number" and value is not None:
+        value = float(value)
     connection.execute("INSERT OR IGNORE INTO series (device_id, resource_id) VALUES (?, ?)", (device_id, resource[0]))
+    stands = "?1 IS NOT NULL AND (last_ms IS NULL OR last_ms < ?2)"
     connection.execute(
-        "UPDATE series SET set_value = ?1, set_ms = ?2 WHERE device_id = ?3 AND resource_id = ?4"
-        " AND (set_ms IS NULL OR set_ms <= ?2)",
-        (float(value) if resource[1] == "number" else value, cell.stamp_ms, device_id, resource[0]),
+        f"UPDATE series SET set_value = CASE WHEN {stands} THEN ?1 ELSE reported END,"  # noqa: S608
+        f" set_ms = CASE WHEN {stands} THEN ?2 ELSE last_ms END WHERE device_id = ?3 AND resource_id = ?4",
+        (value, cell.stamp_ms, device_id, resource[0]),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from connector import resources
 from connector.catalogue import Catalogue
+from connector.projection import project_set_values
 from connector.resources import NewResource, ResourceChange, ResourceRow
 from connector.runtime import ConnectorRuntime
 from connector.streams import Streams
@@ -88,6 +89,8 @@ class ResourceDesk:
         def unit(connection: sqlite3.Connection) -> None:
             self._catalogue.forget()  # it knows formats, and series that may go with a resource
             found.append(change(connection))
+            if appeared is not None:
+                project_set_values(connection, connector_id, appeared)
 
         if runtime.runner is not None:
 

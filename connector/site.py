@@ -15,6 +15,7 @@ from connector.accounts import Account, Backlog, GapRow
 from connector.catalogue import Catalogue
 from connector.connectors import Connector, Pair
 from connector.device_edits import NewDevice
+from connector.edit_rows import sweep as sweep_edits
 from connector.editing import Edited, Editing
 from connector.enrolment import Enrolment
 from connector.host import HOST_DEVICE, HostDevice
@@ -430,6 +431,8 @@ class Site:
             now_ms = self.clock.wall_ms()
             try:
                 while await self.database.write(lambda c, now_ms=now_ms: _sweep(c, now_ms)):  # type: ignore[misc]  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+                while await self.database.write(lambda c, now_ms=now_ms: sweep_edits(c, now_ms, _HOUSEKEEPING_ROWS)):  # type: ignore[misc]  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
             except StorageFailed as error:
                 _log.warning("housekeeping put off: %s", error)
