@@ -237,16 +237,21 @@ class Access:
         """Return the keys that are not revoked."""
         return list(self._keys.values())
 
-    async def create_key(self, name: str, expires_days: int | None) -> str:
-        """Make the API key and return its secret, the only time; raises Refused('invalid', 'exists')."""
+    async def create_key(self, name: str, expires_days: int | None, scopes: frozenset[str] | None = None) -> str:
+        """Make the API key and return its secret, the only time; raises Refused('invalid', 'exists').
+
+        `scopes` are actions that the key may do (KEY_SCOPES where None); a scope stands for no other.
+        """
         name = name.strip()
+        if scopes is not None and (not scopes or scopes - set(ACTIONS)):
+            raise Refused("invalid", what="Scopes", why=f"they are one or more of {', '.join(ACTIONS)}")
         if not 1 <= len(name) <= NAME_CHARS_MAX or not name.isprintable():
             raise Refused("invalid", what="Name", why=f"it takes 1 to {NAME_CHARS_MAX} printable characters")
         now_ms = self._site.clock.wall_ms()
         secret, key = api_keys.make_api_key(
             key_id=secrets.token_hex(8),
             name=name,
-            scopes=KEY_SCOPES,
+            scopes=KEY_SCOPES if scopes is None else scopes,
             random_bytes=secrets.token_bytes(tokens.RANDOM_BYTES),
             now_ms=now_ms,
             expires_ms=None if expires_days is None else now_ms + expires_days * DAY_MS,

@@ -141,6 +141,17 @@ def list_audit(connection: sqlite3.Connection, limit: int = 200) -> list[AuditRo
     return [AuditRow(*row) for row in rows]
 
 
+def audit_page(
+    connection: sqlite3.Connection, before_id: int | None, limit: int
+) -> list[tuple[int, int, str, str, str, str]]:
+    """Return lines before one, newest first: (audit_id, at_ms, who, what, origin, detail)."""
+    rows = connection.execute(
+        "SELECT audit_id, at_ms, who, what, origin, detail FROM audit WHERE audit_id < ? ORDER BY audit_id DESC LIMIT ?",
+        (before_id if before_id is not None else 1 << 62, limit),
+    )
+    return [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows]
+
+
 def broken_audit_id(connection: sqlite3.Connection) -> int | None:
     """Return the first line that does not follow from those before it; None where the log is as it was written."""
     chain = _FIRST_CHAIN

@@ -12,6 +12,7 @@ from connector.api import (
     edits,
     events,
     pairing,
+    people,
     readings,
     resources,
     site,
@@ -29,5 +30,6 @@ TOPICS: Final[tuple[tuple[str, tuple[Operation, ...]], ...]] = (
     ("Resources", resources.OPERATIONS),
     ("Readings", readings.OPERATIONS),
     ("Events", events.OPERATIONS),
+    ("People and programs", people.OPERATIONS),
 )
 OPERATIONS: Final[tuple[Operation, ...]] = tuple(operation for _, operations in TOPICS for operation in operations)

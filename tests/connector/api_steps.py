@@ -17,6 +17,7 @@ async def walk_everything(walk: Walk) -> None:
     await _resources(walk, connector_id)
     await _devices(walk, connector_id)
     await _readings(walk, connector_id)
+    await _programs(walk)
     await walk.ask("delete_connector", connector_id=connector_id)
 
 
@@ -131,3 +132,16 @@ async def _readings(walk: Walk, connector_id: str) -> None:
     assert found["readings"] == [[NOON_MS, 1.5]]
     await walk.ask("get_device", connector_id=connector_id, identity="roof/pump 1")
     await walk.ask("stream_events", query={"kinds": "news"}, connector_id=connector_id, status=422)
+
+
+async def _programs(walk: Walk) -> None:
+    assert "manage" in (await walk.ask("get_asker")).json()["actions"]
+    secret = (await walk.ask("create_key", {"name": "editor", "scopes": ["read", "edit"]})).json()["secret"]
+    asker = await walk.ask("get_asker", headers={"Authorization": f"Bearer {secret}"})
+    assert asker.json() == {"name": "API key editor", "kind": "api_key", "role": "", "actions": ["read", "edit"]}
+    await walk.ask("create_key", {"name": "x", "scopes": ["all"]}, status=422)
+    (key,) = (await walk.ask("list_keys")).json()["rows"]
+    await walk.ask("revoke_key", key_id=key["key_id"])
+    await walk.ask("revoke_key", key_id=key["key_id"], status=404)
+    first = (await walk.ask("list_audit", query={"limit": "1"})).json()
+    assert first["rows"][0]["what"] == f"DELETE /api/v1/keys/{key['key_id']}"
