@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
 
 from connector import history
 from connector.flow import FlowMeter
 from connector.reading_feed import ReadingFeed
-from shared.batches import Series
+from shared.columns import Columns, SeriesName
 
+# A device's own write sets both values, unless an operator has set one since (G19).
+_FOLLOW: Final = (
+    "UPDATE series SET last_ms = ?1, reported = ?2, received_ms = ?4,"
+    " set_value = CASE WHEN set_ms IS NULL OR set_ms <= ?1 THEN ?2 ELSE set_value END,"
+    " set_ms = CASE WHEN set_ms IS NULL OR set_ms <= ?1 THEN ?1 ELSE set_ms END"
+    " WHERE series_id = ?3 AND (last_ms IS NULL OR last_ms <= ?1)"
+)
 # Known series per process: bounded so that a month of changing devices does not grow memory.
 _SERIES_CACHED_MAX = 65_536
 
@@ -30,12 +40,14 @@ class Catalogue:
 
     def __init__(self) -> None:
         self._series: dict[tuple[str, str, str], SeriesRow] = {}
+        self._last_ms: dict[int, int] = {}
         self.flow = FlowMeter()
         self.feed = ReadingFeed()
 
     def forget(self) -> None:
         """Drop what is cached."""
         self._series.clear()
+        self._last_ms.clear()
         self.feed.discard()
 
     def find(self, connection: sqlite3.Connection, connector_id: str, device: str, resource: str) -> SeriesRow | None:
@@ -56,46 +68,65 @@ class Catalogue:
             "SELECT series_id FROM series WHERE device_id = ? AND resource_id = ?", (row[0], row[1])
         ).fetchone()
         if len(self._series) >= _SERIES_CACHED_MAX:
-            self._series.clear()
+            self.forget()
         found = self._series[key] = SeriesRow(series_id, row[0], row[1], row[2])
         return found
 
-    def spans(
-        self, connection: sqlite3.Connection, connector_id: str, batch: Sequence[Series]
-    ) -> list[tuple[int, int, int]]:
-        """Return (series_id, first ms, last ms) of each series in a batch; those that are gone are left out."""
-        spans = []
-        for series in batch:
-            row = self.find(connection, connector_id, series.device, series.resource)
-            if row is not None:
-                spans.append((row.series_id, min(series.times_ms), max(series.times_ms)))
-        return spans
+    def rows(
+        self, connection: sqlite3.Connection, connector_id: str, names: Iterable[SeriesName]
+    ) -> list[SeriesRow | None]:
+        """Return the series of these names; None where a device or resource is missing or has another format."""
+        found = (self.find(connection, connector_id, name[0], name[1]) for name in names)
+        return [
+            row if row is not None and row.format == name[2] else None for row, name in zip(found, names, strict=True)
+        ]
 
-    def apply(self, connection: sqlite3.Connection, connector_id: str, series: Series, now_ms: int) -> bool:
-        """Store readings from the other side, keeping the greater of two values (G6); False where they must be held."""
-        row = self.find(connection, connector_id, series.device, series.resource)
-        if row is None or row.format != series.format:
-            return False
-        history.insert(connection, row.series_id, series)
-        self.note_state(connection, row, series, now_ms)
-        return True
+    def last_ms(self, connection: sqlite3.Connection, series_id: int) -> int:
+        """Return the latest time of a series, -1 where it has no readings."""
+        known = self._last_ms.get(series_id)
+        if known is None:
+            row = connection.execute("SELECT last_ms FROM series WHERE series_id = ?", (series_id,)).fetchone()
+            known = self._last_ms[series_id] = -1 if row is None or row[0] is None else int(row[0])
+        return known
 
-    def note_state(self, connection: sqlite3.Connection, row: SeriesRow, series: Series, now_ms: int) -> None:
-        """Let the state of a series and its device follow new readings: the latest timestamp wins."""
-        self.flow.note(row.resource_id, len(series), now_ms)
-        latest_ms = max(series.times_ms)
-        value = (
-            series.values[-1] if series.times_ms[-1] == latest_ms else series.values[series.times_ms.index(latest_ms)]
-        )
-        connection.execute(
-            # A device's own write sets both values, unless an operator has set one since (G19).
-            "UPDATE series SET last_ms = ?1, reported = ?2, received_ms = ?4,"
-            " set_value = CASE WHEN set_ms IS NULL OR set_ms <= ?1 THEN ?2 ELSE set_value END,"
-            " set_ms = CASE WHEN set_ms IS NULL OR set_ms <= ?1 THEN ?1 ELSE set_ms END"
-            " WHERE series_id = ?3 AND (last_ms IS NULL OR last_ms <= ?1)",
-            (latest_ms, value, row.series_id, now_ms),
-        )
-        connection.execute(
+    def apply(
+        self, connection: sqlite3.Connection, connector_id: str, columns: Columns, body: bytes | None, now_ms: int
+    ) -> list[bool]:
+        """Store readings from the other side, keeping the greater of two values (G6); tell per series whether it could.
+
+        False: its device or resource is not here, or has another format. `body` is the batch as it was packed.
+        """
+        rows = self.rows(connection, connector_id, columns.series)
+        history.add(connection, connector_id, columns, [row.series_id if row else 0 for row in rows], body)
+        self.note_states(connection, rows, columns, now_ms)
+        applied = [row is not None for row in rows]
+        self.feed.note(connector_id, columns, applied)
+        return applied
+
+    def note_states(
+        self, connection: sqlite3.Connection, rows: Sequence[SeriesRow | None], columns: Columns, now_ms: int
+    ) -> None:
+        """Let the states of series and their devices follow new readings: the latest timestamp wins."""
+        states: list[tuple[int, Any, int, int]] = []
+        stops = np.cumsum(columns.lengths)
+        latest = np.maximum.reduceat(columns.times_ms, columns.starts) if len(columns) else columns.times_ms
+        ends_ms = columns.times_ms[stops - 1]
+        values = columns.values[stops - 1].tolist()
+        seen = zip(rows, latest.tolist(), ends_ms.tolist(), values, columns.lengths.tolist(), strict=True)
+        for at, (row, latest_ms, end_ms, value, length) in enumerate(seen):
+            if row is None:
+                continue
+            self.flow.note(row.resource_id, length, now_ms)
+            if latest_ms != end_ms:  # out of order
+                start = int(stops[at]) - length
+                value = columns.values[start : start + length].tolist()[
+                    int(columns.times_ms[start : start + length].argmax())
+                ]
+            if latest_ms >= self.last_ms(connection, row.series_id):
+                self._last_ms[row.series_id] = latest_ms
+                states.append((latest_ms, value, row.series_id, now_ms))
+        connection.executemany(_FOLLOW, states)
+        connection.executemany(
             "UPDATE device SET last_seen_ms = ?1 WHERE device_id = ?2 AND (last_seen_ms IS NULL OR last_seen_ms < ?1)",
-            (now_ms, row.device_id),
+            [(now_ms, device_id) for device_id in dict.fromkeys(row.device_id for row in rows if row is not None)],
         )

@@ -2,18 +2,40 @@
 
 Times are ms since 1970; spans take their first millisecond in and leave their last one out. Values are float, str or
 bool. Functions run in the caller's transaction and never commit.
+
+Handfuls are rows of `reading`; larger batches are kept as they were packed for the stream (`recent`) and folded into
+chunks of one series beside it all (connector.history_folding). All three are read here as one.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from typing import Final
 
-from shared.batches import Series, Value
+import numpy as np
+
+from connector.history_parts import (
+    Opened,
+    Part,
+    clip,
+    codec,
+    open_recent,
+    pack_chunk,
+    pack_ids,
+    part_of,
+    recent_parts,
+    rows_part,
+    tidy,
+    unpack_chunk,
+)
+from shared.columns import Columns, Format, Value
+from shared.limits import DAY_MS, HISTORY_ROWS_MAX
 
 Reading = tuple[int, Value]
-FAR_MS = 1 << 62
-_INSERT_GREATER = (
+FAR_MS: Final = 1 << 62
+_SERIES_LOOKED_AT_MAX: Final = 512
+_INSERT_GREATER: Final = (
     "INSERT INTO reading (series_id, at_ms, value) VALUES (?, ?, ?)"
     " ON CONFLICT DO UPDATE SET value = excluded.value WHERE excluded.value > value"
 )
@@ -29,83 +51,253 @@ def find_series(connection: sqlite3.Connection, connector_id: str, device: str, 
     return None if row is None else int(row[0])
 
 
-def insert(connection: sqlite3.Connection, series_id: int, series: Series) -> None:
-    """Add readings; of two values at one millisecond the greater one stays (G6)."""
-    connection.executemany(
-        _INSERT_GREATER, [(series_id, at, value) for at, value in zip(series.times_ms, series.values, strict=True)]
-    )
+# --- writing ------------------------------------------------------------------------------------------------------------
+
+
+def add(
+    connection: sqlite3.Connection, connector_id: str, columns: Columns, ids: Sequence[int], body: bytes | None = None
+) -> None:
+    """Keep readings; `ids` are the series of the columns (0: do not keep it), `body` the batch if it is packed already."""
+    if len(columns) <= HISTORY_ROWS_MAX:
+        owners = np.repeat(np.array(ids, dtype=np.int64), columns.lengths).tolist()
+        found = zip(owners, columns.times_ms.tolist(), columns.values.tolist(), strict=True)
+        connection.executemany(_INSERT_GREATER, [row for row in found if row[0]])
+    elif any(ids):
+        connection.execute(
+            "INSERT INTO recent (connector_id, level, first_ms, last_ms, count, series, body) VALUES (?, 0, ?, ?, ?, ?, ?)",
+            (
+                connector_id,
+                int(columns.times_ms.min()),
+                int(columns.times_ms.max()),
+                len(columns),
+                pack_ids(ids),
+                body if body is not None else codec().encode(columns),
+            ),
+        )
+
+
+# --- reading ------------------------------------------------------------------------------------------------------------
 
 
 def between(
     connection: sqlite3.Connection, series_id: int, from_ms: int = 0, to_ms: int = FAR_MS, limit: int = -1
 ) -> list[Reading]:
     """Return the readings of one series in a span, oldest first, `limit` at most (-1: all)."""
-    rows = connection.execute(
-        "SELECT at_ms, value FROM reading WHERE series_id = ? AND at_ms >= ? AND at_ms < ? ORDER BY at_ms LIMIT ?",
-        (series_id, from_ms, to_ms, limit),
-    ).fetchall()
-    return _typed(connection, series_id, rows)
+    return _listed(_between(connection, series_id, from_ms, to_ms, limit, {}))
 
 
 def latest(
     connection: sqlite3.Connection, series_id: int, count: int, from_ms: int = 0, to_ms: int = FAR_MS
 ) -> list[Reading]:
     """Return the newest readings of one series in a span, oldest first, `count` at most."""
+    known = _known(connection, series_id)
+    if known is None or count < 1:
+        return []
+    connector_id, kind = known
     rows = connection.execute(
         "SELECT at_ms, value FROM reading WHERE series_id = ? AND at_ms >= ? AND at_ms < ? ORDER BY at_ms DESC LIMIT ?",
         (series_id, from_ms, to_ms, count),
     ).fetchall()
-    return _typed(connection, series_id, rows[::-1])
+    found = rows_part(rows[::-1], kind)
+    opened: Opened = {}
+    recent = sorted(recent_parts(connection, connector_id, series_id, from_ms, to_ms, opened), key=lambda r: -r[1])
+    for _, last_ms, row in recent:
+        if _is_older(found, last_ms, count):
+            break
+        part = tidy([part_of(open_recent(connection, row, opened), series_id)])  # as it came: not in order
+        found = tidy([found, clip(part, from_ms, to_ms)])
+    chunks = connection.execute(
+        "SELECT row, last_ms FROM chunk WHERE series_id = ? AND last_ms >= ? AND first_ms < ? ORDER BY last_ms DESC",
+        (series_id, from_ms, to_ms),
+    )
+    for row, last_ms in chunks:
+        if _is_older(found, last_ms, count):
+            break
+        found = tidy([found, clip(_open_chunk(connection, row), from_ms, to_ms)])
+    chunks.close()
+    return _listed((found[0][-count:], found[1][-count:]))
 
 
-def at(connection: sqlite3.Connection, series_id: int, times_ms: Iterable[int]) -> dict[int, Value]:
+def _is_older(found: Part, last_ms: int, count: int) -> bool:
+    """Whether what ends at `last_ms` can add nothing to the newest `count` readings."""
+    return len(found[0]) >= count and int(found[0][-count]) > last_ms
+
+
+def at(
+    connection: sqlite3.Connection, series_id: int, times_ms: Iterable[int], opened: Opened | None = None
+) -> dict[int, Value]:
     """Return what is there at these milliseconds."""
-    rows = [
-        (at_ms, row[0])
-        for at_ms in times_ms
-        if (
-            row := connection.execute(
-                "SELECT value FROM reading WHERE series_id = ? AND at_ms = ?", (series_id, at_ms)
-            ).fetchone()
-        )
-        is not None
-    ]
-    return dict(_typed(connection, series_id, rows))
+    wanted = np.unique(np.fromiter(times_ms, dtype=np.int64))
+    if not len(wanted):
+        return {}
+    times, values = _between(
+        connection, series_id, int(wanted[0]), int(wanted[-1]) + 1, -1, {} if opened is None else opened
+    )
+    there = np.isin(times, wanted)
+    return dict(_listed((times[there], values[there])))
 
 
 def counts(connection: sqlite3.Connection, connector_id: str, from_ms: int, to_ms: int) -> dict[str, int]:
-    """Return how many readings of each resource (by alias) are in a span."""
+    """Return how many readings of each resource (by alias) are in a span.
+
+    What is being folded at this very moment, or came twice with other values, may count twice.
+    """
     rows = connection.execute(
-        "SELECT alias, SUM((SELECT COUNT(*) FROM reading WHERE reading.series_id = series.series_id"
-        " AND at_ms >= ? AND at_ms < ?)) FROM series JOIN resource USING (resource_id)"
-        " WHERE connector_id = ? GROUP BY alias",
-        (from_ms, to_ms, connector_id),
-    )
-    return {row[0]: row[1] for row in rows}
+        "SELECT series_id, alias, format FROM series JOIN resource USING (resource_id) WHERE connector_id = ?",
+        (connector_id,),
+    ).fetchall()
+    found = dict.fromkeys((row[1] for row in rows), 0)
+    aliases = {str(row[0]): row[1] for row in rows}
+    for series_id, alias, _ in rows:
+        found[alias] += _count_of(connection, series_id, from_ms, to_ms)
+    opened: Opened = {}
+    recent = connection.execute(
+        "SELECT row FROM recent WHERE connector_id = ? AND last_ms >= ? AND first_ms < ?",
+        (connector_id, from_ms, to_ms),
+    ).fetchall()
+    for (row,) in recent:
+        columns = open_recent(connection, row, opened)
+        inside = (columns.times_ms >= from_ms) & (columns.times_ms < to_ms)
+        for name, count in zip(columns.series, np.add.reduceat(inside, columns.starts).tolist(), strict=True):
+            if name[0] in aliases:
+                found[aliases[name[0]]] += count
+        opened.clear()
+    return found
+
+
+def _count_of(connection: sqlite3.Connection, series_id: int, from_ms: int, to_ms: int) -> int:
+    (count,) = connection.execute(
+        "SELECT COUNT(*) FROM reading WHERE series_id = ? AND at_ms >= ? AND at_ms < ?", (series_id, from_ms, to_ms)
+    ).fetchone()
+    chunks = connection.execute(
+        "SELECT row, first_ms, last_ms, count FROM chunk WHERE series_id = ? AND last_ms >= ? AND first_ms < ?",
+        (series_id, from_ms, to_ms),
+    ).fetchall()
+    for row, first_ms, last_ms, held in chunks:
+        whole = first_ms >= from_ms and last_ms < to_ms
+        count += held if whole else len(clip(_open_chunk(connection, row), from_ms, to_ms)[0])
+    return int(count)
+
+
+def _between(
+    connection: sqlite3.Connection, series_id: int, from_ms: int, to_ms: int, limit: int, opened: Opened
+) -> Part:
+    known = _known(connection, series_id)
+    if known is None or limit == 0:
+        return tidy([])
+    connector_id, kind = known
+    rows = connection.execute(
+        "SELECT at_ms, value FROM reading WHERE series_id = ? AND at_ms >= ? AND at_ms < ? ORDER BY at_ms LIMIT ?",
+        (series_id, from_ms, to_ms, limit),
+    ).fetchall()
+    found = rows_part(rows, kind)
+    places = [
+        (first_ms, -row)  # negative: a recent batch
+        for first_ms, _, row in recent_parts(connection, connector_id, series_id, from_ms, to_ms, opened)
+    ]
+    places += [
+        (row[0], row[1])
+        for row in connection.execute(
+            "SELECT first_ms, row FROM chunk WHERE series_id = ? AND first_ms < ? AND last_ms >= ?",
+            (series_id, to_ms, from_ms),
+        )
+    ]
+    waiting: list[Part] = [found]
+    held = len(found[0])
+    for first_ms, place in sorted(places):
+        if 0 < limit <= held:  # enough, unless what comes begins before the last of them
+            found = tidy(waiting)
+            held, waiting = len(found[0]), [found]
+            if held >= limit and int(found[0][limit - 1]) < first_ms:
+                break
+        whole = (
+            _open_chunk(connection, place) if place > 0 else part_of(open_recent(connection, -place, opened), series_id)
+        )
+        if place < 0:
+            whole = tidy([whole])  # as it came: not in order
+        waiting.append(clip(whole, from_ms, to_ms))
+        held += len(waiting[-1][0])
+    found = tidy(waiting)
+    return found if limit < 0 else (found[0][:limit], found[1][:limit])
+
+
+def _known(connection: sqlite3.Connection, series_id: int) -> tuple[str, Format] | None:
+    row = connection.execute(
+        "SELECT connector_id, format FROM series JOIN resource USING (resource_id) WHERE series_id = ?", (series_id,)
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def _open_chunk(connection: sqlite3.Connection, row: int) -> Part:
+    (body,) = connection.execute("SELECT body FROM chunk WHERE row = ?", (row,)).fetchone()
+    return unpack_chunk(body)
+
+
+def _listed(part: Part) -> list[Reading]:
+    return list(zip(part[0].tolist(), part[1].tolist(), strict=True))
+
+
+# --- forgetting ---------------------------------------------------------------------------------------------------------
 
 
 def forget_connector(connection: sqlite3.Connection, connector_id: str) -> None:
     """Delete all readings of a connector."""
-    connection.execute(
-        "DELETE FROM reading WHERE series_id IN"
-        " (SELECT series_id FROM series JOIN device USING (device_id) WHERE connector_id = ?)",
-        (connector_id,),
-    )
+    mine = "(SELECT series_id FROM series JOIN device USING (device_id) WHERE connector_id = ?)"
+    for table in ("reading", "chunk"):
+        connection.execute(f"DELETE FROM {table} WHERE series_id IN {mine}", (connector_id,))  # noqa: S608  # names of ours
+    connection.execute("DELETE FROM recent WHERE connector_id = ?", (connector_id,))
 
 
-def forget_before(connection: sqlite3.Connection, before_ms: int, *, limit: int) -> bool:
-    """Delete a bite of the readings that are older; return whether there may be more."""
+def forget_resource(connection: sqlite3.Connection, resource_id: int) -> None:
+    """Delete all readings of a resource; what of them is in recent batches goes when those are folded."""
+    mine = "(SELECT series_id FROM series WHERE resource_id = ?)"
+    for table in ("reading", "chunk"):
+        connection.execute(f"DELETE FROM {table} WHERE series_id IN {mine}", (resource_id,))  # noqa: S608  # names of ours
+
+
+def forget_series(connection: sqlite3.Connection, series_id: int, *, limit: int) -> bool:
+    """Delete a bite of the readings of one series, for one that is gone; return whether more may be left."""
+    return _forget_before(connection, series_id, FAR_MS, limit) >= limit
+
+
+def forget_expired(connection: sqlite3.Connection, now_ms: int, *, after: int, limit: int) -> int | None:
+    """Delete a bite of what is older than its resource keeps (`retention_ms`, 0: for ever), series by series.
+
+    `limit` rows or chunks at most. Return the series ID to go on after, None at the end. A chunk goes as a whole, and
+    is cut where that would be more than a day late; recent batches are folded before anything in them is that old.
+    """
+    found = connection.execute(
+        "SELECT series_id, retention_ms FROM series JOIN resource USING (resource_id) WHERE series_id > ?"
+        " ORDER BY series_id LIMIT ?",
+        (after, _SERIES_LOOKED_AT_MAX),
+    ).fetchall()
+    gone = 0
+    for series_id, retention_ms in found:
+        if retention_ms > 0:
+            gone += _forget_before(connection, series_id, now_ms - retention_ms, limit - gone)
+        if gone >= limit:
+            return int(series_id) - 1
+    return int(found[-1][0]) if len(found) == _SERIES_LOOKED_AT_MAX else None
+
+
+def _forget_before(connection: sqlite3.Connection, series_id: int, before_ms: int, limit: int) -> int:
     gone = connection.execute(
-        "DELETE FROM reading WHERE (series_id, at_ms) IN (SELECT series_id, at_ms FROM series JOIN reading USING (series_id)"
-        " WHERE at_ms < ? LIMIT ?)",
-        (before_ms, limit),
+        "DELETE FROM reading WHERE series_id = ?1 AND at_ms IN"
+        " (SELECT at_ms FROM reading WHERE series_id = ?1 AND at_ms < ?2 ORDER BY at_ms LIMIT ?3)",
+        (series_id, before_ms, limit),
     ).rowcount
-    return gone >= limit
-
-
-def _typed(connection: sqlite3.Connection, series_id: int, rows: Sequence[Sequence[Value]]) -> list[Reading]:
-    kind = connection.execute(
-        "SELECT format FROM series JOIN resource USING (resource_id) WHERE series_id = ?", (series_id,)
-    ).fetchone()
-    boolean = kind is not None and kind[0] == "boolean"
-    return [(int(row[0]), bool(row[1]) if boolean else row[1]) for row in rows]
+    gone += connection.execute(
+        "DELETE FROM chunk WHERE row IN (SELECT row FROM chunk WHERE series_id = ? AND last_ms < ? LIMIT ?)",
+        (series_id, before_ms, max(0, limit - gone)),
+    ).rowcount
+    cut = connection.execute(
+        "SELECT row, body FROM chunk WHERE series_id = ? AND first_ms < ? AND last_ms >= ? LIMIT ?",
+        (series_id, before_ms - DAY_MS, before_ms, max(0, limit - gone)),
+    ).fetchall()
+    for row, body in cut:
+        rest = clip(unpack_chunk(body), before_ms, FAR_MS)
+        connection.execute(
+            "UPDATE chunk SET first_ms = ?, count = ?, body = ? WHERE row = ?",
+            (int(rest[0][0]), len(rest[0]), pack_chunk(rest), row),
+        )
+    return gone + len(cut)

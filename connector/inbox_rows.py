@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from connector.pair_rows import PairRows, epoch_rest, pack
-from shared.batches import Series
+from shared.columns import Columns
 from shared.core.ports import EpochIn, HeldChunk
 
 
@@ -44,13 +44,14 @@ class InboxRows(PairRows):
             ),
         )
 
-    def apply(self, series: Series, now_ms: int) -> bool:
-        return self._catalogue.apply(self._connection, self._id, series, now_ms)
+    def apply(self, columns: Columns, body: bytes | None, now_ms: int) -> list[bool]:
+        return self._catalogue.apply(self._connection, self._id, columns, body, now_ms)
 
-    def hold(self, epoch: int, series: Series, body: bytes, now_ms: int) -> None:
+    def hold(self, epoch: int, series: Columns, body: bytes, now_ms: int) -> None:
+        device, resource, _ = series.series[0]
         self._run(
             "INSERT INTO held (connector_id, epoch, device, resource, count, arrived_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (self._id, epoch, series.device, series.resource, len(series), now_ms, body),
+            (self._id, epoch, device, resource, len(series), now_ms, body),
         )
 
     def held_for(self, device: str | None, resource: str | None, after_row: int, limit: int) -> list[HeldChunk]:

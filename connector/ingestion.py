@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
-from connector import connectors, devices
+from connector.absorbing import Request
 from connector.catalogue import Catalogue
 from connector.host import HostDevice
-from connector.ingest.bodies import parse_body
-from connector.readings import Groups, Outcome, definitions_of, group_lines, store_readings
+from connector.ingest.bodies import form_of, parse_body
+from connector.intake import Intake
+from connector.readings import Groups, Lines, Outcome, group_lines, parse_lines
 from connector.runtime import ConnectorRuntime
 from connector.streams import Streams
-from shared.batches import Series
 from shared.clock import Clock
 from shared.core.engine import PairEngine
 from shared.core.engine_effects import Effect
 from shared.database import Database, Unit
-from shared.errors import PairhubError, Refused
+from shared.errors import PairhubError
 from shared.limits import INGEST_REFUSALS_SHOWN_MAX
 
 T = TypeVar("T")
@@ -52,68 +51,58 @@ class Ingestion:
         self._write = write
         self._create = create
         self._ring = ring
+        self._intakes: dict[tuple[str, bool], Intake] = {}
 
     async def take_body(self, connector_id: str, body: bytes, content_type: str = "") -> Outcome:
         """Take readings in any form of a body; raises Refused for the request as a whole, else says it per reading."""
         outcome = Outcome()
+        if form_of(body, content_type) == "lines":
+            await self.take(connector_id, parse_lines(body, outcome), outcome)
+            return outcome
         parsed = parse_body(body, content_type, outcome)
         for groups in parsed.parts.values():
             await self.take(connector_id, groups, outcome)
-        if parsed.form != "lines":
-            outcome.refusals = [replace(refusal, at=parsed.position(refusal.line)) for refusal in outcome.refusals]
+        outcome.refusals = [replace(refusal, at=parsed.position(refusal.line)) for refusal in outcome.refusals]
         return outcome
 
-    async def take(self, connector_id: str, groups: Groups, outcome: Outcome) -> None:
-        """Take grouped readings; counts into `outcome`. Raises Refused('target_not_writable', 'outbox_full', ...)."""
-        connector = await self._database.read(lambda c: connectors.get_connector(c, connector_id))
-        runtime = self._runtime(connector_id)
-        if connector.disabled:
-            raise Refused("connector_disabled")
-        if connector.role == "target":
-            source = runtime.pair.peer_site_name if runtime.pair is not None else "its source"
-            raise Refused("target_not_writable", source=source)
-        if connector.creates_devices:
-            await self._create_missing(connector_id, groups)
-        counted = Outcome()  # apart, so that a unit of work that is undone counts nothing
+    async def take(self, connector_id: str, lines: Lines | Groups, outcome: Outcome) -> None:
+        """Take lines; counts into `outcome`. Raises Refused('target_not_writable', 'outbox_full', ...).
 
-        def store(connection: sqlite3.Connection, now_ms: int) -> list[Series]:
-            return store_readings(connection, self._catalogue, connector_id, groups, counted, now_ms).for_stream
-
-        if runtime.runner is not None:
-
-            def work(engine: PairEngine, streams: Streams, now_ms: int) -> tuple[None, list[Effect]]:
-                for_stream = store(streams.connection, now_ms)
-                if not for_stream:
-                    return None, []
-                engine.accept(streams, for_stream, now_ms)
-                # At once: until the next deadline a fast device could fill the disk that the cap is there to protect.
-                return None, engine.enforce_cap(streams, now_ms)
-
-            await runtime.runner.run(work)
-        else:
-            now_ms = self._clock.wall_ms()
-
-            def alone(connection: sqlite3.Connection) -> None:
-                store(connection, now_ms)
-
-            await self._write(alone)
+        `Lines` are the fast form; `Groups` do as well. Requests that share a commit are absorbed together.
+        """
+        request = Request.of(lines)
+        missing = await self._offer(connector_id, request, may_create=True)
+        if missing:  # an identity that no device can have is refused with its lines, as an unknown device
+            await self._create(connector_id, missing)
+            await self._offer(connector_id, request, may_create=False)
+        counted = request.outcome
         outcome.accepted += counted.accepted
         outcome.repeated += counted.repeated
         outcome.refused += counted.refused
-        outcome.refusals = sorted(outcome.refusals + counted.refusals, key=lambda refusal: refusal.line)
-        del outcome.refusals[INGEST_REFUSALS_SHOWN_MAX:]
+        if counted.refusals:
+            outcome.refusals = sorted(outcome.refusals + counted.refusals, key=lambda refusal: refusal.line)
+            del outcome.refusals[INGEST_REFUSALS_SHOWN_MAX:]
         self.taken[connector_id] = self.taken.get(connector_id, 0) + counted.accepted
         self._ring(connector_id, "readings")
 
-    async def _create_missing(self, connector_id: str, groups: Groups) -> None:
-        def unit(connection: sqlite3.Connection) -> list[str]:
-            known = definitions_of(connection, connector_id)
-            named = dict.fromkeys(device for device, resource in groups if resource in known)
-            return [identity for identity in named if not devices.exists(connection, connector_id, identity)]
+    async def _offer(self, connector_id: str, request: Request, *, may_create: bool) -> list[str]:
+        runtime = self._runtime(connector_id)
+        runner = runtime.runner
+        intake = self._intakes.get((connector_id, runner is not None))
+        if intake is None:
+            intake = Intake(connector_id, self._catalogue, self._clock)
+            self._intakes[connector_id, runner is not None] = intake
+        source = runtime.pair.peer_site_name if runtime.pair is not None else "its source"
+        if runner is None:
+            return await self._database.write(
+                lambda c: intake.offer(c, request, may_create=may_create, source=source), closing=intake
+            )
 
-        missing = await self._database.read(unit)
-        if missing:  # an identity that no device can have is refused with its lines, as an unknown device
-            await self._create(connector_id, missing)
+        def work(engine: PairEngine, store: Streams, _: int) -> tuple[list[str], list[Effect]]:
+            intake.refuse_when_full(engine, store, request)
+            return intake.offer(store.connection, request, may_create=may_create, source=source), []
+
+        return await runner.run(work, intake)
 
     async def report_host(self, connector_id: str, every_s: float) -> None:
         """Take readings of this machine every so many seconds until cancelled."""

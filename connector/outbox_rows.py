@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
 
 import msgspec
 
 from connector import history
 from connector.pair_rows import PairRows, epoch_rest, pack, unpack
-from shared.batches import Series
+from shared.columns import Batch, Columns, Series, as_columns
 from shared.core.entries import GapNotice
 from shared.core.intervals import IntervalSet
 from shared.core.ledger import Ledger
 from shared.core.ports import EpochOut, Segment, SentSegment, SeriesSpan, TailChunk, TailTotal
 
+_SPANS_VERSION = 1
 _SEGMENT_COLUMNS = "row, epoch, number, count, accepted_ms, header, body, dropped"
 
 
@@ -69,13 +71,13 @@ class OutboxRows(PairRows):
 
     # --- tail ---------------------------------------------------------------------------------------------------------
 
-    def add_tail(self, resource: str, accepted_ms: int, batch: Sequence[Series], body: bytes) -> None:
-        count = sum(len(series) for series in batch)
+    def add_tail(self, resource: str, accepted_ms: int, batch: Batch, body: bytes) -> None:
+        columns = as_columns(batch)
         self._run(
-            "INSERT INTO tail (connector_id, resource, accepted_ms, count, body) VALUES (?, ?, ?, ?, ?)",
-            (self._id, resource, accepted_ms, count, body),
+            "INSERT INTO tail (connector_id, resource, accepted_ms, count, counts, body) VALUES (?, ?, ?, ?, ?, ?)",
+            (self._id, resource, accepted_ms, len(columns), _counts(columns), body),
         )
-        self._count(tail_count=count, tail_bytes=len(body))
+        self._count(tail_count=len(columns), tail_bytes=len(body))
 
     def tail_totals(self) -> dict[str, TailTotal]:
         rows = self._run(
@@ -126,18 +128,37 @@ class OutboxRows(PairRows):
     # --- outbox -------------------------------------------------------------------------------------------------------
 
     def add_segment(
-        self, epoch: int, number: int, batch: Sequence[Series], count: int, accepted_ms: int, header: bytes, body: bytes
+        self, epoch: int, number: int, batch: Batch, count: int, accepted_ms: int, header: bytes, body: bytes
     ) -> int:
-        first_ms = min(min(series.times_ms) for series in batch)
-        last_ms = max(max(series.times_ms) for series in batch)
-        spans = self._catalogue.spans(self._connection, self._id, batch)
+        columns = as_columns(batch)
+        first_ms, last_ms = int(columns.times_ms.min()), int(columns.times_ms.max())
         done = self._run(
             "INSERT INTO segment (connector_id, epoch, number, count, accepted_ms, first_ms, last_ms, series, header, body,"
             " counts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (self._id, epoch, number, count, accepted_ms, first_ms, last_ms, pack(spans), header, body, _counts(batch)),
+            (
+                self._id,
+                epoch,
+                number,
+                count,
+                accepted_ms,
+                first_ms,
+                last_ms,
+                self._spans(columns),
+                header,
+                body,
+                _counts(columns),
+            ),
         )
         self._count(outbox_count=count, outbox_bytes=len(body))
         return int(done.lastrowid or 0)
+
+    def _spans(self, columns: Columns) -> bytes:
+        """Write down where the readings of a segment are found in history; series that are gone are left out."""
+        rows = [self._catalogue.find(self._connection, self._id, name[0], name[1]) for name in columns.series]
+        firsts, lasts = columns.spans()
+        ids = [row.series_id if row is not None else 0 for row in rows]
+        spans = [span for span in zip(ids, firsts.tolist(), lasts.tolist(), strict=True) if span[0]]
+        return pack_spans(spans)
 
     def segment(self, row: int) -> Segment | None:
         found = self._run(f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE row = ?", (row,)).fetchone()  # noqa: S608
@@ -253,7 +274,7 @@ class OutboxRows(PairRows):
                 (self._id, epoch, low, high),
             )
             for row in rows:
-                spans = tuple(SeriesSpan(*span) for span in unpack(row[5]))
+                spans = tuple(SeriesSpan(*span) for span in unpack_spans(row[5]))
                 found.append(SentSegment(row[0], row[1], row[2], row[3], row[4], spans))
         return found
 
@@ -276,7 +297,9 @@ class OutboxRows(PairRows):
                 continue
             found = history.between(self._connection, span.series_id, span.first_ms, span.last_ms + 1)
             if found:
-                batch.append(Series(*named, [at_ms for at_ms, _ in found], [value for _, value in found]))
+                batch.append(
+                    Series(named[0], named[1], named[2], [at_ms for at_ms, _ in found], [value for _, value in found])
+                )
         return batch
 
     # --- gaps ---------------------------------------------------------------------------------------------------------
@@ -301,9 +324,29 @@ class OutboxRows(PairRows):
         return [unpack(row[0], type=GapNotice) for row in rows]
 
 
-def _counts(batch: Sequence[Series]) -> str:
+def _counts(columns: Columns) -> str:
     """Return the readings of a batch by alias as JSON: triggers keep the table `waiting` by it."""
-    counts: dict[str, int] = {}
-    for series in batch:
-        counts[series.resource] = counts.get(series.resource, 0) + len(series)
-    return msgspec.json.encode(counts).decode()
+    return msgspec.json.encode(columns.counts()).decode()
+
+
+def pack_spans(spans: Sequence[tuple[int, int, int]]) -> bytes:
+    """Return (series ID, first ms, last ms) rows as differences: IDs, firsts, and lengths."""
+    ids = [span[0] for span in spans]
+    firsts = [span[1] for span in spans]
+    flat = [
+        [after - before for before, after in pairwise([0, *ids])],
+        [after - before for before, after in pairwise([0, *firsts])],
+        [span[2] - span[1] for span in spans],
+    ]
+    return pack((_SPANS_VERSION, *flat))
+
+
+def unpack_spans(packed: bytes) -> list[tuple[int, int, int]]:
+    """The inverse of `pack_spans`; reads the rows of earlier releases as well."""
+    read = unpack(packed)
+    if not read or read[0] != _SPANS_VERSION:
+        return [tuple(span) for span in read]
+    _, ids, firsts, lengths = read
+    starts = list(accumulate(firsts))
+    ends = [start + length for start, length in zip(starts, lengths, strict=True)]
+    return list(zip(accumulate(ids), starts, ends, strict=True))

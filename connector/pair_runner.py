@@ -8,7 +8,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from connector.catalogue import Catalogue
 from connector.connectors import Pair
@@ -36,9 +36,18 @@ class Outlet(Protocol):
     def abort(self, why: str) -> None: ...
 
 
+class Gathering(Protocol):
+    """What units of work gather, and is done for all of them at once at the end of their transaction."""
+
+    def finish(self, engine: PairEngine, store: Streams, now_ms: int) -> list[Effect]:
+        """Do it; on the writer's thread, before the engine's last word."""
+
+    def on_undone(self) -> None:
+        """The transaction is undone: forget what was gathered."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Done(Generic[T]):
-    result: T
+class _Done:
     effects: list[Effect]
     deadline_ms: int | None
     reloaded: bool
@@ -68,49 +77,89 @@ class PairRunner:
         self._engine = PairEngine(keys=pair.keys, site_id=site_id, chance=secrets.token_bytes, limits=limits)
         self._outlet: Outlet | None = None
         self._stale = True  # the first unit of work loads
+        self._reloaded = False
+        self._effects: list[Effect] = []  # of the units of the present transaction
+        self._gatherings: dict[Gathering, None] = {}
+        self._finishing: dict[Gathering, None] = {}
         self._deadline_ms: int | None = None
         self._rearmed = asyncio.Event()
         self.faults = 0
         self._ids = {"connector": pair.connector_id, "pair": pair.pair_id.hex()}
 
-    async def run(self, work: Work[T]) -> T:
-        """Run an event of the engine as one unit of work; its effects follow its commit. Raises as Database.write."""
-        return (await self._database.write(lambda connection: self._unit(connection, work), self._after)).result
+    async def run(self, work: Work[T], gathering: Gathering | None = None) -> T:
+        """Run an event of the engine as a unit of work; its effects follow its commit. Raises as Database.write.
 
-    def _unit(self, connection: sqlite3.Connection, work: Work[T]) -> _Done[T]:
-        store = Streams(connection, self.pair.connector_id, self._catalogue)
-        now_ms = self._clock.wall_ms()
-        reloaded = self._stale
-        if reloaded:
-            self._catalogue.forget()
-            self._engine.load(store, now_ms)
-            self._stale = False
+        Units that share a transaction share one flush of the engine: one acknowledgement, and segments of a size.
+        """
+        return await self._database.write(lambda c: self._unit(c, work, gathering), self._after, self)
+
+    def _unit(self, connection: sqlite3.Connection, work: Work[T], gathering: Gathering | None) -> T:
+        store, now_ms = self._open(connection)
         try:
             result, effects = work(self._engine, store, now_ms)
-            effects += self._engine.flush(store, now_ms)
-            return _Done(result, effects, self._engine.next_deadline_ms(store), reloaded)
         except Refused:
             self._catalogue.forget()  # a refusal comes before the engine is touched; only rows found are undone
             raise
         except BaseException:
             self._stale = True
             raise
+        self._effects += effects
+        if gathering is not None:
+            self._gatherings[gathering] = None
+        return result
 
-    def _after(self, outcome: _Done[T] | BaseException) -> None:
+    def _open(self, connection: sqlite3.Connection) -> tuple[Streams, int]:
+        """Return the store; what the engine believes is loaded again where a unit of work was undone."""
+        store = Streams(connection, self.pair.connector_id, self._catalogue)
+        now_ms = self._clock.wall_ms()
+        if self._stale:
+            self._catalogue.forget()
+            self._engine.load(store, now_ms)
+            self._stale = False
+            self._reloaded = True
+        return store, now_ms
+
+    def close(self, connection: sqlite3.Connection) -> _Done:
+        """End a transaction (Database.Closing)."""
+        store, now_ms = self._open(connection)
+        gatherings, self._gatherings = self._gatherings, {}
+        effects, self._effects = self._effects, []
+        reloaded, self._reloaded = self._reloaded, False
+        self._finishing = gatherings
+        try:
+            for gathering in gatherings:
+                effects += gathering.finish(self._engine, store, now_ms)
+            effects += self._engine.flush(store, now_ms)
+            return _Done(effects, self._engine.next_deadline_ms(store), reloaded)
+        except BaseException:
+            self._stale = True
+            raise
+
+    def on_closed(self, outcome: _Done | BaseException) -> None:
+        """Carry the effects out; or forget them with the transaction."""
         if isinstance(outcome, BaseException):
-            if not isinstance(outcome, Refused):
-                if isinstance(outcome, StorageFailed):
-                    self._stale = True
-                _log.error("unit of work undone: %s", outcome, extra=self._ids)
-                if self._outlet is not None:
-                    self._outlet.abort("its state has to be loaded again")
+            for gathering in (*self._finishing, *self._gatherings):
+                gathering.on_undone()
+            self._finishing, self._gatherings, self._effects = {}, {}, []
+            self._stale = True
+            self._catalogue.forget()  # whoever comes first in the next transaction
             return
+        self._finishing = {}
         if outcome.reloaded and self._outlet is not None:
             self._outlet.abort("its state was loaded again")
         self._deadline_ms = outcome.deadline_ms
         self._rearmed.set()
+        self._obey(outcome.effects)
+
+    def _after(self, outcome: T | BaseException) -> None:
+        if isinstance(outcome, BaseException) and not isinstance(outcome, Refused):
+            _log.error("unit of work undone: %s", outcome, extra=self._ids)
+            if self._outlet is not None:
+                self._outlet.abort("its state has to be loaded again")
+
+    def _obey(self, effects: list[Effect]) -> None:
         rung: dict[str, None] = {}
-        for effect in outcome.effects:
+        for effect in effects:
             match effect:
                 case Send():
                     if self._outlet is not None:

@@ -1,7 +1,6 @@
 """Accepting readings (G6, G14): check each, keep the good ones, say what is wrong with the others.
 
-The pure half parses and validates; `store_readings` runs in one unit of work with the stream, so that the toggle is
-read, the history written and the stream fed in the same transaction.
+What stands here parses and validates; `connector.absorbing` stores what is good, in one transaction with the stream.
 """
 
 from __future__ import annotations
@@ -9,17 +8,16 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
-from connector import history
-from connector.catalogue import Catalogue, SeriesRow
-from shared.batches import Format, Series
+from shared.columns import Format, Ints
 from shared.errors import Refused
 from shared.limits import (
     INGEST_BODY_BYTES_MAX,
@@ -97,23 +95,99 @@ _LINES = msgspec.json.Decoder(Line)
 _NOT_FINITE = re.compile(rb'"value"\s*:\s*[-+]?(nan|inf(inity)?)\s*[,}]', re.IGNORECASE)
 
 
-def parse_ndjson(body: bytes, outcome: Outcome) -> Groups:
+class Lines:
+    """Lines of a request as columns: `keys[index[i]]` is the series of line i, `numbers[i]` its number for the sender.
+
+    `times_ms` and `doubles` are there where all times are whole milliseconds, and all values doubles as they stand.
+    Iterating yields the keys, as it does for `Groups`.
+    """
+
+    __slots__ = ("doubles", "index", "keys", "numbers", "times", "times_ms", "values")
+
+    def __init__(self, keys: list[tuple[str, str]], index: list[int], times: list[Any], values: list[Any]) -> None:
+        self.keys = keys
+        self.index = np.array(index, dtype=np.int32)
+        self.times = times
+        self.values = values
+        self.numbers: Sequence[int] = range(1, len(times) + 1)
+        self.times_ms = _whole(times)
+        self.doubles = _doubles(values)
+
+    @classmethod
+    def of(cls, lines: Sequence[Line]) -> Lines:
+        """Make columns of lines numbered from 1."""
+        places: dict[tuple[str, str], int] = {}
+        index = [places.setdefault((line.device, line.resource), len(places)) for line in lines]
+        return cls(list(places), index, [line.timestamp for line in lines], [line.value for line in lines])
+
+    @classmethod
+    def ungrouped(cls, groups: Groups) -> Lines:
+        """Make columns of groups."""
+        index = [place for place, group in enumerate(groups.values()) for _ in group.lines]
+        times = [at for group in groups.values() for at in group.times]
+        lines = cls(list(groups), index, times, [value for group in groups.values() for value in group.values])
+        lines.numbers = [number for group in groups.values() for number in group.lines]
+        return lines
+
+    def grouped(self) -> Groups:
+        """Return the lines by series."""
+        groups: Groups = {key: _Group() for key in self.keys}
+        found = zip(self.index.tolist(), self.times, self.values, self.numbers, strict=True)
+        for place, at, value, number in found:
+            group = groups[self.keys[place]]
+            group.times.append(at)
+            group.values.append(value)
+            group.lines.append(number)
+        return groups
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.keys)
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+def _whole(times: Sequence[Any]) -> Ints | None:
+    try:
+        return np.array(times, dtype=np.int64) if set(map(type, times)) == {int} else None
+    except OverflowError:
+        return None
+
+
+def _doubles(values: Sequence[Any]) -> npt.NDArray[np.float64] | None:
+    kinds = set(map(type, values))
+    if not kinds <= {float, int}:
+        return None
+    try:
+        doubles = np.array(values, dtype=np.float64)
+    except OverflowError:
+        return None
+    # Whole numbers that a double may not hold are looked at one by one.
+    exact = np.abs(doubles).max(initial=0.0) < NUMBER_EXACT_MAX or kinds == {float}
+    return doubles if exact and np.isfinite(doubles).all() else None
+
+
+def parse_lines(body: bytes, outcome: Outcome) -> Lines:
     """Read newline-delimited JSON, one reading a line; what is no reading is refused in `outcome`. Raises Refused."""
     if len(body) > INGEST_BODY_BYTES_MAX:
         raise Refused("body_too_large", most=INGEST_BODY_BYTES_MAX)
-    groups: Groups = {}
     try:
         lines = _LINES.decode_lines(body)
     except UNREADABLE:
-        _parse_one_by_one(body, groups, outcome)
-        return groups
+        lines = []
     if len(lines) > INGEST_LINES_MAX:
         raise Refused("too_many_lines", most=INGEST_LINES_MAX)
-    if len(lines) == body.count(b"\n") + (not body.endswith(b"\n")):
-        group_lines(enumerate(lines, start=1), groups)
-    else:  # blank lines, or two objects in one: refusals name lines as the sender counts them
-        _parse_one_by_one(body, groups, outcome)
-    return groups
+    if lines and len(lines) == body.count(b"\n") + (not body.endswith(b"\n")):
+        return Lines.of(lines)
+    # Blank lines, two objects in one, or what is none: refusals name lines as the sender counts them.
+    groups: Groups = {}
+    _parse_one_by_one(body, groups, outcome)
+    return Lines.ungrouped(groups)
+
+
+def parse_ndjson(body: bytes, outcome: Outcome) -> Groups:
+    """Read newline-delimited JSON as `parse_lines` does, and group it by series."""
+    return parse_lines(body, outcome).grouped()
 
 
 def _parse_one_by_one(body: bytes, groups: Groups, outcome: Outcome) -> None:
@@ -232,131 +306,3 @@ def definitions_of(connection: sqlite3.Connection, connector_id: str) -> dict[st
         "SELECT alias, format, allowed, remote_sync FROM resource WHERE connector_id = ?", (connector_id,)
     )
     return {row[0]: Definition(row[0], row[1], row[2], bool(row[3])) for row in rows}
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """New readings of one request: all of them, and those whose Remote-Sync toggle is on."""
-
-    count: int
-    for_stream: list[Series]
-
-
-def store_readings(
-    connection: sqlite3.Connection,
-    catalogue: Catalogue,
-    connector_id: str,
-    groups: Groups,
-    outcome: Outcome,
-    now_ms: int,
-) -> Stored:
-    """Write what is good into history and state; devices exist already (see Site.ingest). Counts into `outcome`."""
-    definitions = definitions_of(connection, connector_id)
-    for_stream: list[Series] = []
-    count = 0
-    for (device, resource), group in groups.items():
-        definition = definitions.get(resource)
-        row = catalogue.find(connection, connector_id, device, resource) if definition is not None else None
-        if definition is None or row is None:
-            known = definition is not None
-            refusal = (
-                Refused("unknown_device", device=device) if known else Refused("unknown_resource", resource=resource)
-            )
-            for line in group.lines:
-                outcome.refuse(line, refusal)
-            continue
-        series = _insert(connection, row, device, definition, group, outcome, now_ms)
-        if series is None:
-            continue
-        count += len(series)
-        catalogue.note_state(connection, row, series, now_ms)
-        if definition.remote_sync:
-            for_stream.append(series)
-    outcome.accepted += count
-    return Stored(count, for_stream)
-
-
-def _insert(
-    connection: sqlite3.Connection,
-    row: SeriesRow,
-    device: str,
-    definition: Definition,
-    group: _Group,
-    outcome: Outcome,
-    now_ms: int,
-) -> Series | None:
-    """Insert the new readings of one series; return them, None where there are none."""
-    (last_ms,) = connection.execute("SELECT last_ms FROM series WHERE series_id = ?", (row.series_id,)).fetchone()
-    times, values, lines = _checked(definition, group, outcome, now_ms, last_ms)
-    if not times:
-        return None
-    ascending = all(a < b for a, b in pairwise(times))
-    if not (ascending and (last_ms is None or times[0] > last_ms)):
-        times, values = _only_new(connection, row.series_id, definition, times, values, lines, outcome)
-        if not times:
-            return None
-    series = Series(device, definition.alias, definition.format, times, values)
-    history.insert(connection, row.series_id, series)
-    return series
-
-
-def _checked(
-    definition: Definition, group: _Group, outcome: Outcome, now_ms: int, last_ms: int | None
-) -> tuple[list[int], list[Any], list[int]]:
-    """Check times and values; lines that fail are refused, the others returned as columns."""
-    checker = Checker(definition)
-    latest_ms = now_ms + READING_AHEAD_MS_MAX
-    if (
-        checker.plain_numbers
-        and all(type(at) is int and 0 <= at <= latest_ms for at in group.times)
-        and all(type(value) is float and value - value == 0.0 for value in group.values)
-    ):
-        return list(group.times), group.values, group.lines  # type: ignore[arg-type]
-    times: list[int] = []
-    values: list[Any] = []
-    lines: list[int] = []
-    next_ms = now_ms if last_ms is None else max(now_ms, last_ms + 1)
-    stated = {at for at in group.times if type(at) is int}
-    for timestamp, value, line in zip(group.times, group.values, group.lines, strict=True):
-        try:
-            stored = checker.check(value)
-            if timestamp is None:
-                while next_ms in stated:
-                    next_ms += 1
-                at_ms, next_ms = next_ms, next_ms + 1  # strictly increasing (G6)
-            else:
-                at_ms = read_time(timestamp, now_ms)
-        except Refused as refusal:
-            outcome.refuse(line, refusal)
-            continue
-        times.append(at_ms)
-        values.append(stored)
-        lines.append(line)
-    return times, values, lines
-
-
-def _only_new(
-    connection: sqlite3.Connection,
-    series_id: int,
-    definition: Definition,
-    times: Sequence[int],
-    values: Sequence[Any],
-    lines: Sequence[int],
-    outcome: Outcome,
-) -> tuple[list[int], list[Any]]:
-    """Leave out what is there already: the same value is `repeated`, another is `timestamp_taken` (G6)."""
-    fresh: dict[int, Any] = {}
-    known = history.at(connection, series_id, times)
-    for at, value, line in zip(times, values, lines, strict=True):
-        if at in fresh:
-            there = fresh[at]
-        else:
-            if at not in known:
-                fresh[at] = value
-                continue
-            there = known[at]
-        if there == value:
-            outcome.repeated += 1
-        else:
-            outcome.refuse(line, Refused("timestamp_taken", resource=definition.alias))
-    return list(fresh), list(fresh.values())

@@ -18,9 +18,10 @@ from connector.device_edits import NewDevice
 from connector.edit_rows import sweep as sweep_edits
 from connector.editing import Edited, Editing
 from connector.enrolment import Enrolment
+from connector.history_folding import Folding
 from connector.host import HOST_DEVICE, HostDevice
-from connector.identity import Identity, load_or_create
 from connector.hub_way import hub_way
+from connector.identity import Identity, load_or_create
 from connector.ingestion import Ingestion
 from connector.link import HubClient
 from connector.lookups import Lookups
@@ -38,7 +39,6 @@ from shared.database import Database
 from shared.errors import Refused, StorageFailed
 from shared.limits import (
     DAY_MS,
-    HISTORY_RETENTION_MS,
     MINUTE_MS,
 )
 from shared.names import make_connector_id, read_connector_id
@@ -60,12 +60,12 @@ class Site:
         self.database = database
         self.clock = clock
         self.guard = ClockGuard()
-        self.certificate: ServedCertificate | None = None
-        """What it serves TLS with, once it is served; None where it does not."""
         self.catalogue = Catalogue()
         self.catalogue.feed.follow(database)
         self.lookups = Lookups(database, clock)
         self.runtimes: dict[str, ConnectorRuntime] = {}
+        self.certificate: ServedCertificate | None = None
+        """What it serves TLS with, once it is served; None where it does not."""
         self._bells: dict[str, ChangeBell] = {}
         self._hub = (
             HubClient(hub_way(settings.hub_url, settings.hub_ca, settings.hub_proxy)) if settings.hub_url else None
@@ -140,6 +140,7 @@ class Site:
             for connector_id, every_s in await self.database.read(_host_rows):
                 self._start_host(connector_id, every_s)
             tasks.create_task(self._keep_house())
+            tasks.create_task(Folding(self.database).run())
             tasks.create_task(self.lookups.copies.run())
             if started is not None:
                 started()
@@ -430,7 +431,9 @@ class Site:
                 continue
             now_ms = self.clock.wall_ms()
             try:
-                while await self.database.write(lambda c, now_ms=now_ms: _sweep(c, now_ms)):  # type: ignore[misc]  # noqa: ASYNC110
+                after: int | None = 0
+                while after is not None:
+                    after = await self.database.write(lambda c, at=after, now_ms=now_ms: _sweep(c, now_ms, at))  # type: ignore[misc]
                     await asyncio.sleep(0.05)
                 while await self.database.write(lambda c, now_ms=now_ms: sweep_edits(c, now_ms, _HOUSEKEEPING_ROWS)):  # type: ignore[misc]  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
@@ -448,7 +451,7 @@ def _host_rows(connection: sqlite3.Connection) -> list[tuple[str, float]]:
     return [(row[0], row[1]) for row in rows]
 
 
-def _sweep(connection: sqlite3.Connection, now_ms: int) -> bool:
-    """Delete a bite of what is past its time; return whether more may wait."""
+def _sweep(connection: sqlite3.Connection, now_ms: int, after: int) -> int | None:
+    """Delete a bite of what is past its time; return the series to go on after, None at the end."""
     connection.execute("DELETE FROM dissolution WHERE dissolved_ms < ?", (now_ms - 30 * DAY_MS,))
-    return history.forget_before(connection, now_ms - HISTORY_RETENTION_MS, limit=_HOUSEKEEPING_ROWS)
+    return history.forget_expired(connection, now_ms, after=after, limit=_HOUSEKEEPING_ROWS)

@@ -8,41 +8,42 @@ the narrowest width that fits, byte planes apart, under zstd. Values come out bi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from itertools import pairwise
+from typing import Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import zstandard
 
+from shared.columns import (
+    FORMATS,
+    Batch,
+    Columns,
+    Format,
+    Ints,
+    Series,
+    SeriesName,
+    Value,
+    as_columns,
+    as_values,
+    joined,
+)
 from shared.errors import Undecodable
 from shared.limits import (
     DECOMPRESS_FREE_BYTES,
     DECOMPRESS_RATIO_MAX,
     SEGMENT_PLAIN_BYTES_MAX,
+    SEGMENT_PLAIN_BYTES_TARGET,
+    SEGMENT_READINGS_MAX,
 )
 
-Format = Literal["number", "string", "boolean"]
-FORMATS: Final[tuple[Format, ...]] = ("number", "string", "boolean")
-Value = float | str | bool
+__all__ = ["FORMATS", "BatchCodec", "Format", "Packed", "Series", "Value", "count", "merge", "pack"]
+
 _VERSION: Final = 1
 _LEVEL: Final = 3
 _SCALES: Final = (1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0)
-_Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
-
-
-class Series(msgspec.Struct):
-    """Readings of one resource of one device: `times_ms` (UTC since 1970) and as many `values` of one format."""
-
-    device: str
-    resource: str
-    format: Format
-    times_ms: list[int]
-    values: list[Any]
-
-    def __len__(self) -> int:
-        return len(self.times_ms)
 
 
 class _Plain(msgspec.Struct, array_like=True):
@@ -61,24 +62,14 @@ _DECODER = msgspec.msgpack.Decoder(_Plain)
 _LOOSE = msgspec.msgpack.Decoder(list[Series])
 
 
-def merge(batches: Sequence[Sequence[Series]]) -> list[Series]:
+def merge(batches: Sequence[Batch]) -> list[Series]:
     """Join several batches into one, readings of the same series behind each other."""
-    joined: dict[tuple[str, str, str], Series] = {}
-    for batch in batches:
-        for series in batch:
-            key = (series.device, series.resource, series.format)
-            there = joined.get(key)
-            if there is None:
-                joined[key] = Series(*key[:2], series.format, list(series.times_ms), list(series.values))
-            else:
-                there.times_ms.extend(series.times_ms)
-                there.values.extend(series.values)
-    return list(joined.values())
+    return joined(as_columns(batch) for batch in batches).listed()
 
 
-def count(batch: Sequence[Series]) -> int:
+def count(batch: Batch) -> int:
     """The readings in a batch."""
-    return sum(len(series) for series in batch)
+    return len(batch) if isinstance(batch, Columns) else sum(len(series) for series in batch)
 
 
 class BatchCodec:
@@ -88,60 +79,53 @@ class BatchCodec:
         self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
         self._decompressor = zstandard.ZstdDecompressor()
 
-    def encode(self, batch: Sequence[Series]) -> bytes:
+    def encode(self, batch: Batch) -> bytes:
         """Return the bytes of a batch. Number values are floats, the others str and bool."""
+        columns = as_columns(batch)
         devices: dict[str, int] = {}
         resources: dict[str, int] = {}
-        rows: list[tuple[int, int, int, int]] = []
-        times: list[int] = []
-        numbers: list[float] = []
-        number_lengths: list[int] = []
-        booleans: list[bool] = []
-        strings: list[str] = []
-        for series in batch:
-            device = devices.setdefault(series.device, len(devices))
-            resource = resources.setdefault(series.resource, len(resources))
-            rows.append((device, resource, FORMATS.index(series.format), len(series)))
-            times.extend(series.times_ms)
-            if series.format == "number":
-                numbers.extend(series.values)
-                number_lengths.append(len(series))
-            elif series.format == "boolean":
-                booleans.extend(series.values)
-            else:
-                strings.extend(series.values)
+        lengths = columns.lengths.tolist()
+        rows = [
+            (
+                devices.setdefault(device, len(devices)),
+                resources.setdefault(resource, len(resources)),
+                FORMATS.index(kind),
+                length,
+            )
+            for (device, resource, kind), length in zip(columns.series, lengths, strict=True)
+        ]
+        numbers, number_lengths, booleans, strings = _by_format(columns, rows)
         plain = _Plain(
             _VERSION,
             list(devices),
             list(resources),
             rows,
-            _pack_column(np.array(times, dtype=np.int64), [row[3] for row in rows]),
-            _pack_numbers(np.array(numbers, dtype=np.float64), number_lengths) if numbers else None,
-            np.packbits(np.array(booleans, dtype=bool)).tobytes(),
+            _pack_column(columns.times_ms, columns.lengths),
+            _pack_numbers(numbers, number_lengths) if len(numbers) else None,
+            booleans,
             strings,
         )
         return self._compressor.compress(_ENCODER.encode(plain))
 
     def decode(self, body: bytes) -> list[Series]:
         """Read a batch; raises Undecodable for whatever is malformed, too large, or compressed beyond the caps."""
+        return self.decode_columns(body).listed()
+
+    def decode_columns(self, body: bytes, *, own: bool = False) -> Columns:
+        """Read a batch as columns; raises Undecodable as `decode` does. `own`: written here, so it may have any size."""
         try:
-            plain = _DECODER.decode(self._inflate(body))
+            plain = _DECODER.decode(self._decompressor.decompress(body) if own else self._inflate(body))
             if plain.version != _VERSION:
                 raise Undecodable(f"batch of version {plain.version}, this release reads {_VERSION}")
             return _unpack(plain)
         except (msgspec.DecodeError, zstandard.ZstdError, ValueError, IndexError, OverflowError) as error:
             raise Undecodable(f"malformed batch: {error}") from error
 
-    def encode_loose(self, batch: Sequence[Series]) -> bytes:
-        """Return a batch as plain MessagePack: for the tail, where it stays for a moment and must cost little."""
-        return _ENCODER.encode(batch)
-
-    def decode_loose(self, body: bytes) -> list[Series]:
-        """Read what `encode_loose` wrote; raises Undecodable."""
-        try:
-            return _LOOSE.decode(body)
-        except msgspec.DecodeError as error:
-            raise Undecodable(f"malformed batch: {error}") from error
+    def decode_tail(self, body: bytes) -> Columns:
+        """Read a chunk of the tail; earlier releases kept those as bare MessagePack."""
+        if body[:4] == zstandard.FRAME_HEADER:
+            return self.decode_columns(body, own=True)
+        return as_columns(_LOOSE.decode(body))
 
     def _inflate(self, body: bytes) -> bytes:
         size = zstandard.frame_content_size(body)
@@ -152,31 +136,92 @@ class BatchCodec:
         return self._decompressor.decompress(body, max_output_size=size)
 
 
-def _pack_column(flat: _Ints, lengths: Sequence[int]) -> tuple[int, bytes, int, bytes]:
+class Packed:
+    """A segment's worth of readings, and its bytes once somebody asks for them."""
+
+    __slots__ = ("_body", "_codec", "columns")
+
+    def __init__(self, columns: Columns, codec: BatchCodec) -> None:
+        self.columns = columns
+        self._codec = codec
+        self._body: bytes | None = None
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    @property
+    def body(self) -> bytes:
+        """The packed batch."""
+        if self._body is None:
+            self._body = self._codec.encode(self.columns)
+        return self._body
+
+
+def pack(columns: Columns, codec: BatchCodec) -> list[Packed]:
+    """Cut a batch into segments' worth of readings and of text."""
+    cuts = [0, *_cuts(columns), len(columns)]
+    if len(cuts) == 2:
+        return [Packed(columns, codec)] if len(columns) else []
+    return [Packed(columns.part(start, stop), codec) for start, stop in pairwise(cuts)]
+
+
+def _cuts(columns: Columns) -> list[int]:
+    """Return where a batch has to be cut."""
+    if columns.numeric:
+        return list(range(SEGMENT_READINGS_MAX, len(columns), SEGMENT_READINGS_MAX))
+    cuts: list[int] = []
+    begun = size = 0
+    for at, value in enumerate(columns.values.tolist()):
+        if at - begun >= SEGMENT_READINGS_MAX or size >= SEGMENT_PLAIN_BYTES_TARGET:
+            cuts.append(at)
+            begun, size = at, 0
+        size += len(value) if isinstance(value, str) else 0
+    return cuts
+
+
+def _by_format(columns: Columns, rows: Sequence[tuple[int, int, int, int]]) -> tuple[_Floats, Ints, bytes, list[str]]:
+    """Take the values apart: numbers with their lengths, booleans as bits, texts."""
+    if columns.numeric:
+        return columns.values, columns.lengths, b"", []
+    kinds = np.array([row[2] for row in rows], dtype=np.int8)
+    kind_of = np.repeat(kinds, columns.lengths)
+    numbers = columns.values[kind_of == 0].astype(np.float64)
+    booleans = np.packbits(columns.values[kind_of == 2].astype(bool)).tobytes()
+    return numbers, columns.lengths[kinds == 0], booleans, columns.values[kind_of == 1].tolist()
+
+
+def _pack_column(flat: Ints, lengths: Ints) -> tuple[int, bytes, int, bytes]:
     """Split a column into the first value of each series and the differences inside each."""
-    if not lengths:
+    if not len(lengths):
         return 1, b"", 1, b""
-    starts = np.cumsum(np.array([0, *lengths[:-1]], dtype=np.int64))
-    inside = np.delete(np.diff(flat), starts[1:] - 1)
+    starts = np.cumsum(lengths) - lengths
+    within = np.ones(len(flat), dtype=bool)
+    within[starts] = False
+    inside = np.diff(flat)[within[1:]]
     return *_pack_ints(np.diff(flat[starts], prepend=np.int64(0))), *_pack_ints(inside)
 
 
-def _unpack_column(packed: tuple[int, bytes, int, bytes], lengths: Sequence[int]) -> _Ints:
+def _unpack_column(packed: tuple[int, bytes, int, bytes], lengths: Ints) -> Ints:
     firsts = np.cumsum(_unpack_ints(packed[0], packed[1]))
     inside = _unpack_ints(packed[2], packed[3])
-    sizes = np.array(lengths, dtype=np.int64)
-    if len(firsts) != len(sizes) or len(inside) != int(sizes.sum()) - len(sizes):
+    total = int(lengths.sum())
+    if len(firsts) != len(lengths) or len(inside) != total - len(lengths):
         raise Undecodable("batch whose columns do not fit together")
-    starts = np.cumsum(sizes) - sizes
+    if not total:
+        return np.zeros(0, np.int64)
     # Differences with each series' first value in its place; a running sum, restarted at each series by subtracting
     # what had summed up before it.
-    column = np.insert(inside, starts - np.arange(len(starts)), 0)
+    starts = np.cumsum(lengths) - lengths
+    within = np.ones(total, dtype=bool)
+    within[starts] = False
+    column = np.zeros(total, np.int64)
+    column[within] = inside
     sums = np.cumsum(column)
-    values: _Ints = sums + np.repeat(firsts - sums[starts], sizes)
+    values: Ints = sums + np.repeat(firsts - sums[starts], lengths)
     return values
 
 
-def _pack_numbers(flat: _Floats, lengths: Sequence[int]) -> tuple[int, int, bytes, int, bytes]:
+def _pack_numbers(flat: _Floats, lengths: Ints) -> tuple[int, int, bytes, int, bytes]:
     bits = flat.view(np.int64)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is not bit-equal
         for index, scale in enumerate(_SCALES):
@@ -190,7 +235,7 @@ def _pack_numbers(flat: _Floats, lengths: Sequence[int]) -> tuple[int, int, byte
     return -1, 8, planes, 0, b""
 
 
-def _unpack_numbers(packed: tuple[int, int, bytes, int, bytes], lengths: Sequence[int]) -> _Floats:
+def _unpack_numbers(packed: tuple[int, int, bytes, int, bytes], lengths: Ints) -> _Floats:
     scale = packed[0]
     if scale == -1:
         planes = np.frombuffer(packed[2], dtype=np.uint8).reshape(8, -1)
@@ -201,7 +246,7 @@ def _unpack_numbers(packed: tuple[int, int, bytes, int, bytes], lengths: Sequenc
     return scaled
 
 
-def _pack_ints(ints: _Ints) -> tuple[int, bytes]:
+def _pack_ints(ints: Ints) -> tuple[int, bytes]:
     """Return (width in bytes, planes) with the narrowest of 1, 2, 4, 8 bytes that holds every number."""
     if len(ints) == 0:
         return 1, b""
@@ -210,34 +255,34 @@ def _pack_ints(ints: _Ints) -> tuple[int, bytes]:
     return width, ints.astype(f"<i{width}").view(np.uint8).reshape(-1, width).T.tobytes()
 
 
-def _unpack_ints(width: int, planes: bytes) -> _Ints:
+def _unpack_ints(width: int, planes: bytes) -> Ints:
     if width not in (1, 2, 4, 8):
         raise Undecodable(f"batch with integers of {width} bytes")
     table = np.frombuffer(planes, dtype=np.uint8).reshape(width, -1)
     return np.ascontiguousarray(table.T).view(f"<i{width}").reshape(-1).astype(np.int64)
 
 
-def _unpack(plain: _Plain) -> list[Series]:
-    lengths = [row[3] for row in plain.series]
-    if any(length < 1 for length in lengths) or sum(lengths) > SEGMENT_PLAIN_BYTES_MAX:
+def _unpack(plain: _Plain) -> Columns:
+    rows = plain.series
+    if any(row[3] < 1 for row in rows) or sum(row[3] for row in rows) > SEGMENT_PLAIN_BYTES_MAX:
         raise Undecodable("batch with an empty or endless series")
-    times = _unpack_column(plain.times, lengths).tolist() if lengths else []
-    number_lengths = [row[3] for row in plain.series if row[2] == 0]
-    numbers = _unpack_numbers(plain.numbers, number_lengths).tolist() if plain.numbers else []
-    booleans_count = sum(row[3] for row in plain.series if row[2] == 2)
-    booleans = np.unpackbits(np.frombuffer(plain.booleans, dtype=np.uint8), count=booleans_count).astype(bool).tolist()
-    columns: list[list[Any]] = [numbers, plain.strings, booleans]
-    at = [0, 0, 0]
-    time_at = 0
-    batch: list[Series] = []
-    for device, resource, kind, length in plain.series:
-        if not 0 <= kind < len(FORMATS) or device < 0 or resource < 0:
-            raise Undecodable("batch with an unknown format")
-        values = columns[kind][at[kind] : at[kind] + length]
-        if len(values) != length:
-            raise Undecodable("batch with too few values")
-        times_ms = times[time_at : time_at + length]
-        batch.append(Series(plain.devices[device], plain.resources[resource], FORMATS[kind], times_ms, values))
-        at[kind] += length
-        time_at += length
-    return batch
+    if any(not 0 <= row[2] < len(FORMATS) or row[0] < 0 or row[1] < 0 for row in rows):
+        raise Undecodable("batch with an unknown format")
+    series: list[SeriesName] = [(plain.devices[row[0]], plain.resources[row[1]], FORMATS[row[2]]) for row in rows]
+    lengths = np.array([row[3] for row in rows], dtype=np.int64)
+    times = _unpack_column(plain.times, lengths)
+    kinds = np.array([row[2] for row in rows], dtype=np.int8)
+    numbers = _unpack_numbers(plain.numbers, lengths[kinds == 0]) if plain.numbers else np.zeros(0, np.float64)
+    booleans_count = int(lengths[kinds == 2].sum())
+    booleans = np.unpackbits(np.frombuffer(plain.booleans, dtype=np.uint8), count=booleans_count).astype(bool)
+    wanted = [int(lengths[kinds == kind].sum()) for kind in range(3)]
+    if len(numbers) < wanted[0] or len(plain.strings) < wanted[1] or booleans_count > 8 * len(plain.booleans):
+        raise Undecodable("batch with too few values")
+    if wanted[1] == wanted[2] == 0:
+        return Columns(series, lengths, times, numbers[: wanted[0]])
+    values = np.empty(len(times), dtype=object)
+    kind_of = np.repeat(kinds, lengths)
+    values[kind_of == 0] = numbers[: wanted[0]].astype(object)
+    values[kind_of == 1] = as_values(plain.strings[: wanted[1]], numeric=False)
+    values[kind_of == 2] = booleans.astype(object)
+    return Columns(series, lengths, times, values)

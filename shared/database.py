@@ -16,17 +16,19 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import aiosqlite
 
 from shared.errors import Misuse, PairhubError, StorageFailed
-from shared.limits import COMMIT_UNITS_MAX
+from shared.limits import COMMIT_UNITS_MAX, LOG_KEPT_BYTES, LOG_TRUNCATED_AFTER_S
 from shared.migration import migrate
 
 T = TypeVar("T")
 Unit = Callable[[sqlite3.Connection], T]
 
+# What undoes one unit of work and leaves the others of its transaction alone.
+_UNIT_FAILURES = (PairhubError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -82,6 +84,19 @@ class StoreFigures:
     failing: bool = False
 
 
+class Closing(Protocol):
+    """What units of work that share a transaction want done once, after the last of them and before the commit."""
+
+    def close(self, connection: sqlite3.Connection) -> Any:
+        """Do it, on the writer's thread. What it raises undoes the transaction with all its units."""
+
+    def on_closed(self, outcome: Any) -> None:
+        """Hear on the event loop what `close` returned, once that is durable, or the exception that undid it all.
+
+        Comes before the units' own `after`. Must not raise.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     """A unit of work that waits for the writer."""
@@ -89,6 +104,7 @@ class _Waiting:
     unit: Callable[[sqlite3.Connection], Any]
     future: asyncio.Future[Any]
     after: Callable[[Any], None] | None
+    closing: Closing | None = None
 
 
 class _Threaded(aiosqlite.Connection):
@@ -119,6 +135,7 @@ class Database:
             self._free.put_nowait(reader)
         self._waiting: deque[_Waiting] = deque()
         self._pump: asyncio.Task[None] | None = None
+        self._resting: asyncio.TimerHandle | None = None
         self._closing = False
         self.commits = 0
         self.undone: deque[int] = deque(maxlen=64)
@@ -153,18 +170,21 @@ class Database:
             raise StorageFailed(f"cannot open {path}: {error}") from error
         return cls(path, opened[0], opened[1:])
 
-    async def write(self, unit: Unit[T], after: Callable[[T | BaseException], None] | None = None) -> T:
+    async def write(
+        self, unit: Unit[T], after: Callable[[T | BaseException], None] | None = None, closing: Closing | None = None
+    ) -> T:
         """Run a unit of work and return its result once it is durable.
 
         Raises what the unit raised (nothing of it is kept), or StorageFailed where the disk refused. Cancelling the
         caller does not cancel the unit: it is committed or not, as a whole, and its result is dropped. `after` is
         called on the event loop with the result or the exception, in the order of the units, whether or not the caller
-        still waits: effects that must follow a commit belong there. It must not raise.
+        still waits: effects that must follow a commit belong there. It must not raise. `closing` runs once for all units
+        of the transaction that name it.
         """
         if self._closing:
             raise StorageFailed("the database is closing")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(_conditional(unit), future, after))
+        self._waiting.append(_Waiting(_conditional(unit), future, after, closing))
         if self._pump is None or self._pump.done():
             self._pump = asyncio.get_running_loop().create_task(self._commit_waiting(), name=f"writer {self.path.name}")
         return await asyncio.shield(future)
@@ -194,6 +214,8 @@ class Database:
     async def close(self) -> None:
         """Finish the waiting units, then close. Units offered afterwards are refused."""
         self._closing = True
+        if self._resting is not None:
+            self._resting.cancel()
         if self._pump is not None:
             await asyncio.shield(self._pump)
         for connection in (*self._readers, self._writer):
@@ -203,14 +225,23 @@ class Database:
     async def _commit_waiting(self) -> None:
         while self._waiting:
             units = [self._waiting.popleft() for _ in range(min(len(self._waiting), COMMIT_UNITS_MAX))]
+            closings = list(dict.fromkeys(waiting.closing for waiting in units if waiting.closing is not None))
             try:
-                outcomes = await self._writer.run(lambda connection, units=units: _commit(connection, units))  # type: ignore[misc]
+                outcomes, closed = await self._writer.run(
+                    lambda connection, units=units, closings=closings: _commit(connection, units, closings)  # type: ignore[misc]
+                )
                 self.problem = ""
+            except _ClosingFailed as failed:
+                self.undone.append(self.commits)
+                outcomes, closed = [failed.error for _ in units], [failed.error for _ in closings]
             except (sqlite3.Error, ValueError) as error:
                 self.problem = str(error)
                 self.undone.append(self.commits)
                 outcomes = [StorageFailed(str(error)) for _ in units]
+                closed = [StorageFailed(str(error)) for _ in closings]
             self.commits += 1
+            for closing, outcome in zip(closings, closed, strict=True):
+                closing.on_closed(outcome)
             for waiting, outcome in zip(units, outcomes, strict=True):
                 future = waiting.future
                 if waiting.after is not None:
@@ -222,6 +253,25 @@ class Database:
                     future.exception()  # a caller that was cancelled never looks
                 else:
                     future.set_result(outcome)
+        if self._resting is not None:
+            self._resting.cancel()
+        self._resting = asyncio.get_running_loop().call_later(LOG_TRUNCATED_AFTER_S, self._truncate_log)
+
+    def _truncate_log(self) -> None:
+        """Bring the write-ahead log of a database at rest into its file, so that the log takes no room."""
+        self._resting = None
+        log = self.path.with_name(self.path.name + "-wal")
+        try:
+            large = log.stat().st_size > LOG_KEPT_BYTES
+        except OSError:
+            return
+        if large and not self._closing and (self._pump is None or self._pump.done()):
+            self._pump = asyncio.get_running_loop().create_task(self._checkpoint(), name=f"rest {self.path.name}")
+
+    async def _checkpoint(self) -> None:
+        with contextlib.suppress(sqlite3.Error, ValueError):  # a log that stays is no harm
+            await self._writer.run(_truncate)
+        await self._commit_waiting()
 
 
 def _snapshot(connection: sqlite3.Connection, unit: Unit[T]) -> T:
@@ -232,8 +282,36 @@ def _snapshot(connection: sqlite3.Connection, unit: Unit[T]) -> T:
         connection.execute("ROLLBACK")
 
 
-def _commit(connection: sqlite3.Connection, units: list[_Waiting]) -> list[Any]:
-    """Run units in one transaction; return per unit its result, or the exception that undid it."""
+def _truncate(connection: sqlite3.Connection) -> None:
+    """Empty the write-ahead log, unless somebody reads an older state right now."""
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.execute("PRAGMA busy_timeout=5000")
+
+
+class _ClosingFailed(Exception):
+    """A closing raised: everything of its transaction is undone, and everybody in it hears why."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _close(connection: sqlite3.Connection, closings: list[Closing]) -> list[Any]:
+    try:
+        return [closing.close(connection) for closing in closings]
+    except sqlite3.IntegrityError as error:
+        raise _ClosingFailed(Misuse(f"a unit of work broke a constraint: {error}")) from error
+    except _UNIT_FAILURES as error:
+        raise _ClosingFailed(error) from error
+
+
+def _commit(
+    connection: sqlite3.Connection, units: list[_Waiting], closings: list[Closing]
+) -> tuple[list[Any], list[Any]]:
+    """Run units and closings in one transaction; return their results, or per unit the exception that undid it."""
     outcomes: list[Any] = []
     if connection.in_transaction:  # a COMMIT that failed (disk full) can leave one open
         connection.execute("ROLLBACK")
@@ -246,13 +324,14 @@ def _commit(connection: sqlite3.Connection, units: list[_Waiting]) -> list[Any]:
             except sqlite3.IntegrityError as error:
                 connection.execute("ROLLBACK TO unit")
                 outcomes.append(Misuse(f"a unit of work broke a constraint: {error}"))
-            except (PairhubError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+            except _UNIT_FAILURES as error:
                 connection.execute("ROLLBACK TO unit")
                 outcomes.append(error)
             connection.execute("RELEASE unit")
+        closed = _close(connection, closings)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return outcomes
+    return outcomes, closed

@@ -33,6 +33,8 @@ INGEST_REFUSALS_SHOWN_MAX: Final = 1_000
 
 # --- streams (DESIGN section 5) -------------------------------------------------------------------------------------
 SEGMENT_READINGS_MAX: Final = 4_096
+# So many readings taken at once do not wait for company: packed alone they take a tenth more than in the fullest segment.
+SEGMENT_GREAT_READINGS: Final = 1_024
 SEGMENT_PLAIN_BYTES_TARGET: Final = 64 * 1024
 # Expiry works on whole segments; a tail older than this is sealed, so that expiry is exact to within it.
 TAIL_AGE_MS_MAX: Final = HOUR_MS
@@ -179,6 +181,15 @@ CALL_BODY_BYTES_MAX: Final = 1024 * 1024
 CALLS_IN_FLIGHT_MAX: Final = 256
 LOOKUP_PAGE_ROWS_MAX: Final = 500
 
+# --- certificates ---------------------------------------------------------------------------------------------------
+# Told of from here on: time for a person on holiday, and for the usual renewal at two thirds of 90 days to have failed.
+CERTIFICATE_WARN_MS: Final = 30 * DAY_MS
+# Looking at two files costs microseconds; a renewal tool may have written them one after the other.
+CERTIFICATE_LOOK_S: Final = 2.0
+# Browsers take server certificates of 398 days at most; the authority above outlives many renewals.
+SELF_SIGNED_MS: Final = 397 * DAY_MS
+SELF_SIGNED_CA_MS: Final = 3_650 * DAY_MS
+
 # --- event streams of the API -------------------------------------------------------------------------------------------
 # Open at a time for one key or person: a dashboard needs one; each costs a task and a queue.
 EVENT_STREAMS_PER_KEY_MAX: Final = 16
@@ -193,16 +204,27 @@ CLOCK_JUMP_MS_MAX: Final = HOUR_MS
 # --- storage --------------------------------------------------------------------------------------------------------
 # Units of work in one commit: more save fsyncs, fewer keep the wait of the first one short.
 COMMIT_UNITS_MAX: Final = 64
+# A database that nobody has written to for so long gives the room of its write-ahead log back, if that is more than this.
+LOG_TRUNCATED_AFTER_S: Final = 1.0
+LOG_KEPT_BYTES: Final = 64 * 1024
+# Up to this many readings taken at once are kept as rows; more are kept as they were packed: from here on that is cheaper.
+HISTORY_ROWS_MAX: Final = 48
+# Readings in a chunk of history: few enough to open one for a chart, many enough to pack well.
+HISTORY_CHUNK_READINGS_MAX: Final = 4_096
+# A chunk below this still grows, unless its texts are that long.
+HISTORY_CHUNK_READINGS_MIN: Final = 1_024
+HISTORY_CHUNK_TEXT_BYTES_MAX: Final = 256 * 1024
+# Recent batches, and rows, of a connector beyond which they are folded: reading one series opens them all.
+HISTORY_RECENT_MAX: Final = 64
+HISTORY_LOOSE_ROWS_MAX: Final = 16_384
+# Readings and batches folded in one go (a reading takes 64 bytes of memory for a moment); of batches folded once, more.
+HISTORY_FOLD_READINGS_MAX: Final = 131_072
+HISTORY_FOLD_TWICE_READINGS_MAX: Final = 524_288
+HISTORY_FOLD_BATCHES_MAX: Final = 256
+# Series, and rows, folded in one unit of work while others wait.
+HISTORY_FOLD_ROWS_MAX: Final = 8_192
+HISTORY_FOLD_SERIES_MAX: Final = 128
 # How long readings are kept where a resource does not say: a year, and a day more for comparing with the year before.
 HISTORY_RETENTION_MS: Final = 366 * DAY_MS
 # A century: whoever wants more wants "for ever".
 RETENTION_DAYS_MAX: Final = 36_525
-# --- certificates ---------------------------------------------------------------------------------------------------
-# Told of from here on: time for a person on holiday, and for the usual renewal at two thirds of 90 days to have failed.
-CERTIFICATE_WARN_MS: Final = 30 * DAY_MS
-# Looking at two files costs microseconds; a renewal tool may have written them one after the other.
-CERTIFICATE_LOOK_S: Final = 2.0
-# Browsers take server certificates of 398 days at most; the authority above outlives many renewals.
-SELF_SIGNED_MS: Final = 397 * DAY_MS
-SELF_SIGNED_CA_MS: Final = 3_650 * DAY_MS
-

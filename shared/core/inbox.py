@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import Enum
 from typing import Final
 
-from shared.batches import BatchCodec, Series, count
+import numpy as np
+import numpy.typing as npt
+
+from shared.batches import BatchCodec
+from shared.columns import Columns
 from shared.core.entries import CAUSE_HELD_TOO_LONG, GapNotice, StatedEpoch
 from shared.core.gaps import GapTally
 from shared.core.intervals import IntervalSet
@@ -57,18 +60,19 @@ class Inbox:
             return Arrival.REPEATED
         epoch.recorded.add(header.number)
         try:
-            batch = self._codec.decode(plain)
-            _refuse_impossible(batch, now_ms)
+            columns = self._codec.decode_columns(plain)
+            _refuse_impossible(columns, now_ms)
         except Undecodable as error:
             epoch.quarantined += header.count
             store.quarantine(header.epoch, header.number, header.count, str(error), packed, body, now_ms)
             store.save_epoch_in(epoch, now_ms)
             return Arrival.QUARANTINED
         held = 0
-        for series in batch:
-            if not store.apply(series, now_ms):
+        for at, applied in enumerate(store.apply(columns, plain, now_ms)):
+            if not applied:
+                series = columns.one(at)
                 held += len(series)
-                store.hold(header.epoch, series, self._codec.encode([series]), now_ms)
+                store.hold(header.epoch, series, self._codec.encode(series), now_ms)
         # The header's count is the account's; a segment made again from history may carry more readings than that.
         held = min(held, header.count)
         epoch.held += held
@@ -86,7 +90,7 @@ class Inbox:
         released = 0
         chunks = store.held_for(device, resource, after_row, _HELD_RELEASED_MAX)
         for chunk in chunks:
-            if not all(store.apply(series, now_ms) for series in self._codec.decode(chunk.body)):
+            if not all(store.apply(self._codec.decode_columns(chunk.body), chunk.body, now_ms)):
                 continue
             store.remove_held(chunk)
             epoch = store.epoch_in(chunk.epoch) or EpochIn(chunk.epoch)
@@ -146,22 +150,31 @@ class Inbox:
         return public, private
 
 
-def _refuse_impossible(batch: list[Series], now_ms: int) -> None:
+def _refuse_impossible(columns: Columns, now_ms: int) -> None:
     """Refuse what an honest source never sends: empty names, times out of range, numbers that are none."""
-    if count(batch) == 0:
+    if len(columns) == 0:
         raise Undecodable("a segment without readings")
+    for device, resource, _ in columns.series:
+        if not 0 < len(device) <= IDENTITY_CHARS_MAX or not 0 < len(resource) <= ALIAS_CHARS_MAX:
+            raise Undecodable("readings without a device or resource, or with names that are too long")
     # The source checks against its own clock; the two may differ by less than what suspends expiry.
     latest_ms = now_ms + READING_AHEAD_MS_MAX + DAY_MS + MINUTE_MS
-    for series in batch:
-        if not 0 < len(series.device) <= IDENTITY_CHARS_MAX or not 0 < len(series.resource) <= ALIAS_CHARS_MAX:
-            raise Undecodable("readings without a device or resource, or with names that are too long")
-        if min(series.times_ms) < 0 or max(series.times_ms) > latest_ms:
-            raise Undecodable(f"readings of '{series.resource}' with times before 1970 or far ahead")
-        if series.format == "string" and max(map(len, series.values)) > READING_VALUE_BYTES_MAX:
-            raise Undecodable(f"readings of '{series.resource}' that are larger than 64 KiB")
-        if series.format == "number" and not all(_finite(series.values)):
-            raise Undecodable(f"readings of '{series.resource}' that are no numbers")
+    wrong_time = (columns.times_ms < 0) | (columns.times_ms > latest_ms)
+    if wrong_time.any():
+        raise Undecodable(f"readings of '{_resource_at(columns, wrong_time)}' with times before 1970 or far ahead")
+    if columns.numeric:
+        no_number = ~np.isfinite(columns.values)
+    else:
+        values = columns.values.tolist()
+        too_large = np.array([isinstance(value, str) and len(value) > READING_VALUE_BYTES_MAX for value in values])
+        if too_large.any():
+            raise Undecodable(f"readings of '{_resource_at(columns, too_large)}' that are larger than 64 KiB")
+        no_number = np.array([isinstance(value, float) and value - value != 0.0 for value in values])
+    if no_number.any():
+        raise Undecodable(f"readings of '{_resource_at(columns, no_number)}' that are no numbers")
 
 
-def _finite(values: list[float]) -> Iterator[bool]:
-    return (value - value == 0.0 for value in values)
+def _resource_at(columns: Columns, wrong: npt.NDArray[np.bool_]) -> str:
+    """Name the resource of the first reading that is wrong."""
+    owners = np.repeat(np.arange(len(columns.series)), columns.lengths)
+    return columns.series[int(owners[int(wrong.argmax())])][1]

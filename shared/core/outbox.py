@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shared.batches import BatchCodec, Series, count, merge
+from shared.batches import BatchCodec, Packed, count, pack
+from shared.columns import Batch, Columns, Series, as_columns, joined
 from shared.core.gaps import GapTally
 from shared.core.intervals import IntervalSet
 from shared.core.ports import EpochOut, OutboxStore, Segment, SentSegment, TailChunk, TailTotal
@@ -24,6 +25,7 @@ from shared.limits import (
     LIVE_IN_FLIGHT_MAX,
     OUTBOX_BYTES_MAX,
     RETENTION_MS,
+    SEGMENT_GREAT_READINGS,
     SEGMENT_PLAIN_BYTES_TARGET,
     SEGMENT_READINGS_MAX,
     TAIL_AGE_MS_MAX,
@@ -39,6 +41,8 @@ _TAIL_CHUNKS_EXPIRED_MAX: Final = 512
 _LOOKED_AT_MAX: Final = 1_024
 _TAIL_SEALED_MAX: Final = 16
 _SENT_FORGOTTEN_MAX: Final = 512
+# The part of the tail whose resources the target took when it came; the others wait under their alias.
+_READY: Final = ""
 _RATHER_EMPTY: Final = TailTotal(0, 0, 0)
 
 
@@ -134,43 +138,71 @@ class Outbox:
 
     # --- accepting ------------------------------------------------------------------------------------------------
 
-    def accept(self, store: OutboxStore, batch: Sequence[Series], now_ms: int) -> None:
+    def accept(self, store: OutboxStore, batch: Batch | Sequence[Packed], now_ms: int) -> None:
         """Take readings into the stream; they are new, valid, and their toggle is on (G14).
 
         Raises Refused('outbox_full') where the cap is reached and the policy is to refuse.
         """
+        self.refuse_when_full(store)
+        self.take(store, batch, now_ms)
+
+    def take(self, store: OutboxStore, batch: Batch | Sequence[Packed], now_ms: int) -> None:
+        """Accept what was let in by `refuse_when_full`. What is packed and can be sealed as it is, is not packed again."""
+        pieces = self._pieces(batch)
+        store.count_accepted(sum(map(len, pieces)))
+        for piece in pieces:
+            taken = [name[1] in self._accepts for name in piece.columns.series]
+            if all(taken):
+                self._accept_ready(store, piece, now_ms)
+                continue
+            self._hold_back(store, piece.columns.pick([not each for each in taken]), now_ms)
+            if any(taken):
+                self._accept_ready(store, Packed(piece.columns.pick(taken), self._codec), now_ms)
+
+    def refuse_when_full(self, store: OutboxStore) -> None:
+        """Raise Refused('outbox_full') where the cap is reached and the policy is to refuse."""
         if self.limits.refuse_when_full and store.waiting_bytes() >= self.limits.bytes_max:
             raise Refused("outbox_full", bytes_max=self.limits.bytes_max)
-        store.count_accepted(count(batch))
-        ready = [series for series in batch if series.resource in self._accepts]
-        self._add_tail(store, [series for series in batch if series.resource not in self._accepts], now_ms)
-        if not ready:
+
+    def _pieces(self, batch: Batch | Sequence[Packed]) -> list[Packed]:
+        if isinstance(batch, Columns):
+            return pack(batch, self._codec)
+        packed = [piece for piece in batch if isinstance(piece, Packed)]
+        return packed or pack(as_columns([one for one in batch if isinstance(one, Series)]), self._codec)
+
+    def _accept_ready(self, store: OutboxStore, piece: Packed, now_ms: int) -> None:
+        """Seal at once what can be sent now, or is a segment of a size; what is small waits while others are in flight."""
+        great = len(piece) >= (SEGMENT_GREAT_READINGS if self._reachable else SEGMENT_READINGS_MAX)
+        sendable = self._reachable and self._credit_bytes > 0
+        if great or (sendable and len(self._in_flight) < LIVE_IN_FLIGHT_MAX):
+            self._seal(store, piece, now_ms)
             return
-        if self._reachable and self._credit_bytes > 0 and len(self._in_flight) < LIVE_IN_FLIGHT_MAX:
-            self._seal(store, ready, now_ms)
-            return
-        self._add_tail(store, ready, now_ms)
+        self._add_tail(store, _READY, piece, now_ms)
         self._seal_full_tail(store, now_ms)
 
-    def _add_tail(self, store: OutboxStore, batch: Sequence[Series], now_ms: int) -> None:
-        """Put readings into the tail, one chunk per resource, so that each can be held back by itself (G14)."""
-        by_resource: dict[str, list[Series]] = {}
-        for series in batch:
-            by_resource.setdefault(series.resource, []).append(series)
-        for resource, part in by_resource.items():
-            body = self._codec.encode_loose(part)
-            store.add_tail(resource, now_ms, part, body)
-            total = self._tail.get(resource, _RATHER_EMPTY)
-            oldest_ms = total.oldest_accepted_ms or now_ms
-            self._tail[resource] = TailTotal(total.count + count(part), total.bytes + len(body), oldest_ms)
+    def _hold_back(self, store: OutboxStore, columns: Columns, accepted_ms: int) -> None:
+        """Put readings that the target does not take into the tail, by resource, so that each waits by itself (G14)."""
+        for resource in dict.fromkeys(name[1] for name in columns.series):
+            part = columns.pick([name[1] == resource for name in columns.series])
+            self._add_tail(store, resource, Packed(part, self._codec), accepted_ms)
+
+    def _add_tail(self, store: OutboxStore, resource: str, piece: Packed, accepted_ms: int) -> None:
+        store.add_tail(resource, accepted_ms, piece.columns, piece.body)
+        total = self._tail.get(resource, _RATHER_EMPTY)
+        oldest_ms = min(total.oldest_accepted_ms or accepted_ms, accepted_ms)
+        self._tail[resource] = TailTotal(total.count + len(piece), total.bytes + len(piece.body), oldest_ms)
 
     def _ready_tail(self) -> TailTotal:
-        totals = [total for resource, total in self._tail.items() if resource in self._accepts and total.count]
+        totals = [self._tail[resource] for resource in self._ready_resources() if self._tail[resource].count]
         return TailTotal(
             sum(total.count for total in totals),
             sum(total.bytes for total in totals),
             min((total.oldest_accepted_ms for total in totals), default=0),
         )
+
+    def _ready_resources(self) -> list[str]:
+        """The parts of the tail that may be sealed: what was ready, and what the target takes by now."""
+        return [resource for resource in self._tail if resource == _READY or resource in self._accepts]
 
     def _seal_full_tail(self, store: OutboxStore, now_ms: int) -> None:
         while True:
@@ -182,21 +214,25 @@ class Outbox:
 
     def _seal_tail(self, store: OutboxStore) -> None:
         """Seal up to one segment's worth of what waits in the tail."""
-        accepted = [resource for resource in self._tail if resource in self._accepts]
-        chunks = store.tail_chunks(accepted, SEGMENT_READINGS_MAX)
-        batch = merge([self._codec.decode_loose(chunk.body) for chunk in chunks])
+        chunks = store.tail_chunks(self._ready_resources(), SEGMENT_READINGS_MAX)
+        columns = joined(self._codec.decode_tail(chunk.body) for chunk in chunks)
+        accepted_ms = max(chunk.accepted_ms for chunk in chunks)
         store.remove_tail(chunks)
         self._tail = store.tail_totals()
-        self._seal(store, batch, max(chunk.accepted_ms for chunk in chunks))
+        taken = [name[1] in self._accepts for name in columns.series]
+        if not all(taken):  # it was ready when it came; what the target has ceased to take goes on waiting
+            self._hold_back(store, columns.pick([not each for each in taken]), min(each.accepted_ms for each in chunks))
+            columns = columns.pick(taken)
+        for piece in pack(columns, self._codec):
+            self._seal(store, piece, accepted_ms)
 
-    def _seal(self, store: OutboxStore, batch: Sequence[Series], accepted_ms: int) -> None:
-        for piece in _pieces(batch):
-            row = self._store_sealed(store, *self._next_number(store), piece, count(piece), accepted_ms)
-            if self._open:
-                self._fresh.append(row)
-                if len(self._fresh) > FRESH_SEGMENTS_MAX:
-                    # The oldest becomes backfill: the cursor must still come by it.
-                    self._cursor = min(self._cursor, self._fresh.popleft() - 1)
+    def _seal(self, store: OutboxStore, piece: Packed, accepted_ms: int) -> None:
+        row = self._store_sealed(store, *self._next_number(store), piece, len(piece), accepted_ms)
+        if self._open:
+            self._fresh.append(row)
+            if len(self._fresh) > FRESH_SEGMENTS_MAX:
+                # The oldest becomes backfill: the cursor must still come by it.
+                self._cursor = min(self._cursor, self._fresh.popleft() - 1)
 
     def _next_number(self, store: OutboxStore) -> tuple[int, int]:
         if self._epoch is None:
@@ -206,18 +242,18 @@ class Outbox:
         return self._epoch.epoch, self._epoch.last_number
 
     def _store_sealed(
-        self, store: OutboxStore, epoch: int, number: int, batch: Sequence[Series], readings: int, accepted_ms: int
+        self, store: OutboxStore, epoch: int, number: int, piece: Packed, readings: int, accepted_ms: int
     ) -> int:
         header, body = self._keys.seal(
             Kind.SEGMENT,
-            self._codec.encode(batch),
+            piece.body,
             epoch=epoch,
             number=number,
             accepted_ms=accepted_ms,
             count=readings,
             nonce=self._chance(NONCE_BYTES),
         )
-        return store.add_segment(epoch, number, batch, readings, accepted_ms, header, body)
+        return store.add_segment(epoch, number, piece.columns, readings, accepted_ms, header, body)
 
     # --- sending --------------------------------------------------------------------------------------------------
 
@@ -363,7 +399,7 @@ class Outbox:
         """
         batch = store.history(sent.series)
         found = min(count(batch), sent.count)
-        pieces = _pieces(batch) if found else []
+        pieces = pack(as_columns(batch), self._codec) if found else []
         if pieces:
             self._store_sealed(store, sent.epoch, sent.number, pieces[0], found, now_ms)
         for piece in pieces[1:]:
@@ -406,7 +442,7 @@ class Outbox:
             tally.number(segment.epoch, segment.number)
             self._drop(store, segment, tally)
         for chunk in chunks:
-            tally.batch(self._codec.decode_loose(chunk.body))
+            tally.batch(self._codec.decode_tail(chunk.body).listed())
             store.count_dropped(tally.cause, chunk.count)
         if chunks:
             store.remove_tail(chunks)
@@ -433,33 +469,3 @@ class Outbox:
     def on_deadline(self, store: OutboxStore, now_ms: int) -> None:
         """Seal what waited in the tail for too long, so that expiry stays exact (limits.TAIL_AGE_MS_MAX)."""
         self._seal_full_tail(store, now_ms)
-
-
-def _pieces(batch: Sequence[Series]) -> list[list[Series]]:
-    """Cut a batch into segments' worth of readings and of text."""
-    if count(batch) <= SEGMENT_READINGS_MAX and _text_bytes(batch) <= SEGMENT_PLAIN_BYTES_TARGET:
-        return [list(batch)]
-    pieces: list[list[Series]] = [[]]
-    readings = size = 0
-    for series in batch:
-        at = 0
-        while at < len(series):
-            if readings >= SEGMENT_READINGS_MAX or size >= SEGMENT_PLAIN_BYTES_TARGET:
-                pieces.append([])
-                readings = size = 0
-            stop = at
-            while stop < len(series) and readings < SEGMENT_READINGS_MAX and size < SEGMENT_PLAIN_BYTES_TARGET:
-                value = series.values[stop]
-                size += len(value) if isinstance(value, str) else 0
-                readings += 1
-                stop += 1
-            part = Series(
-                series.device, series.resource, series.format, series.times_ms[at:stop], series.values[at:stop]
-            )
-            pieces[-1].append(part)
-            at = stop
-    return [piece for piece in pieces if piece]
-
-
-def _text_bytes(batch: Sequence[Series]) -> int:
-    return sum(len(value) for series in batch if series.format == "string" for value in series.values)

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import httpx2
 import msgspec
 import psutil
 
 from shared.rig.client import ApiClient, operator_token, pair, until
 from shared.rig.daemons import Daemon
 from shared.rig.demo import take_ports
+from shared.rig.poster import post_all, request_bytes
 
 _DEVICES: Final = 10
 _RESOURCES: Final = 5
@@ -28,7 +28,9 @@ _START_MS: Final = 1_763_650_000_000
 _SIGMA: Final = 0.05
 _JITTER_MS: Final = 5
 # Requests under way at once: the source batches what arrives while a commit runs.
-_POSTERS: Final = 4
+_POSTERS: Final = 16
+# Looks at the files, half a second apart, that find no change.
+_REST_LOOKS: Final = 5
 _SETTLE_S: Final = 600.0
 _SIZE_READINGS_MAX: Final = 200_000
 
@@ -112,19 +114,18 @@ class _Stage:
     def client(self, site: Daemon) -> ApiClient:
         return ApiClient(site.url, operator_token(site.data_dir), timeout_s=_SETTLE_S)
 
-    async def post_all(self, bodies: Iterator[bytes]) -> None:
-        """Post all bodies, a few requests at a time."""
+    def requests(self, bodies: Iterator[bytes]) -> list[bytes]:
+        """Lay out requests as they go over the wire."""
         token = operator_token(self.source.data_dir)
-        url = f"{self.source.url}/api/v1/connectors/{self.source_id}/readings"
+        return [request_bytes(self._url, token, body) for body in bodies]
 
-        async def poster(http: httpx2.AsyncClient) -> None:
-            for body in bodies:
-                answer = await http.post(url, content=body)
-                answer.raise_for_status()
+    @property
+    def _url(self) -> str:
+        return f"{self.source.url}/api/v1/connectors/{self.source_id}/readings"
 
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/x-ndjson"}
-        async with httpx2.AsyncClient(headers=headers, timeout=_SETTLE_S, trust_env=False) as http:
-            await asyncio.gather(*(poster(http) for _ in range(_POSTERS)))
+    async def post_all(self, requests: list[bytes]) -> None:
+        """Post all requests, a few at a time."""
+        await post_all(self._url, iter(requests), _POSTERS)
 
     async def account(self, site: Daemon, connector_id: str) -> dict[str, Any]:
         async with self.client(site) as client:
@@ -142,6 +143,29 @@ class _Stage:
             return copies > 0 and copies == before
 
         await until(unchanged, timeout_s=60, every_s=1, what="the hub to hold copies")
+
+    async def sizes_at_rest(self) -> dict[str, int]:
+        """Return the bytes of the database files of source and hub once neither writes any more."""
+        sizes: dict[str, int] = {}
+        same = 0
+
+        async def unchanged() -> bool:
+            nonlocal sizes, same
+            now = {"outbox": _file_bytes(self.source.data_dir), "hub": _file_bytes(self.hub.data_dir)}
+            same = same + 1 if now == sizes else 0
+            sizes = now
+            return same >= _REST_LOOKS
+
+        await until(unchanged, timeout_s=60, every_s=0.5, what="source and hub to have written everything")
+        return sizes
+
+    def cpu_s(self) -> dict[str, float]:
+        """Return the processor time that each process has taken, the poster's (this one) included."""
+        spent = {"poster": time.process_time()}
+        for name, daemon in (("source", self.source), ("hub", self.hub), ("target", self.target)):
+            times = psutil.Process(daemon.pid).cpu_times()
+            spent[name] = times.user + times.system
+        return spent
 
     async def count_at_target(self, readings: int) -> tuple[int, int]:
         """Read every reading back at the target; return (lost, duplicated)."""
@@ -185,20 +209,27 @@ async def _measure_speed(readings: int, batch: int, say: Callable[[str], None]) 
     with tempfile.TemporaryDirectory(prefix="pairhub-bench-") as folder:
         async with _Stage(Path(folder)) as stage:
             say(f"Making {readings} readings in requests of {batch} ...")
-            bodies = list(make_bodies(readings, batch))
+            requests = stage.requests(make_bodies(readings, batch))
             peaks = {"source": 0.0, "hub": 0.0, "target": 0.0}
             watching = asyncio.ensure_future(_watch_memory(stage, peaks))
             say("Streaming ...")
             before = await _link_bytes(stage)
+            before_s = stage.cpu_s()
             began = time.perf_counter()
-            await stage.post_all(iter(bodies))
+            await stage.post_all(requests)
             posted_s = time.perf_counter() - began
 
-            async def all_applied() -> bool:
-                return bool((await stage.account(stage.target, stage.target_id)).get("applied", 0) >= readings)
+            async with stage.client(stage.target) as target:
 
-            await until(all_applied, timeout_s=_SETTLE_S, every_s=0.02, what="the target to have applied everything")
+                async def all_applied() -> bool:
+                    account = (await target.get(f"/connectors/{stage.target_id}/account"))["own"] or {}
+                    return bool(account.get("applied", 0) >= readings)
+
+                await until(
+                    all_applied, timeout_s=_SETTLE_S, every_s=0.01, what="the target to have applied everything"
+                )
             taken_s = time.perf_counter() - began
+            spent_s = {name: cpu_s - before_s[name] for name, cpu_s in stage.cpu_s().items()}
             watching.cancel()
             wire_bytes = await _link_bytes(stage) - before
             say("Reading everything back ...")
@@ -206,6 +237,7 @@ async def _measure_speed(readings: int, batch: int, say: Callable[[str], None]) 
             return {
                 "readings_per_s": round(readings / taken_s),
                 "accepted_per_s": round(readings / posted_s),
+                "cpu_us_per_reading": {name: round(1e6 * each / readings, 2) for name, each in spent_s.items()},
                 "rss_mib": {name: round(peak, 1) for name, peak in peaks.items()},
                 "lost": lost,
                 "duplicated": duplicated,
@@ -218,14 +250,14 @@ async def _measure_sizes(readings: int, batch: int, say: Callable[[str], None]) 
         async with _Stage(Path(folder)) as stage:
             say(f"Sizes of {readings} readings with the target unlinked ...")
             # The first rows bring the devices and the files' first pages with them.
-            await stage.post_all(make_bodies(_DEVICES * _RESOURCES, _DEVICES * _RESOURCES, seed=2))
+            first = make_bodies(_DEVICES * _RESOURCES, _DEVICES * _RESOURCES, seed=2)
+            earlier = (body.replace(b'"timestamp":17', b'"timestamp":16') for body in first)
+            await stage.post_all(stage.requests(earlier))
             await stage.target.stop()
-            before = {"outbox": _file_bytes(stage.source.data_dir), "hub": _file_bytes(stage.hub.data_dir)}
-            shifted = (body.replace(b'"timestamp":17', b'"timestamp":16') for body in make_bodies(readings, batch))
-            await stage.post_all(shifted)
-
+            before = await stage.sizes_at_rest()
+            await stage.post_all(stage.requests(make_bodies(readings, batch)))
             await stage.hub_at_rest()
-            after = {"outbox": _file_bytes(stage.source.data_dir), "hub": _file_bytes(stage.hub.data_dir)}
+            after = await stage.sizes_at_rest()
             return {name: round((after[name] - before[name]) / readings, 2) for name in before}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from connector import history
 from connector.resources import NewResource
 from connector.settings import SiteSettings
 from connector.site import Site
@@ -72,14 +74,9 @@ def line(device: str, resource: str, value: Any, timestamp: Any = None) -> bytes
 
 async def stored(site: Site, connector_id: str, resource: str, device: str = "pump") -> list[tuple[int, Any]]:
     """Return the history of one series, oldest first."""
-    return await site.database.read(
-        lambda c: [
-            (row[0], row[1])
-            for row in c.execute(
-                "SELECT at_ms, value FROM reading JOIN series USING (series_id) JOIN device USING (device_id)"
-                " JOIN resource USING (resource_id) WHERE device.connector_id = ? AND identity = ? AND alias = ?"
-                " ORDER BY at_ms",
-                (connector_id, device, resource),
-            )
-        ]
-    )
+
+    def unit(connection: sqlite3.Connection) -> list[tuple[int, Any]]:
+        series_id = history.find_series(connection, connector_id, device, resource)
+        return [] if series_id is None else history.between(connection, series_id)
+
+    return await site.database.read(unit)

@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from connector import history
+from connector.absorbing import Request, absorb
 from connector.catalogue import Catalogue
+from connector.history_folding import fold_all
+from connector.readings import Groups, Line, group_lines
 from connector.device_edits import DeviceEdits, NewDevice
 from connector.streams import Streams
-from shared.batches import Format, Series, Value
+from shared.batches import Format, Value
+from shared.core.fields import fields_object
 from shared.core.engine import PairEngine
 from shared.core.engine_effects import Effect, Fault, Send
-from shared.core.fields import fields_object
 from shared.core.outbox import OutboxLimits
 from shared.errors import Refused
 from shared.messages import AskStatement, Credit, Held, PairKnown, PeerPresence, Sealed, Statement
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 CONNECTOR = "C0NNECT0"
+# Units of work between two foldings of history: often enough that all its forms are met.
+_FOLD_EVERY = 7
+history.HISTORY_ROWS_MAX = 2  # type: ignore[misc]  # small batches meet the form of great ones
 Key = tuple[str, str, int]
 _SCRIPTS = Path(__file__).parents[2] / "connector" / "sql"
 
@@ -174,6 +181,8 @@ class SimSite:
                 self.world.fired(f"{self.side.word}_disk_full")
                 self._undone(engine)
             return False
+        if self.units % _FOLD_EVERY == 0:
+            fold_all(self.connection)
         self.connection.execute("COMMIT")
         if committed is not None:
             committed()
@@ -279,28 +288,21 @@ class SimSite:
         streamed: dict[Key, Value] = {}
 
         def take(store: Streams) -> list[Effect]:
-            batch: dict[tuple[str, str], Series] = {}
-            for device, resource, kind, at_ms, value in readings:
+            groups: Groups = {}
+            for number, (device, resource, kind, at_ms, value) in enumerate(readings, start=1):
                 row = self.catalogue.find(self.connection, CONNECTOR, device, resource)
-                if row is None or row.format != kind:
-                    continue
-                done = self.connection.execute(
-                    "INSERT OR IGNORE INTO reading (series_id, at_ms, value) VALUES (?, ?, ?)",
-                    (row.series_id, at_ms, value),
-                )
-                if done.rowcount == 0:
-                    continue  # `repeated` or `timestamp taken`
-                self.catalogue.note_state(
-                    self.connection, row, Series(device, resource, kind, [at_ms], [value]), self.now_ms
-                )
-                if self._syncs(resource):
-                    series = batch.setdefault((device, resource), Series(device, resource, kind, [], []))
-                    series.times_ms.append(at_ms)
-                    series.values.append(value)
-                    streamed[device, resource, at_ms] = value
+                if row is not None and row.format == kind:
+                    group_lines([(number, Line(device, resource, value, at_ms))], groups)
+            # A clock set back by a year would refuse the readings of everybody else's present.
+            now_ms = max([self.now_ms, *(reading[3] for reading in readings)])
+            packed = absorb(self.connection, self.catalogue, CONNECTOR, [Request.of(groups)], now_ms)
+            for piece in packed:
+                for series in piece.columns.listed():
+                    for at_ms, value in zip(series.times_ms, series.values, strict=True):
+                        streamed[series.device, series.resource, at_ms] = value
             effects: list[Effect] = []
-            if batch:
-                engine.accept(store, list(batch.values()), self.now_ms)
+            if packed:
+                engine.accept(store, packed, self.now_ms)
                 effects += engine.enforce_cap(store, self.now_ms)
             return effects
 
@@ -309,10 +311,6 @@ class SimSite:
             self.accepted_ms.update(dict.fromkeys(streamed, self.now_ms))
 
         return self.work(f"accepts {len(readings)}", take, committed)
-
-    def _syncs(self, alias: str) -> bool:
-        row = self.connection.execute("SELECT remote_sync FROM resource WHERE alias = ?", (alias,)).fetchone()
-        return bool(row and row[0])
 
     def edit(self, *edits: tuple[str, str, str | None]) -> bool:
         """Edit cells."""
@@ -368,11 +366,19 @@ class SimSite:
 
     def readings(self) -> dict[Key, Value]:
         """All history, by (device, resource, ms)."""
-        rows = self.connection.execute(
-            "SELECT identity, alias, at_ms, value, format FROM reading JOIN series USING (series_id)"
-            " JOIN device USING (device_id) JOIN resource USING (resource_id)"
-        )
-        return {tuple(row[:3]): bool(row[3]) if row[4] == "boolean" else row[3] for row in rows}
+        named = self.connection.execute(
+            "SELECT series_id, identity, alias FROM series JOIN device USING (device_id) JOIN resource USING (resource_id)"
+        ).fetchall()
+        return {
+            (device, resource, at_ms): value
+            for series_id, device, resource in named
+            for at_ms, value in history.between(self.connection, series_id)
+        }
+
+    def lose_history(self) -> None:
+        """Delete all history behind the daemon's back."""
+        for table in ("reading", "recent", "chunk"):
+            self.connection.execute(f"DELETE FROM {table}")
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
         """Return what a query finds."""

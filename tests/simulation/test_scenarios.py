@@ -180,7 +180,7 @@ def test_what_a_restored_destination_lost_and_history_no_longer_has_is_named(wor
     backup = world.target.connection.serialize()
     take(world, 4)
     world.drain()
-    world.source.connection.execute("DELETE FROM reading")
+    world.source.lose_history()
     world.source.accepted.clear()
     world.target.restore(backup)
     world.target.start()
@@ -240,7 +240,7 @@ def test_an_old_statement_that_a_hub_replays_on_a_new_link_is_not_believed(world
         old = statements(world.source.link)
     take(world, 6)
     world.pass_time(SECOND_MS)
-    world.source.connection.execute("DELETE FROM reading")  # so that believing it would show at once
+    world.source.lose_history()  # so that believing it would show at once
     world.source.accepted.clear()
     part(world, world.source)
     world.dial()
@@ -283,7 +283,7 @@ def test_a_fresh_statement_that_a_later_word_overtook_is_not_taken_for_a_restore
     while not statements(link):
         assert world.deliver_some()
     link.to_site.append(fresh)
-    world.source.connection.execute("DELETE FROM reading")
+    world.source.lose_history()
     world.pass_time(SECOND_MS)
     assert world.source.store().ledger().dropped == {}
     assert world.source.store().ledger().applied == 4

@@ -1,0 +1,239 @@
+"""Folding: what history took in as rows and recent batches becomes chunks of one series, in the background, in small bites.
+
+Batches that hold many series with few readings each are first folded into greater batches (level 1): a chunk is then
+opened and written again for many new readings, not for one. A bite that is interrupted is done again: what is in two
+places counts once wherever history is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from connector.history_parts import (
+    Part,
+    codec,
+    open_recent,
+    pack_chunk,
+    pack_ids,
+    part_at,
+    rows_part,
+    tidy,
+    unpack_chunk,
+)
+from shared.columns import Columns, Values, joined
+from shared.database import Database
+from shared.errors import StorageFailed
+from shared.limits import (
+    HISTORY_CHUNK_READINGS_MAX,
+    HISTORY_CHUNK_READINGS_MIN,
+    HISTORY_CHUNK_TEXT_BYTES_MAX,
+    HISTORY_FOLD_BATCHES_MAX,
+    HISTORY_FOLD_READINGS_MAX,
+    HISTORY_FOLD_ROWS_MAX,
+    HISTORY_FOLD_SERIES_MAX,
+    HISTORY_FOLD_TWICE_READINGS_MAX,
+    HISTORY_LOOSE_ROWS_MAX,
+    HISTORY_RECENT_MAX,
+)
+
+_log = logging.getLogger(__name__)
+_LOOK_EVERY_S: Final = 1.0
+# Below this many readings a series, a batch is folded into a greater batch first.
+_DENSE: Final = 64
+# Small chunks of a series taken up by one that is written; chunks looked into for readings that are there already.
+_GROWING_MAX: Final = 4
+_OVERLAPPING_MAX: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Bite:
+    """Recent batches that are folded together, and their readings by series ID."""
+
+    connector_id: str
+    level: int
+    rows: tuple[int, ...]
+    columns: Columns
+
+    @property
+    def dense(self) -> bool:
+        """Whether chunks are worth being opened for it; texts never make a great batch."""
+        few = len(self.columns) < _DENSE * len(self.columns.series)
+        return self.level > 0 or not self.columns.numeric or not few
+
+
+def next_bite(connection: sqlite3.Connection, *, everything: bool = False) -> Bite | None:
+    """Return which recent batches are to be folded next; `everything`: even where they are few. None where none are."""
+    found = connection.execute(
+        "SELECT connector_id, level FROM recent GROUP BY connector_id, level HAVING COUNT(*) > ? ORDER BY level DESC LIMIT 1",
+        (0 if everything else HISTORY_RECENT_MAX,),
+    ).fetchone()
+    if found is None:
+        return None
+    connector_id, level = found
+    rows = connection.execute(
+        "SELECT row, count FROM recent WHERE connector_id = ? AND level = ? ORDER BY row LIMIT ?",
+        (connector_id, level, HISTORY_FOLD_BATCHES_MAX),
+    )
+    taken: list[int] = []
+    readings = 0
+    for row, count in rows:
+        taken.append(row)
+        readings += count
+        if readings >= (HISTORY_FOLD_TWICE_READINGS_MAX if level else HISTORY_FOLD_READINGS_MAX):
+            break
+    rows.close()
+    return Bite(connector_id, level, tuple(taken), joined(open_recent(connection, row, {}) for row in taken))
+
+
+def fold(connection: sqlite3.Connection, bite: Bite, from_series: int) -> int | None:
+    """Write a part of a bite; return the series to go on from, None once all is written and the batches are gone."""
+    columns = bite.columns
+    if bite.dense:
+        to_series = from_series + HISTORY_FOLD_SERIES_MAX
+        for at in range(from_series, min(to_series, len(columns.series))):
+            _write_chunk(connection, int(columns.series[at][0]), part_at(columns, at))
+        if to_series < len(columns.series):
+            return to_series
+    elif len(columns):
+        _write_level(connection, bite)
+    connection.executemany("DELETE FROM recent WHERE row = ?", [(row,) for row in bite.rows])
+    return None
+
+
+def fold_rows(connection: sqlite3.Connection, *, everything: bool = False) -> bool:
+    """Fold loose rows of the series that have most of them, once there are many; return whether it did.
+
+    In one unit of work: until then more may come for the same milliseconds.
+    """
+    (held,) = connection.execute("SELECT COUNT(*) FROM reading").fetchone()
+    if held <= (0 if everything else HISTORY_LOOSE_ROWS_MAX):
+        return False
+    found = connection.execute(
+        "SELECT series_id, format FROM reading LEFT JOIN series USING (series_id) LEFT JOIN resource USING (resource_id)"
+        " GROUP BY series_id ORDER BY COUNT(*) DESC LIMIT ?",
+        (HISTORY_FOLD_SERIES_MAX,),
+    ).fetchall()
+    room = HISTORY_FOLD_ROWS_MAX
+    for series_id, kind in found:
+        rows = connection.execute(
+            "SELECT at_ms, value FROM reading WHERE series_id = ? ORDER BY at_ms LIMIT ?", (series_id, room)
+        ).fetchall()
+        _write_chunk(connection, series_id, rows_part(rows, kind))
+        connection.execute("DELETE FROM reading WHERE series_id = ? AND at_ms <= ?", (series_id, rows[-1][0]))
+        room -= len(rows)
+        if room <= 0:
+            break
+    return True
+
+
+def _write_level(connection: sqlite3.Connection, bite: Bite) -> None:
+    columns = bite.columns
+    bare = Columns([("", "", name[2]) for name in columns.series], columns.lengths, columns.times_ms, columns.values)
+    connection.execute(
+        "INSERT INTO recent (connector_id, level, first_ms, last_ms, count, series, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            bite.connector_id,
+            bite.level + 1,
+            int(columns.times_ms.min()),
+            int(columns.times_ms.max()),
+            len(columns),
+            pack_ids([int(name[0]) for name in columns.series]),
+            codec().encode(bare),
+        ),
+    )
+
+
+def _write_chunk(connection: sqlite3.Connection, series_id: int, part: Part) -> None:
+    """Write readings of one series, together with small chunks of it that still grow. What is of no series goes."""
+    if connection.execute("SELECT 1 FROM series WHERE series_id = ?", (series_id,)).fetchone() is None:
+        return
+    growing = connection.execute(
+        "SELECT row, body FROM chunk WHERE series_id = ? AND growing ORDER BY row LIMIT ?", (series_id, _GROWING_MAX)
+    ).fetchall()
+    # What is there already stays in front: of equal values the first one counts.
+    whole = tidy([*(unpack_chunk(body) for _, body in growing), part])
+    connection.executemany("DELETE FROM chunk WHERE row = ?", [(row,) for row, _ in growing])
+    for some in _pieces(_not_there(connection, series_id, whole)):
+        times, values = some
+        small = len(times) < HISTORY_CHUNK_READINGS_MIN and _text_bytes(values) < HISTORY_CHUNK_TEXT_BYTES_MAX // 2
+        connection.execute(
+            "INSERT INTO chunk (series_id, first_ms, last_ms, count, growing, body) VALUES (?, ?, ?, ?, ?, ?)",
+            (series_id, int(times[0]), int(times[-1]), len(times), small, pack_chunk(some)),
+        )
+
+
+def _pieces(part: Part) -> list[Part]:
+    """Cut readings into chunks of about the same size, by readings and by text."""
+    times, values = part
+    wanted = max(-(-len(times) // HISTORY_CHUNK_READINGS_MAX), -(-_text_bytes(values) // HISTORY_CHUNK_TEXT_BYTES_MAX))
+    if wanted < 2:
+        return [part] if len(times) else []
+    wanted = min(wanted, len(times))
+    return list(zip(np.array_split(times, wanted), np.array_split(values, wanted), strict=True))
+
+
+def _text_bytes(values: Values) -> int:
+    """Return about how much memory the texts take."""
+    if values.dtype != object:
+        return 0
+    return sum(4 * len(value) for value in values.tolist() if isinstance(value, str))
+
+
+def _not_there(connection: sqlite3.Connection, series_id: int, part: Part) -> Part:
+    """Leave out what overlapping chunks hold with the same value."""
+    times, values = part
+    overlapping = connection.execute(
+        "SELECT body FROM chunk WHERE series_id = ? AND first_ms <= ? AND last_ms >= ? LIMIT ?",
+        (series_id, int(times[-1]), int(times[0]), _OVERLAPPING_MAX),
+    ).fetchall()
+    for (body,) in overlapping:
+        if not len(times):
+            break
+        there, valued = unpack_chunk(body)
+        at = np.minimum(np.searchsorted(there, times), len(there) - 1)
+        fresh = (there[at] != times) | (valued[at] != values).astype(bool)
+        times, values = times[fresh], values[fresh]
+    return times, values
+
+
+class Folding:
+    """The background work of one site's history."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def run(self) -> None:
+        """Fold whenever there is enough, until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            try:
+                while await self.fold_once():
+                    pass
+            except StorageFailed as error:
+                _log.warning("folding history put off: %s", error)
+
+    async def fold_once(self, *, everything: bool = False) -> bool:
+        """Fold one bite, if there is one; return whether there was. Raises StorageFailed."""
+        bite = await self._database.read(lambda c: next_bite(c, everything=everything))
+        if bite is None:
+            return await self._database.write(lambda c: fold_rows(c, everything=everything))
+        series: int | None = 0
+        while series is not None:
+            series = await self._database.write(lambda c, at=series: fold(c, bite, at))  # type: ignore[misc]
+        return True
+
+
+def fold_all(connection: sqlite3.Connection) -> None:
+    """Fold everything there is, in the caller's transaction."""
+    while (bite := next_bite(connection, everything=True)) is not None:
+        series: int | None = 0
+        while series is not None:
+            series = fold(connection, bite, series)
+    while fold_rows(connection, everything=True):
+        pass

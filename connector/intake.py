@@ -1,0 +1,91 @@
+"""What requests offer to one connector gathers here, and is absorbed for all of them at once before their commit."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from connector import connectors, devices
+from connector.absorbing import Request, absorb
+from connector.catalogue import Catalogue
+from connector.readings import definitions_of
+from connector.streams import Streams
+from shared.clock import Clock
+from shared.core.engine import PairEngine
+from shared.core.engine_effects import Effect
+from shared.errors import Refused
+
+
+class Intake:
+    """The requests of one transaction (PairRunner's Gathering; where there is no pair, Database's Closing)."""
+
+    def __init__(self, connector_id: str, catalogue: Catalogue, clock: Clock) -> None:
+        self.connector_id = connector_id
+        self._catalogue = catalogue
+        self._clock = clock
+        self._waiting: list[Request] = []
+
+    def offer(self, connection: sqlite3.Connection, request: Request, *, may_create: bool, source: str) -> list[str]:
+        """Take a request in; or return the devices that have to be made first, where the connector makes them.
+
+        Runs in a unit of work. Raises Refused('connector_disabled', 'target_not_writable'); `source` is whom to name.
+        """
+        connector = connectors.get_connector(connection, self.connector_id)
+        if connector.disabled:
+            raise Refused("connector_disabled")
+        if connector.role == "target":
+            raise Refused("target_not_writable", source=source)
+        if may_create and connector.creates_devices and (missing := self._missing(connection, request)):
+            return missing
+        self._waiting.append(request)
+        return []
+
+    def _missing(self, connection: sqlite3.Connection, request: Request) -> list[str]:
+        unknown = [
+            key
+            for key in request.lines.keys
+            if self._catalogue.find(connection, self.connector_id, key[0], key[1]) is None
+        ]
+        if not unknown:
+            return []
+        defined = definitions_of(connection, self.connector_id)
+        named = dict.fromkeys(device for device, resource in unknown if resource in defined)
+        return [identity for identity in named if not devices.exists(connection, self.connector_id, identity)]
+
+    def refuse_when_full(self, engine: PairEngine, store: Streams, request: Request) -> None:
+        """Raise Refused('outbox_full') where the outbox is, and the request has something for the stream."""
+        try:
+            engine.outbox.refuse_when_full(store)
+        except Refused:
+            defined = definitions_of(store.connection, self.connector_id)
+            if any(resource in defined and defined[resource].remote_sync for _, resource in request.lines.keys):
+                raise
+
+    # --- the end of a transaction -------------------------------------------------------------------------------------
+
+    def finish(self, engine: PairEngine, store: Streams, now_ms: int) -> list[Effect]:
+        """Store what has gathered and feed the stream with it."""
+        for_stream = absorb(store.connection, self._catalogue, self.connector_id, self._taken(), now_ms)
+        if not for_stream:
+            return []
+        engine.outbox.take(store, for_stream, now_ms)
+        # At once: until the next deadline a fast device could fill the disk that the cap is there to protect.
+        return engine.enforce_cap(store, now_ms)
+
+    def close(self, connection: sqlite3.Connection) -> None:
+        """Store what has gathered, of a connector without a peer."""
+        absorb(connection, self._catalogue, self.connector_id, self._taken(), self._clock.wall_ms())
+
+    def on_closed(self, outcome: object) -> None:
+        """The transaction is committed, or undone."""
+        if isinstance(outcome, BaseException):
+            self.on_undone()
+
+    def on_undone(self) -> None:
+        """Forget what has gathered, and what was found on the way."""
+        self._waiting = []
+        self._catalogue.forget()
+
+    def _taken(self) -> Sequence[Request]:
+        taken, self._waiting = self._waiting, []
+        return taken
