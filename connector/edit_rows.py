@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from connector import history
+from connector.catalogue import Catalogue
 from connector.pair_rows import PairRows, pack, unpack
 from connector.projection import project, project_set_values
 from shared.core.cells import Cell, cell_hash, digest
@@ -21,7 +23,44 @@ _COLUMNS: Final = "object, field, value, source_count, target_count, stamp_ms, s
 
 
 class EditRows(PairRows):
-    """shared.core.ports.ControlStore: cells and what goes with them."""
+    """shared.core.ports.ControlStore: cells and what goes with them.
+
+    Between `begin_edits` and `finish_edits` the digest and `device.sync` are kept up in one go: thousands of devices may
+    be edited at once.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, connector_id: str, catalogue: Catalogue) -> None:
+        super().__init__(connection, connector_id, catalogue)
+        self._many = False
+        self._digest: int | None = None
+        self._touched: dict[str | None, None] = {}
+
+    def begin_edits(self) -> None:
+        """Many edits follow, and then `finish_edits` in the same unit of work."""
+        self._many = True
+        stored = self._run("SELECT digest FROM cell_digest WHERE connector_id = ?", (self._id,)).fetchone()
+        self._digest = int.from_bytes(stored[0], "big") if stored is not None else None
+
+    def finish_edits(self) -> None:
+        """Write what was put off."""
+        self._many = False
+        self._save_digest()
+        for identity in self._touched:
+            refresh_sync(self._connection, self._id, identity)
+        self._touched.clear()
+
+    def _save_digest(self) -> None:
+        if self._digest is not None:
+            self._run(
+                "UPDATE cell_digest SET digest = ? WHERE connector_id = ?", (self._digest.to_bytes(16, "big"), self._id)
+            )
+
+    def _touch(self, identity: str | None) -> None:
+        """Let `device.sync` follow, now or with the others."""
+        if self._many:
+            self._touched[identity] = None
+        else:
+            refresh_sync(self._connection, self._id, identity)
 
     # --- cells ----------------------------------------------------------------------------------------------------------
 
@@ -37,6 +76,7 @@ class EditRows(PairRows):
         return [Cell(*row) for row in rows]
 
     def cells_digest(self) -> bytes:
+        self._save_digest()
         row = self._run("SELECT digest FROM cell_digest WHERE connector_id = ?", (self._id,)).fetchone()
         if row is not None:
             return bytes(row[0])
@@ -54,11 +94,14 @@ class EditRows(PairRows):
         return int(row[0])
 
     def save_cell(self, cell: Cell, control_row: int | None, now_ms: int) -> None:
-        stored = self._run("SELECT digest FROM cell_digest WHERE connector_id = ?", (self._id,)).fetchone()
-        if stored is not None:
+        if not self._many:
+            self.begin_edits()
+            self.save_cell(cell, control_row, now_ms)
+            self.finish_edits()
+            return
+        if self._digest is not None:
             old = self.cell(cell.object, cell.field)
-            total = int.from_bytes(stored[0], "big") ^ cell_hash(cell) ^ (cell_hash(old) if old else 0)
-            self._run("UPDATE cell_digest SET digest = ? WHERE connector_id = ?", (total.to_bytes(16, "big"), self._id))
+            self._digest ^= cell_hash(cell) ^ (cell_hash(old) if old else 0)
         self._run(
             f"INSERT OR REPLACE INTO cell (connector_id, control_row, changed_ms, {_COLUMNS})"  # noqa: S608
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -72,9 +115,9 @@ class EditRows(PairRows):
     def add_change(self, change: Change, now_ms: int) -> None:
         identity = identity_of(change.object)
         self._run(
-            "UPDATE change SET open = 0 WHERE connector_id = ? AND object = ? AND field = ? AND open = 1"
+            "UPDATE change SET open = 0 WHERE connector_id = ? AND identity IS ? AND open = 1 AND object = ? AND field = ?"
             " AND state = 'refused'",
-            (self._id, change.object, change.field),
+            (self._id, identity, change.object, change.field),
         )
         self._run(
             "INSERT INTO change (connector_id, identity, object, field, before, after, who, site_id, ours, at_ms, state,"
@@ -96,16 +139,16 @@ class EditRows(PairRows):
                 change.control_row,
             ),
         )
-        refresh_sync(self._connection, self._id, identity)
+        self._touch(identity)
 
     def settle_own_change(self, object: str, field: str, state: str, reason: str) -> None:
         self._run(
             "UPDATE change SET state = ?1, reason = ?2, open = ?1 = 'refused' WHERE change_id ="
-            " (SELECT MAX(change_id) FROM change WHERE connector_id = ?3 AND object = ?4 AND field = ?5 AND ours = 1)"
-            " AND state IN ('pending', 'applied')",
-            (state, reason, self._id, object, field),
+            " (SELECT change_id FROM change WHERE connector_id = ?3 AND identity IS ?6 AND object = ?4 AND field = ?5"
+            " AND ours = 1 ORDER BY change_id DESC LIMIT 1) AND state IN ('pending', 'applied')",
+            (state, reason, self._id, object, field, identity_of(object)),
         )
-        refresh_sync(self._connection, self._id, identity_of(object))
+        self._touch(identity_of(object))
 
     def settle_sent(self, epoch: int, up_to: int) -> None:
         """The other side applied entries of our log: the changes that they carried are not pending any more."""
@@ -150,7 +193,7 @@ class EditRows(PairRows):
                 now_ms,
             ),
         )
-        refresh_sync(self._connection, self._id, identity)
+        self._touch(identity)
 
     def close_conflicts(self, object: str, field: str, who: str, now_ms: int) -> None:
         done = self._run(
@@ -159,7 +202,7 @@ class EditRows(PairRows):
             (now_ms, who, self._id, object, field),
         )
         if done.rowcount:
-            refresh_sync(self._connection, self._id, identity_of(object))
+            self._touch(identity_of(object))
 
     # --- rights and requests ----------------------------------------------------------------------------------------------
 
@@ -308,11 +351,6 @@ def _sweep_readings(connection: sqlite3.Connection, rows_max: int) -> int:
     row = connection.execute("SELECT series_id FROM gone_series LIMIT 1").fetchone()
     if row is None:
         return 0
-    gone = connection.execute(
-        "DELETE FROM reading WHERE series_id = ?1 AND at_ms IN"
-        " (SELECT at_ms FROM reading WHERE series_id = ?1 ORDER BY at_ms LIMIT ?2)",
-        (row[0], rows_max),
-    )
-    if gone.rowcount < rows_max:
+    if not history.forget_series(connection, row[0], limit=rows_max):
         connection.execute("DELETE FROM gone_series WHERE series_id = ?", (row[0],))
     return rows_max  # its rest, or the next series, may be waiting
