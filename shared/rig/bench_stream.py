@@ -63,7 +63,7 @@ def make_bodies(readings: int, batch: int, seed: int = 1) -> Iterator[bytes]:
         second += 1
 
 
-class _Stage:
+class Stage:
     """A hub and two paired sites on fresh data, with the resources of the workload on both."""
 
     def __init__(self, folder: Path) -> None:
@@ -88,7 +88,7 @@ class _Stage:
         )
         self.source_id = self.target_id = ""
 
-    async def __aenter__(self) -> _Stage:
+    async def __aenter__(self) -> Stage:
         for daemon in (self.hub, self.source, self.target):
             await daemon.start()
         async with self.client(self.source) as source, self.client(self.target) as target:
@@ -207,7 +207,7 @@ async def measure(readings: int, batch: int, say: Callable[[str], None]) -> dict
 
 async def _measure_speed(readings: int, batch: int, say: Callable[[str], None]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="pairhub-bench-") as folder:
-        async with _Stage(Path(folder)) as stage:
+        async with Stage(Path(folder)) as stage:
             say(f"Making {readings} readings in requests of {batch} ...")
             requests = stage.requests(make_bodies(readings, batch))
             peaks = {"source": 0.0, "hub": 0.0, "target": 0.0}
@@ -247,7 +247,7 @@ async def _measure_speed(readings: int, batch: int, say: Callable[[str], None]) 
 
 async def _measure_sizes(readings: int, batch: int, say: Callable[[str], None]) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="pairhub-bench-") as folder:
-        async with _Stage(Path(folder)) as stage:
+        async with Stage(Path(folder)) as stage:
             say(f"Sizes of {readings} readings with the target unlinked ...")
             # The first rows bring the devices and the files' first pages with them.
             first = make_bodies(_DEVICES * _RESOURCES, _DEVICES * _RESOURCES, seed=2)
@@ -261,14 +261,14 @@ async def _measure_sizes(readings: int, batch: int, say: Callable[[str], None]) 
             return {name: round((after[name] - before[name]) / readings, 2) for name in before}
 
 
-async def _watch_memory(stage: _Stage, peaks: dict[str, float]) -> None:
+async def _watch_memory(stage: Stage, peaks: dict[str, float]) -> None:
     while True:
         for name, daemon in (("source", stage.source), ("hub", stage.hub), ("target", stage.target)):
             peaks[name] = max(peaks[name], daemon.rss_mib)
         await asyncio.sleep(0.05)
 
 
-async def _link_bytes(stage: _Stage) -> int:
+async def _link_bytes(stage: Stage) -> int:
     """Return the bytes that the source's link to the hub has carried, both ways, WebSocket framing included."""
     async with stage.client(stage.source) as source:
         link = (await source.get(f"/connectors/{stage.source_id}"))["link"]
