@@ -115,7 +115,8 @@ async def _make_devices(source: ApiClient, source_id: str, devices: int) -> None
     names = [f"device-{at:05}" for at in range(devices)]
     for at in range(0, devices, _CREATED_AT_ONCE):
         records = [
-            {"identity": name, "tags": [["floor", str(int(name[-2:]) % 12)]]} for name in names[at : at + _CREATED_AT_ONCE]
+            {"identity": name, "tags": [["floor", str(int(name[-2:]) % 12)]]}
+            for name in names[at : at + _CREATED_AT_ONCE]
         ]
         await source.post(f"{base}/import", records)
     for part in range(_PARTS - 1):

@@ -34,8 +34,12 @@ SERIES_SHOWN_MAX: Final = 25
 RAW_ROWS: Final = 50
 _TABLE_SLICES: Final = 24
 _IDENTITY_CHARS_MAX: Final = 300
-# An open page draws its chart again when there is a point more to see, and no sooner than the first of these.
+# A full chart is drawn again when there is a point more to see: a slice later, and within these.
 _DRAW_AGAIN_MS: Final = (SECOND_MS, 10 * SECOND_MS)
+# A chart of less than this is so small to send that it follows every reading.
+_SMALL_BYTES: Final = 4_096
+# Drawing again waits this many times as long as drawing took.
+_DRAW_AGAIN_TIMES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,33 +150,46 @@ async def page(visit: Visit, alias: str, edit: c.ResourceEdit | None = None) -> 
         edit=edit or (edit_form(seen, found.row) if visit.may("edit") else None),
         device=found.chosen.identity if found.chosen else "",
         range_name=asked.range_name,
-        from_text=asked.from_text,
-        to_text=asked.to_text,
+        from_text=asked.from_text if asked.errors else _local(visit, asked.from_ms),
+        to_text=asked.to_text if asked.errors or not asked.to_text else _local(visit, asked.to_ms),
         zone_name=formats.zone_label(formats.moment(asked.to_ms, visit.desk.viewer(visit.request).zone)),
         range_errors=asked.errors,
     )
+
+
+def _local(visit: Visit, at_ms: int) -> str:
+    """Write a moment as the fields of the range want it."""
+    return f"{formats.moment(at_ms, visit.desk.viewer(visit.request).zone):%Y-%m-%dT%H:%M}"
 
 
 class _Live:
     """The update stream of one open page: the chart is drawn again when there is a point more to see."""
 
     def __init__(self) -> None:
-        self._drawn_ms = 0
+        self._due_ms = 0.0
         self._parts: Parts = ()
 
     async def parts(self, visit: Visit) -> Parts:
         seen = await visit.look()
         asked = Asked.of(visit, visit.asked("alias"))
-        least_ms, most_ms = _DRAW_AGAIN_MS
-        wait_ms = min(max((asked.to_ms - asked.from_ms) // charts.SLICES_MAX, least_ms), most_ms)
-        if not self._parts or not 0 <= visit.now_ms - self._drawn_ms < wait_ms:
-            self._drawn_ms = visit.now_ms
+        clock = visit.site.clock
+        started_ms = clock.monotonic_ms()
+        if not self._parts or started_ms >= self._due_ms:
             found = await _find(visit, asked)
-            shown = await _series_parts(visit, asked, found)
+            chart, readings = await _series_parts(visit, asked, found)
             facts = await _facts(visit, seen, found.row)
-            self._parts = (facts, _series_list(asked, found), *(part for part in shown if part is not None))
+            self._parts = (facts, _series_list(asked, found), *(part for part in (chart, readings) if part is not None))
+            ended_ms = clock.monotonic_ms()
+            self._due_ms = ended_ms + max(_DRAW_AGAIN_TIMES * (ended_ms - started_ms), _wait_ms(asked, chart))
         shell = await visit.shell(c.Section.RESOURCES, seen)
         return (*frame_parts(shell), *self._parts)
+
+
+def _wait_ms(asked: Asked, chart: c.ChartCard | None) -> float:
+    if chart is None or len(chart.data) < _SMALL_BYTES:
+        return 0
+    least_ms, most_ms = _DRAW_AGAIN_MS
+    return min(max((asked.to_ms - asked.from_ms) / charts.SLICES_MAX, least_ms), most_ms)
 
 
 def live() -> PartsOf:

@@ -12,6 +12,8 @@ from tests.browser.house import House, Visits
 from tests.e2e.stage import Paired, Site
 
 READINGS: Final = 120
+# The hour in which the readings of `Paired.post` lie.
+_FIRST_HOUR: Final = "range=custom&from=2025-11-20T14:00%2B00:00&to=2025-11-20T15:00%2B00:00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ def rooms(house: House, paired: Paired, waiting: str) -> list[Room]:
         Room("devices empty", house.plant, f"/connectors/{waiting}/devices"),
         Room("resources empty", house.plant, f"/connectors/{waiting}/resources"),
         Room("delete", house.plant, f"/connectors/{waiting}/delete"),
+        Room("resource of states", house.plant, f"/connectors/{paired.source_id}/resources/state?{_FIRST_HOUR}"),
+        Room("resource delete", house.plant, f"/connectors/{paired.source_id}/resources/flow/delete"),
     ]
     for word, site, connector_id in (
         ("source", paired.source, paired.source_id),
@@ -90,6 +94,7 @@ def rooms(house: House, paired: Paired, waiting: str) -> list[Room]:
             Room(f"{word} device host", site, f"{base}/devices/host"),
             Room(f"{word} device", site, f"{base}/devices/pump-1"),
             Room(f"{word} resources", site, f"{base}/resources"),
+            Room(f"{word} resource", site, f"{base}/resources/cpu?range=1h"),
             Room(f"{word} gaps", site, f"{base}/gaps"),
             Room(f"{word} settings", site, f"{base}/settings"),
             Room(f"{word} remote-sync", site, f"{base}/remote-sync"),

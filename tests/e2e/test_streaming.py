@@ -200,7 +200,9 @@ async def test_w9_held_back_while_the_resource_is_missing_and_released_when_it_i
         return (own["applied"], own["queued"]) == (20, 20)
 
     await until(only_heat_waits, what="flow to be applied and heat to wait")
-    (row,) = [row for row in await stage.plant.rows(f"/connectors/{pair.source_id}/resources") if row["alias"] == "heat"]
+    (row,) = [
+        row for row in await stage.plant.rows(f"/connectors/{pair.source_id}/resources") if row["alias"] == "heat"
+    ]
     assert row["waiting"] == 20
     await stage.office.post(f"/connectors/{pair.target_id}/resources/heat/create-here")
     await pair.until_balanced()

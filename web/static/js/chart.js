@@ -117,6 +117,7 @@ class Chart {
       {
         ...this.size(),
         legend: { show: !this.isStates, live: true },
+        padding: [null, 16, null, this.isStates ? 34 : null],
         cursor: { y: false, drag: { x: true, y: false } },
         scales: {
           // Whoever drags over a part of the chart keeps that part while new readings come; a double click undoes it.
