@@ -79,7 +79,6 @@ CREATE TABLE change (
 ) STRICT;
 CREATE INDEX change_by_device ON change (connector_id, identity, change_id);
 CREATE INDEX change_by_connector ON change (connector_id, change_id);
-CREATE INDEX change_by_field ON change (connector_id, object, field, change_id);
 CREATE INDEX change_by_entry ON change (control_row) WHERE control_row IS NOT NULL;
 CREATE INDEX change_open ON change (connector_id, identity) WHERE open = 1;
 

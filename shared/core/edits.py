@@ -51,6 +51,7 @@ class Edits:
             if (before.value if before else None) == value:
                 continue
             made[name, field] = before, self._version(before, name, field, value, who, now_ms)
+        store.begin_edits()
         cells = [cell for _, cell in made.values()]
         for part, row in queue(cells) if queue is not None else [(cells, None)]:
             for cell in part:
@@ -59,6 +60,7 @@ class Edits:
                 self._save(store, cell, now_ms, row)
                 state = "applied" if row is None else "pending"
                 store.add_change(_change(before, cell, ours=True, state=state, control_row=row), now_ms)
+        store.finish_edits()
         return cells
 
     def _version(self, old: Cell | None, name: str, field: str, value: str | None, who: str, now_ms: int) -> Cell:
@@ -78,6 +80,7 @@ class Edits:
     def take(self, store: ControlStore, cells: Sequence[Cell], now_ms: int) -> tuple[list[Cell], list[str]]:
         """Merge cells of the other side; return (what it has to be told in turn, why some cannot be taken at all)."""
         rights = store.peer_rights()
+        store.begin_edits()
         replies: list[Cell] = []
         wrong: list[str] = []
         for theirs in cells:
@@ -85,6 +88,7 @@ class Edits:
                 wrong.append(why)
             elif (reply := self._take(store, theirs, rights, now_ms)) is not None:
                 replies.append(reply)
+        store.finish_edits()
         return replies, wrong
 
     def _take(self, store: ControlStore, theirs: Cell, rights: PeerRights, now_ms: int) -> Cell | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from connector import edit_queries, edit_rows
 from connector.device_edits import DeviceEdits, NewDevice
 from connector.edit_queries import ChangeRow
+from shared.core.edits import Edits
 from shared.core.entries import Definition
 from shared.core.fields import (
     CONNECTOR_OBJECT,
@@ -310,6 +312,18 @@ def test_an_edit_made_in_knowledge_of_both_settles_a_conflict_at_both_sides() ->
         (row,) = edit_queries.list_conflicts(site.connection, CONNECTOR, closed=True)
         assert (row.closed_how, row.closed_by) == ("edited", "bo")
         assert sync_of(site) == "synced"
+
+
+def test_a_version_that_counts_the_same_edits_with_another_outcome_is_answered_with_ours() -> None:
+    two = paired("pump")
+    mine = two.source.store.cell(FIELDS, NAME)
+    assert mine is not None
+    other = msgspec.structs.replace(mine, value='"other"', stamp_ms=mine.stamp_ms - 1)
+    replies, wrong = Edits(Side.SOURCE, "here").take(two.source.store, [other], NOW_MS)
+    assert (replies, wrong) == ([mine], [])
+    newer = msgspec.structs.replace(mine, value='"other"', stamp_ms=mine.stamp_ms + 1)
+    assert Edits(Side.SOURCE, "here").take(two.source.store, [newer], NOW_MS) == ([], [])
+    assert name_of(two.source) == "other"
 
 
 # --- history ----------------------------------------------------------------------------------------------------------------
