@@ -71,7 +71,7 @@ def make_app(site: Site, access: Access) -> Starlette:
     app = Starlette(
         routes=routes,
         middleware=[
-            Middleware(FrontDoor, front=front_of(site.settings)),
+            Middleware(FrontDoor, front=front_of(site.settings), certificate=site.certificate),
             Middleware(CountedRequests, metrics=metrics),
             Middleware(SecurityHeaders),
             Middleware(failures.LastResort, desk=desk, make_id=_make_id),

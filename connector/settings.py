@@ -26,7 +26,9 @@ class SiteSettings(ListenSettings):
         None, "PEM file of the one authority that may vouch for the hub; empty for those that this machine trusts"
     )
     hub_proxy: str = setting(
-        "", "Proxy on the way to the hub, such as http://proxy:3128 or socks5h://proxy:1080; empty for none"
+        "",
+        "Proxy on the way to the hub, such as http://proxy:3128 or socks5h://proxy:1080; empty for none",
+        secret=True,  # it may carry a password
     )
     enrolment_token: str = setting(
         "", "Token from the hub's operator, needed once; not needed where enrolment is open", secret=True

@@ -57,7 +57,7 @@ def create_app(hub: Hub, access: Access, bell: ChangeBell, stopping: anyio.Event
             *pages.routes(),
         ],
         middleware=[
-            Middleware(FrontDoor, front=front_of(hub.settings)),
+            Middleware(FrontDoor, front=front_of(hub.settings), certificate=hub.certificate),
             Middleware(LinksFirst, hub=hub),
             Middleware(CountedRequests, metrics=metrics),
             Middleware(SecurityHeaders),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -81,8 +82,8 @@ class Front:
         """Tell whether what this peer says about others is believed."""
         return self.behind_proxy and address is not None and any(address in network for network in self.trusted)
 
-    def answers_to(self, host: str) -> bool:
-        """Tell whether a `Host` header names this daemon.
+    def answers_to(self, host: str, certified: Iterable[str] = ()) -> bool:
+        """Tell whether a `Host` header names this daemon; `certified` are the names in its certificate.
 
         A page of another origin whose name was made to point here (DNS rebinding) has a foreign name; an address
         cannot be made to point elsewhere, so every address will do.
@@ -90,7 +91,8 @@ class Front:
         name = host_name(host)
         if name in self.hosts or address_of(name) is not None:
             return True
-        return any(known.startswith("*.") and name.endswith(known[1:]) for known in self.hosts)
+        known = {*self.hosts, *(each.lower() for each in certified)}
+        return name in known or any(each.startswith("*.") and name.endswith(each[1:]) for each in known)
 
 
 def front_of(settings: ListenSettings) -> Front:

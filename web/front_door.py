@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket
 
 from shared.errors import Refused
 from shared.listening import Address, Front, address_of, host_name
+from shared.served_certificate import ServedCertificate
 
 BASE_PATH_KEY = "pairhub.base_path"
 _PUBLIC_URL_KEY = "pairhub.public_url"
@@ -32,9 +33,11 @@ _ADDRESS = re.compile(
 class FrontDoor:
     """ASGI middleware; it belongs outside of all others."""
 
-    def __init__(self, app: ASGIApp, front: Front) -> None:
+    def __init__(self, app: ASGIApp, front: Front, certificate: ServedCertificate | None = None) -> None:
+        """The names in `certificate` are ours as well, and change with it."""
         self._app = app
         self._front = front
+        self._certificate = certificate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Work out who asks; refuse what did not come by a way that the settings allow; pass on."""
@@ -54,8 +57,8 @@ class FrontDoor:
         front = self._front
         peer = _address((scope.get("client") or ("",))[0])
         headers = Headers(scope=scope)
-        if "host" in headers and not front.answers_to(headers["host"]):
-            raise Refused("wrong_host", host=host_name(headers["host"])[:100])
+        if "host" in headers:
+            self._check_host(headers["host"])
         is_trusted = front.trusts(peer)
         if front.behind_proxy and not front.has_tls and not is_trusted and peer is not None and not peer.is_loopback:
             raise Refused("not_through_proxy", address=str(peer))
@@ -65,6 +68,11 @@ class FrontDoor:
             self._believe(scope, headers)
         if front.is_https:
             _set_scheme(scope, "https")
+
+    def _check_host(self, host: str) -> None:
+        certified = () if self._certificate is None else self._certificate.facts.names
+        if not self._front.answers_to(host, certified):
+            raise Refused("wrong_host", host=host_name(host)[:100])
 
     def _believe(self, scope: Scope, headers: Headers) -> None:
         """Put what the proxy says of the client in the place of what the proxy looks like itself."""
@@ -80,8 +88,7 @@ class FrontDoor:
         if front.public_host and host_name(host or front.public_host) == host_name(front.public_host):
             host = front.public_host  # with the port, which proxies may leave out
         if host:
-            if not front.answers_to(host):
-                raise Refused("wrong_host", host=host_name(host)[:100])
+            self._check_host(host)
             MutableHeaders(scope=scope)["host"] = host
 
     def _strip_base_path(self, scope: Scope) -> None:
