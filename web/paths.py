@@ -15,6 +15,7 @@ LOGOUT = "/logout"
 THEME = "/theme"
 API_KEY = "/api-key"
 API_KEY_REVOKE = "/api-key/revoke"
+API_REFERENCE = "/api"
 
 CONNECTORS = "/connectors"
 CONNECTOR_NEW = "/connectors/new"

@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute
 
 from connector.pages import (
     api_key,
+    api_reference,
     changes,
     connectors,
     device,
@@ -34,6 +35,7 @@ def page_routes(desk: Desk) -> list[BaseRoute]:
         desk.show(paths.HOME, home),
         *entrance.routes(desk),
         *api_key.routes(desk),
+        *api_reference.routes(desk),
         *connectors.routes(desk),
         *overview.routes(desk),
         desk.show(paths.UPDATES, updates),

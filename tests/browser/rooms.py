@@ -72,6 +72,7 @@ def rooms(house: House, paired: Paired, waiting: str) -> list[Room]:
         Room("site login", house.plant, "/login", logged_in=False),
         Room("site nowhere", house.plant, "/nowhere"),
         Room("api key", house.plant, "/api-key"),
+        Room("api reference", house.plant, "/api"),
         Room("connector form", house.office, "/connectors/new"),
         Room("connector form refused", house.office, "/connectors/new", is_refused=True),
         Room("remote-sync waiting", house.plant, f"/connectors/{waiting}/remote-sync"),

@@ -14,6 +14,7 @@ from connector.api.routing import PREFIX, document
 from shared.errors import REFUSALS
 from tests.connector.api_steps import walk_everything
 from tests.connector.api_walk import walking
+from tests.connector.visitors import visitor
 
 
 def test_the_document_is_valid_openapi() -> None:
@@ -67,6 +68,16 @@ ELSEWHERE = {
     "set_peer_rights",
     "stream_events",
 }
+
+
+async def test_w12_people_read_the_same_at_their_own_page(tmp_path: Path) -> None:
+    async with visitor(tmp_path) as found:
+        text = await found.get("/api")
+        for operation in OPERATIONS:
+            assert f"{operation.method} {PREFIX}{operation.path}" in text
+            assert operation.summary in text
+        assert "Page of Gap" in text
+        assert "What else the API can do" in await found.get("/api-key")
 
 
 async def test_a_wrong_answer_would_be_found(tmp_path: Path) -> None:

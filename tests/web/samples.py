@@ -676,6 +676,35 @@ API_KEY_NEW = c.ApiKeyPage(
         c.NewApiKey(SECRET, f"http://127.0.0.1:8471/api/v1/connectors/{CONNECTOR_ID}/readings"),
     ),
 )
+API_REFERENCE = c.ApiReferencePage(
+    site_shell(c.Section.API_KEY),
+    topics=(
+        c.ApiTopic(
+            "Devices",
+            (
+                c.ApiOperation(
+                    operation_id="list_devices",
+                    method="GET",
+                    path="/api/v1/connectors/{connector_id}/devices",
+                    summary="Devices",
+                    description="Return devices of this side, or of the other, live.",
+                    parameters=(
+                        c.ApiField("connector_id", "string", "ID of a connector", "path", is_required=True),
+                        c.ApiField("limit", "integer", "how many rows at most", "query"),
+                    ),
+                    body="",
+                    answer="DeviceList",
+                    refusals=(("401", "not_signed_in."), ("404", "not_found.")),
+                ),
+            ),
+        ),
+    ),
+    types=(
+        c.ApiType("DeviceList", "A page of devices.", (c.ApiField("total", "integer", is_required=True),)),
+        c.ApiType("Delete", "Delete them.", ()),
+    ),
+    document_url="/api/v1/openapi.json",
+)
 API_KEY = c.ApiKeyPage(site_shell(c.Section.API_KEY), c.ApiKeyCard(KEY))
 API_KEY_NONE = c.ApiKeyPage(
     site_shell(c.Section.API_KEY), c.ApiKeyCard(None, errors={"name": "Say which program will use it."})
@@ -832,6 +861,7 @@ PAGES: dict[str, object] = {
     "api-key": API_KEY,
     "api-key-new": API_KEY_NEW,
     "api-key-none": API_KEY_NONE,
+    "api-reference": API_REFERENCE,
     "confirm": CONFIRM,
     "error-404": NOT_FOUND,
     "error-500": BROKEN,

@@ -96,6 +96,7 @@ from web.contexts.overview import (
     Repair,
     RepairsCard,
 )
+from web.contexts.reference import ApiField, ApiOperation, ApiReferencePage, ApiTopic, ApiType
 from web.contexts.remote_sync import (
     Claim,
     PairFacts,
@@ -150,9 +151,14 @@ __all__ = [
     "AnswerKind",
     "AnswerOrigin",
     "AnswerState",
+    "ApiField",
     "ApiKeyCard",
     "ApiKeyFacts",
     "ApiKeyPage",
+    "ApiOperation",
+    "ApiReferencePage",
+    "ApiTopic",
+    "ApiType",
     "BacklogCard",
     "Beat",
     "BeatState",
