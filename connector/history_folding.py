@@ -45,7 +45,7 @@ from shared.limits import (
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_S: Final = 1.0
 # Below this many readings a series, a batch is folded into a greater batch first.
-_DENSE: Final = 64
+_DENSE: Final = 128
 # Small chunks of a series taken up by one that is written; chunks looked into for readings that are there already.
 _GROWING_MAX: Final = 4
 _OVERLAPPING_MAX: Final = 4

@@ -1,0 +1,212 @@
+"""History in all its forms: whatever is folded when, the same readings are found, each once, the greater of two (G6)."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from connector import history
+from connector.history_folding import fold, fold_all, fold_rows, next_bite
+from shared.columns import Series, Value, as_columns
+from shared.migration import migrate
+from shared.limits import (
+    DAY_MS,
+    HISTORY_CHUNK_READINGS_MAX,
+    HISTORY_FOLD_SERIES_MAX,
+    HISTORY_LOOSE_ROWS_MAX,
+    HISTORY_RECENT_MAX,
+    HISTORY_ROWS_MAX,
+)
+from tests.core.stores import CONNECTOR, NOW_MS, add_device, add_resource, open_store
+
+_FAR_MS = history.FAR_MS
+_VALUES: dict[str, list[Value]] = {"number": [-0.5, 1.25, 7.0], "string": ["a", "ä", "b"], "boolean": [True, False]}
+
+
+def database(*kinds: str) -> tuple[sqlite3.Connection, list[int]]:
+    """Return a database with one series of each format, and their IDs."""
+    store = open_store(*(f"r{at}" for at in range(len(kinds))))
+    ids = []
+    for at, kind in enumerate(kinds):
+        add_resource(store, f"r{at}", kind)
+        row = store._catalogue.find(store.connection, CONNECTOR, "d", f"r{at}")
+        assert row is not None
+        ids.append(row.series_id)
+    return store.connection, ids
+
+
+def add(connection: sqlite3.Connection, series_id: int, found: dict[int, Value], kind: str = "number") -> None:
+    """Add readings as a batch of one series."""
+    one = Series("d", "r", kind, list(found), list(found.values()))  # type: ignore[arg-type]
+    history.add(connection, CONNECTOR, as_columns([one]), [series_id])
+
+
+def tables(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Return how many rows, recent batches and chunks there are."""
+    return tuple(
+        connection.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0] for name in ("reading", "recent", "chunk")
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_question_is_answered_as_by_a_table_of_rows_whatever_was_folded(seed: int) -> None:
+    chance = random.Random(seed)
+    kinds = ("number", "string", "boolean")
+    connection, ids = database(*kinds)
+    model: dict[int, dict[int, Value]] = {series_id: {} for series_id in ids}
+    for _ in range(40):
+        at = chance.randrange(3)
+        series_id, kind = ids[at], kinds[at]
+        start_ms = chance.randrange(5_000)
+        count = chance.choice((1, 3, HISTORY_ROWS_MAX + 1, 300))
+        times = chance.sample(range(start_ms, start_ms + 2_000), count)
+        found: dict[int, Value] = {at_ms: chance.choice(_VALUES[kind]) for at_ms in times}
+        add(connection, series_id, found, kind)
+        for at_ms, value in found.items():
+            model[series_id][at_ms] = max(value, model[series_id].get(at_ms, value))
+        done = chance.randrange(6)
+        if done == 0:
+            fold_all(connection)
+        elif done == 1 and (bite := next_bite(connection, everything=True)) is not None:
+            fold(connection, bite, 0)
+        elif done == 2:
+            fold_rows(connection, everything=True)
+    for series_id in ids:
+        there = sorted(model[series_id].items())
+        assert history.between(connection, series_id) == there
+        assert [type(value) for _, value in history.between(connection, series_id)] == [
+            type(value) for _, value in there
+        ]
+        for _ in range(20):
+            low, high, limit = chance.randrange(7_000), chance.randrange(7_000), chance.choice((-1, 0, 1, 10, 500))
+            wanted = [row for row in there if low <= row[0] < high]
+            assert history.between(connection, series_id, low, high, limit) == (wanted if limit < 0 else wanted[:limit])
+            assert history.latest(connection, series_id, max(limit, 0)) == (there[-limit:] if limit > 0 else [])
+            some = chance.sample(range(7_000), 30)
+            assert history.at(connection, series_id, some) == {
+                at: model[series_id][at] for at in some if at in model[series_id]
+            }
+    fold_all(connection)
+    assert tables(connection)[:2] == (0, 0)
+    counted = history.counts(connection, CONNECTOR, 1_000, 3_000)
+    for at, series_id in enumerate(ids):
+        exact = sum(1_000 <= at_ms < 3_000 for at_ms in model[series_id])
+        assert exact <= counted[f"r{at}"] <= exact * 1.5  # a millisecond that came twice may count twice
+
+
+def test_a_bite_that_is_done_twice_changes_nothing() -> None:
+    connection, (series_id,) = database("number")
+    add(connection, series_id, {at: float(at) for at in range(3_000)})
+    bite = next_bite(connection, everything=True)
+    assert bite is not None
+    assert fold(connection, bite, 0) is None
+    fold(connection, bite, 0)  # as after a crash between the chunks and the end
+    assert history.between(connection, series_id) == [(at, float(at)) for at in range(3_000)]
+    assert history.counts(connection, CONNECTOR, 0, _FAR_MS) == {"r0": 3_000}
+
+
+def test_a_trickle_ends_in_few_chunks_and_is_left_alone_while_it_is_little() -> None:
+    connection, (series_id,) = database("number")
+    for at in range(4 * HISTORY_CHUNK_READINGS_MAX):
+        add(connection, series_id, {at: 1.0})
+        if at % 1_000 == 0:
+            fold_rows(connection)
+    assert not fold_rows(connection)
+    assert tables(connection)[0] <= HISTORY_LOOSE_ROWS_MAX
+    fold_all(connection)
+    assert tables(connection)[:2] == (0, 0)
+    assert tables(connection)[2] <= 8
+    assert len(history.between(connection, series_id)) == 4 * HISTORY_CHUNK_READINGS_MAX
+
+
+def test_batches_of_many_series_with_few_readings_are_folded_into_greater_ones_first() -> None:
+    store = open_store(devices=tuple(f"d{at}" for at in range(HISTORY_FOLD_SERIES_MAX + 50)))
+    names = [f"d{at}" for at in range(HISTORY_FOLD_SERIES_MAX + 50)]
+    rows = [store._catalogue.find(store.connection, CONNECTOR, name, "r") for name in names]
+    ids = [row.series_id for row in rows if row is not None]
+    for second in range(HISTORY_RECENT_MAX + 1):
+        batch = [Series(name, "r", "number", [1_000 * second + at], [float(at)]) for at, name in enumerate(names)]
+        history.add(store.connection, CONNECTOR, as_columns(batch), ids)
+    bite = next_bite(store.connection)
+    assert bite is not None
+    assert fold(store.connection, bite, 0) is None
+    assert tables(store.connection) == (0, 1, 0)
+    bite = next_bite(store.connection, everything=True)
+    assert bite is not None
+    assert fold(store.connection, bite, 0) == HISTORY_FOLD_SERIES_MAX  # the rest with the next unit of work
+    assert history.between(store.connection, ids[3]) == [(1_000 * at + 3, 3.0) for at in range(HISTORY_RECENT_MAX + 1)]
+    assert fold(store.connection, bite, HISTORY_FOLD_SERIES_MAX) is None
+    assert tables(store.connection) == (0, 0, len(ids))
+    for series_id in (ids[3], ids[-1]):
+        assert len(history.between(store.connection, series_id)) == HISTORY_RECENT_MAX + 1
+
+
+def test_a_constant_series_packs_beyond_what_a_peer_may_send_and_is_read_all_the_same() -> None:
+    connection, (series_id,) = database("number")
+    count = 100_000
+    for start in range(0, count, 4_096):
+        add(connection, series_id, dict.fromkeys(range(start, min(count, start + 4_096)), 0.0))
+    fold_all(connection)
+    assert len(history.between(connection, series_id)) == count
+
+
+def test_a_resource_that_had_another_format_keeps_what_it_had() -> None:
+    connection, (series_id,) = database("number")
+    add(connection, series_id, {1: 1.5, 2: 2.5})
+    connection.execute("UPDATE resource SET format = 'string'")
+    add(connection, series_id, dict.fromkeys(range(3, 103), "x"), "string")
+    for _ in range(2):
+        assert history.between(connection, series_id, 0, 5) == [(1, 1.5), (2, 2.5), (3, "x"), (4, "x")]
+        fold_all(connection)
+
+
+def test_what_is_older_than_its_resource_keeps_goes_and_a_chunk_is_cut() -> None:
+    connection, (kept, cut) = database("number", "number")
+    connection.execute("UPDATE resource SET retention_ms = 0 WHERE alias = 'r0'")
+    connection.execute("UPDATE resource SET retention_ms = ? WHERE alias = 'r1'", (10 * DAY_MS,))
+    for series_id in (kept, cut):
+        add(connection, series_id, {NOW_MS - at * DAY_MS: 1.0 for at in range(100)})
+    fold_all(connection)
+    after: int | None = 0
+    while after is not None:
+        after = history.forget_expired(connection, NOW_MS, after=after, limit=1)
+    assert len(history.between(connection, kept)) == 100
+    assert [at for at, _ in history.between(connection, cut)] == [NOW_MS - at * DAY_MS for at in range(10, -1, -1)]
+
+
+def test_a_deleted_device_leaves_nothing_behind_once_history_is_folded() -> None:
+    store = open_store()
+    row = store._catalogue.find(store.connection, CONNECTOR, "d", "r")
+    assert row is not None
+    add(store.connection, row.series_id, dict.fromkeys(range(100), 1.0))
+    store.connection.execute("DELETE FROM device")
+    store._catalogue.forget()
+    add_device(store, "d")
+    again = store._catalogue.find(store.connection, CONNECTOR, "d", "r")
+    fold_all(store.connection)
+    assert tables(store.connection) == (0, 0, 0)
+    assert again is None or history.between(store.connection, again.series_id) == []
+
+
+def test_readings_and_waiting_segments_of_the_release_before_are_carried_over(tmp_path: Path) -> None:
+    scripts = Path(__file__).parents[2] / "connector" / "sql"
+    for name in ("0001_site.sql", "0002_resource_figures.sql"):
+        (tmp_path / name).write_text((scripts / name).read_text(encoding="utf-8"), encoding="utf-8")
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection, tmp_path)
+    connection.executescript(
+        "INSERT INTO connector (connector_id, name, role, created_ms) VALUES ('c', 'c', 'source', 0);"
+        "INSERT INTO device (device_id, connector_id, identity, created_ms) VALUES (1, 'c', 'd', 0);"
+        "INSERT INTO resource (resource_id, connector_id, alias, format, created_ms) VALUES (1, 'c', 'r', 'number', 0);"
+        "INSERT INTO series (series_id, device_id, resource_id, last_ms) VALUES (1, 1, 1, 2);"
+        "INSERT INTO reading VALUES (1, 1, 1.5), (1, 2, 2.5);"
+        "INSERT INTO tail (connector_id, resource, accepted_ms, count, body) VALUES ('c', 'r', 7, 2, x'00');"
+    )
+    migrate(connection, scripts)
+    assert history.between(connection, 1) == [(1, 1.5), (2, 2.5)]
+    assert connection.execute("SELECT tail_count FROM waiting").fetchall() == [(2,)]
+    connection.execute("DELETE FROM tail")
+    assert connection.execute("SELECT tail_count FROM waiting").fetchall() == [(0,)]
