@@ -340,6 +340,51 @@ def demo(
         raise SystemExit(ExitCode.FAILED)
 
 
+@main.command
+def replay(
+    file: Annotated[Path, Parameter(help="CSV with a time and a value in each line; UTC where no zone is named.")],
+    *,
+    device: Annotated[str, Parameter(help="Identity of the device that reports them.")],
+    resource: Annotated[str, Parameter(help="Alias of the resource.")],
+    connector: Annotated[str, Parameter(help="Connector ID; not needed where there is only one.")] = "",
+    data_dir: DataDir = Path("site-data"),
+    url: Annotated[str, Parameter(help="Address of the site, instead of --data-dir; needs a key.")] = "",
+    key: Annotated[str, Parameter(env_var="PAIRHUB_API_KEY", help="API key for --url.", show_default=False)] = "",
+    speed: Annotated[float, Parameter(help="1 is the pace of the file, 60 a minute a second, 0 all at once.")] = 1.0,
+    at_once: Annotated[bool, Parameter(help="The same as --speed 0.", negative="")] = False,
+    shift_to_now: Annotated[bool, Parameter(help="Move all times so that they are of now.", negative="")] = False,
+    create: Annotated[bool, Parameter(help="Create device and resource where missing.", negative="")] = False,
+    json: Json = False,
+) -> None:
+    """Post the readings of FILE as a device, at the pace of their times, faster, or at once.
+
+    Rows that are no readings are named and skipped. Starting it again is harmless: what is there already is counted as
+    repeated.
+    """
+    from shared.rig.client import ApiClient, local_client
+    from shared.rig.replay import Replay, Wish
+    from shared.rig.replay_progress import progress_on, summary_lines
+
+    assert data_dir is not None
+    wish = Wish(file, device, resource, connector, 0.0 if at_once else speed, shift_to_now, create)
+    progress = progress_on(sys.stderr)
+
+    async def run() -> Any:
+        async with ApiClient(url.rstrip("/"), key) if url else local_client(data_dir) as client:
+            return await Replay(wish, client, progress).run()
+
+    try:
+        found = _run(run())
+    finally:
+        progress.close()
+    if json:
+        _print_json(found)
+    else:
+        print("\n".join(summary_lines(found)))
+    if not found.accepted + found.repeated:
+        raise SystemExit(ExitCode.FAILED)
+
+
 @bench_app.command(name="stream")
 def bench_stream(
     *,
