@@ -11,7 +11,6 @@ import pytest
 from connector import history
 from connector.history_folding import fold, fold_all, fold_rows, next_bite
 from shared.columns import Series, Value, as_columns
-from shared.migration import migrate
 from shared.limits import (
     DAY_MS,
     HISTORY_CHUNK_READINGS_MAX,
@@ -20,6 +19,7 @@ from shared.limits import (
     HISTORY_RECENT_MAX,
     HISTORY_ROWS_MAX,
 )
+from shared.migration import migrate
 from tests.core.stores import CONNECTOR, NOW_MS, add_device, add_resource, open_store
 
 _FAR_MS = history.FAR_MS
