@@ -151,7 +151,10 @@ def delete_resource(connection: sqlite3.Connection, connector_id: str, alias: st
     waiting = resource_figures.waiting_of(connection, connector_id).get(alias)
     if waiting is not None and waiting.count:
         raise Refused("resource_waits", resource=alias, count=waiting.count)
-    # Its readings have lost their series then; housekeeping takes them away.
+    # There may be very many readings: housekeeping takes them away in bites.
+    connection.execute(
+        "INSERT OR IGNORE INTO gone_series (series_id) SELECT series_id FROM series WHERE resource_id = ?", (row[0],)
+    )
     connection.execute("DELETE FROM resource WHERE resource_id = ?", (row[0],))
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+from connector import history
+from connector.edit_rows import sweep as sweep_edits
 from connector.flow import WINDOW_MS, FlowMeter
 from connector.resources import NewResource, ResourceChange, ResourceRow
 from connector.site import Site
 from shared.errors import Refused
-from shared.limits import DAY_MS, MINUTE_MS
-from tests.connector.site_stage import NOON_MS, line, lone_site, make_connector, stored
+from shared.limits import DAY_MS, HISTORY_RETENTION_MS, MINUTE_MS
+from tests.connector.site_stage import NOON_MS, SetClock, line, lone_site, make_connector, stored
 
 
 async def row(site: Site, connector_id: str, alias: str) -> ResourceRow:
@@ -48,6 +51,10 @@ async def test_a_deleted_resource_takes_its_readings_with_it_and_comes_back_empt
         await site.ingest(connector_id, line("pump", "note", "kept"))
 
         await site.resource_desk.delete(connector_id, "flow")
+        while await site.database.write(lambda c: sweep_edits(c, NOON_MS, 1)):
+            pass
+        assert await site.database.read(lambda c: c.execute("SELECT value FROM reading").fetchall()[0][0]) == "kept"
+        assert await site.database.read(lambda c: c.execute("SELECT COUNT(*) FROM reading").fetchone()[0]) == 1
 
         refused = await site.ingest(connector_id, line("pump", "flow", 2.5))
         assert refused.refusals[0].code == "unknown_resource"
@@ -81,6 +88,41 @@ async def test_a_list_names_the_newest_reading_of_any_device_and_its_device(tmp_
         assert (found.per_minute, found.waiting, found.lag_ms) == (3.0, 0, None)
         other = await row(site, connector_id, "on")
         assert (other.devices, other.last_value, other.last_device, other.per_minute) == (0, None, "", 0.0)
+
+
+async def test_readings_are_kept_for_as_long_as_their_resource_says(tmp_path: Path) -> None:
+    clock = SetClock()
+    async with lone_site(tmp_path, clock) as site:
+        connector_id = await make_connector(site)
+        desk = site.resource_desk
+        await desk.change(connector_id, "flow", ResourceChange(retention_ms=2 * DAY_MS))
+        await desk.change(connector_id, "note", ResourceChange(retention_ms=0))
+        old_ms, young_ms = NOON_MS - 3 * DAY_MS, NOON_MS - DAY_MS
+        for resource, value in (("flow", 1.0), ("level", 1.0), ("note", "x")):
+            for at_ms in (old_ms - HISTORY_RETENTION_MS, old_ms, young_ms):
+                await site.ingest(connector_id, line("pump", resource, value, at_ms))
+
+        await sweep(site)
+
+        kept = {name: [at for at, _ in await stored(site, connector_id, name)] for name in ("flow", "level", "note")}
+        assert kept == {
+            "flow": [young_ms],
+            "level": [old_ms, young_ms],
+            "note": [old_ms - HISTORY_RETENTION_MS, old_ms, young_ms],
+        }
+
+
+async def sweep(site: Site, limit: int = 1) -> None:
+    """Housekeeping in the smallest bites there are."""
+    after: int | None = 0
+    bites = 0
+    while after is not None:
+        assert (bites := bites + 1) < 100
+
+        def unit(connection: sqlite3.Connection, after: int = after) -> int | None:
+            return history.forget_expired(connection, site.clock.wall_ms(), after=after, limit=limit)
+
+        after = await site.database.write(unit)
 
 
 # --- rates --------------------------------------------------------------------------------------------------------------
