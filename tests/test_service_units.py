@@ -119,7 +119,7 @@ async def started_as_unit(
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "pairhub", *words[1:]),
             env={**environ, "NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "600000"},
-            stdout=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
         )
         try:
             yield process, manager
@@ -148,7 +148,10 @@ async def test_a_daemon_says_ready_when_it_listens_feeds_the_watchdog_and_says_t
             assert address[0] in fed["STATUS"]
         os.kill(process.pid, signal.SIGTERM)
         assert (await told_with(manager, "STOPPING"))["STOPPING"] == "1"
-        assert await asyncio.wait_for(process.wait(), TIMEOUT_S) == ExitCode.OK
+        said, _ = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
+        assert process.returncode == ExitCode.OK
+        assert b"setup.token" in said
+        assert b"phs_" not in said, "the journal is no place for the token"
         assert (tmp_path / name.removesuffix(".service") / "data").stat().st_mode & 0o777 == 0o700
 
 

@@ -342,6 +342,12 @@ async def test_the_audit_is_chained_and_newest_first(store: HubStore) -> None:
 # --- what only a disk can do -----------------------------------------------------------------------------------------
 
 
+async def test_a_store_that_works_beats_and_says_that_it_does(store: HubStore) -> None:
+    await a_pair(store)
+    await store.beat()
+    assert (store.figures().waiting, store.figures().failing) == (0, False)
+
+
 async def test_a_store_opened_again_has_everything(tmp_path: Path) -> None:
     before = await SqliteStore.open(tmp_path)
     pair = await a_pair(before)
