@@ -23,6 +23,7 @@ from connector.pages import (
     resource_edit,
     resources,
     settings,
+    sharing,
 )
 from connector.pages.frame import Desk, Visit
 from shared.errors import Refused
@@ -40,6 +41,7 @@ def page_routes(desk: Desk) -> list[BaseRoute]:
         *overview.routes(desk),
         desk.show(paths.UPDATES, updates),
         *settings.routes(desk),
+        *sharing.routes(desk),
         *remote_sync.routes(desk),
         *devices.routes(desk),
         *device_bulk.routes(desk),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from connector.editing import NewDevice
 from hub.serve import running_hub
@@ -109,7 +110,7 @@ async def test_w8_each_part_of_a_device_is_edited_and_its_history_kept(tmp_path:
         await found.post(device, name="Pump one", description="By the gate")
         await found.post(f"{device}/lock", locked="yes")
         site_id = found.site.identity.site_id
-        grant = {"kind": "user", "name": "ann", "site_id": site_id, "level": "manage", "scope": "device"}
+        grant: dict[str, Any] = {"kind": "user", "name": "ann", "site_id": site_id, "level": "manage", "scope": "device"}
         await found.post(f"{device}/grants", **grant, expires="2031-01-31")
         await found.post(f"{device}/grants", **grant | {"scope": "all", "name": "bob"}, expires="")
         await found.post(f"{device}/publish-as", pattern="hall-*")
@@ -155,6 +156,15 @@ async def test_w8_n7_a_value_set_at_the_target_is_followed_and_a_conflict_is_set
         await shows(two.target, f"{target}/devices/fan", "Edits applied on both")
         await two.target.post(f"{target}/resources/mode/create-here")
         await shows(two.target, f"{target}/devices/fan", "Set")
+
+        await two.source.post(f"{source}/sharing/rights", edit_devices="on", edit_tags="on", look_up="on")
+        await two.target.post(f"{target}/devices/fan/set", alias="mode", value="off")
+        text = await shows(two.target, f"{target}/devices/fan", "refused The other site does not let this one edit")
+        await two.target.post(f"{target}/devices/fan/refusals")
+        assert "Put away" not in await two.target.get(f"{target}/devices/fan")
+        await two.source.post(f"{source}/sharing/rights", set_values="on", edit_devices="on", look_up="on")
+        await two.target.post(f"{target}/sharing/policies", devices="target")
+        await shows(two.source, f"{source}/changes", "conflict policy for devices all – target")
 
         await two.target.post(f"{target}/devices/fan/set", alias="mode", value="auto")
         await shows(two.source, f"{source}/devices/fan", "mode – auto")

@@ -665,6 +665,19 @@ GAPS = c.GapsPage(
 )
 GAPS_NONE = c.GapsPage(shell(c.Section.GAPS), c.GapList(()))
 
+SHARING = c.SharingPage(
+    shell(c.Section.SETTINGS),
+    CONNECTOR_ID,
+    "riverside",
+    (
+        c.PeerRight("edit_tags", "Edit tags", "", is_allowed=True),
+        c.PeerRight("set_values", "Set values", "Of resources that are settable.", is_allowed=False),
+    ),
+    (c.ConflictPolicy("tags", "Tags", "newer"), c.ConflictPolicy("values", "Values", "source")),
+    can_edit=True,
+)
+SHARING_ALONE = replace(SHARING, peer_site_name="", can_edit=False)
+
 SECRET = "phk_" + "3f9Kx0aZ" * 5 + "q7Ka1b2Zd"
 KEY = c.ApiKeyFacts(
     "historian", "phk_3f9K…b2Zd", ("readings:write",), NOW_MS - DAY_MS, NOW_MS - 4_000, NOW_MS + 89 * DAY_MS
@@ -840,6 +853,8 @@ PAGES: dict[str, object] = {
     "settings": SETTINGS,
     "settings-free": SETTINGS_FREE,
     **{f"remote-sync-{name}": page for name, page in REMOTE_SYNC.items()},
+    "sharing": SHARING,
+    "sharing-alone": SHARING_ALONE,
     "changes": CHANGES_PAGE,
     "changes-none": CHANGES_NONE,
     "devices": DEVICES,

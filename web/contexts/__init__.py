@@ -129,6 +129,7 @@ from web.contexts.resources import (
     ResourcesPage,
     ResourceTable,
 )
+from web.contexts.sharing import ConflictPolicy, PeerRight, SharingPage
 from web.contexts.shell import (
     ConnectorChoice,
     LinkPill,
@@ -171,6 +172,7 @@ __all__ = [
     "Claim",
     "ConfigurationCard",
     "ConfirmPage",
+    "ConflictPolicy",
     "ConflictRow",
     "ConflictsCard",
     "ConnectorChoice",
@@ -226,6 +228,7 @@ __all__ = [
     "PairingCard",
     "PairingState",
     "PairingWindow",
+    "PeerRight",
     "Place",
     "PublishAsCard",
     "RangeChoice",
@@ -250,6 +253,7 @@ __all__ = [
     "SeriesList",
     "SettingsPage",
     "SetupPage",
+    "SharingPage",
     "Shell",
     "SortLink",
     "Switcher",
