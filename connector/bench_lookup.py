@@ -122,9 +122,8 @@ async def _make_devices(source: ApiClient, source_id: str, devices: int) -> None
     for part in range(_PARTS - 1):
         await source.post(f"{base}/device-00042/tags", {"name": f"tag-{part}", "value": "value"})
     for part in range(_PARTS):
-        await source.post(
-            f"{base}/device-00042/grants", {"kind": "user", "subject": f"person-{part}", "level": "write"}
-        )
+        grant = {"kind": "user", "subject": f"person-{part}", "level": "write"}
+        await source.ask("PUT", f"{base}/device-00042/grants", grant)
 
 
 async def _timed(ask: Callable[[], Awaitable[Origin]], count: int) -> list[float]:
