@@ -339,7 +339,7 @@ def _sampling_note(folded: Folded) -> str:
     if not folded.is_sampled:
         return ""
     return (
-        f"More than {formats.count(charts.READ_MAX)} readings: of each of {formats.count(charts.SLICES_MAX)} slices,"
+        f"There are more readings than are read at once: of each of {formats.count(charts.SLICES_MAX)} slices,"
         f" the first {charts.SAMPLED_PER_SLICE} are drawn. Choose a shorter range to see every one."
     )
 
@@ -349,7 +349,7 @@ def _summary(row: ResourceRow, folded: Folded, gaps: list[SeriesGap]) -> str:
     if not folded.slices:
         return "No reading in this range." + (_gap_words(len(gaps)) if gaps else "")
     unit = f" {row.unit}" if row.unit else ""
-    count = "More than " + formats.count(charts.READ_MAX) if folded.is_sampled else formats.count(folded.count)
+    count = "Very many" if folded.is_sampled else formats.count(folded.count)
     noun = "reading" if folded.count == 1 else "readings"
     last = formats.value(folded.slices[-1].last)
     if row.format == "number":

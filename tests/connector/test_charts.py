@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from connector import charts, history
@@ -20,6 +21,15 @@ def test_every_slice_keeps_its_lowest_and_highest_in_the_order_they_came() -> No
 
     assert slices == (Slice(0, 3, 4, 1.0, 2, 9.0, 1, 4.0), Slice(12, 12, 1, 7.0, 12, 7.0, 12, 7.0))
     assert points(slices, []) == [(1, 9.0), (2, 1.0), (12, 7.0)]
+
+
+def test_columns_of_numbers_fold_as_rows_do() -> None:
+    chance = random.Random(7)
+    rows = [(at * 7 + chance.randrange(7), float(chance.randrange(20))) for at in range(400) if chance.random() < 0.4]
+    times, values = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+    for width_ms in (1, 10, 50, 5_000):
+        assert charts.fold_numbers(times, values, 0, width_ms) == fold(rows, 0, width_ms)
+    assert charts.fold_numbers(times[:0], values[:0], 0, 10) == ()
 
 
 def test_folding_again_is_folding_wider() -> None:
