@@ -47,6 +47,8 @@ STRUCTURES: Final[tuple[type[msgspec.Struct], ...]] = (
     entries.GapNotice,
     entries.GapRow,
 )
+# Operations named beside a code; of more, the number says enough.
+_NAMED_MAX: Final = 6
 BOUNDS: Final = (
     "FRAME_BYTES_MAX",
     "SEGMENT_READINGS_MAX",
@@ -130,10 +132,32 @@ def refusals() -> str:
 def routes_and_actions() -> str:
     """Return the operations of a site's API with the action that each needs."""
     body = [
-        (f"`{operation.method}`", f"`{PREFIX}{operation.path}`", operation.action, operation.summary)
+        (
+            f"`{operation.method}`",
+            f"`{PREFIX}{operation.path}`",
+            f"`{operation.name}`",
+            operation.action,
+            operation.summary,
+        )
         for operation in OPERATIONS
     ]
-    return rows(("method", "path", "action", "what it does"), body)
+    return rows(("method", "path", "operation", "action", "what it does"), body)
+
+
+def errors_of_the_api() -> str:
+    """Return every code that an operation of a site's API can answer, with the operations that do."""
+    by_code: dict[str, list[str]] = {}
+    for operation in OPERATIONS:
+        for code in operation.all_errors:
+            by_code.setdefault(code, []).append(operation.name)
+    body = []
+    for code in sorted(by_code, key=lambda code: (REFUSALS[code][0], code)):
+        names, status = by_code[code], REFUSALS[code][0]
+        shown = ", ".join(f"`{name}`" for name in names) if len(names) <= _NAMED_MAX else f"{len(names)} operations"
+        if len(names) == len(OPERATIONS):
+            shown = "all"
+        body.append((f"`{code}`", str(status), "yes" if REFUSALS[code][1] else "no", shown))
+    return rows(("code", "HTTP", "retry helps", "answered by"), body)
 
 
 def _structs(module: object, keep: Callable[[type[msgspec.Struct]], bool]) -> list[type[msgspec.Struct]]:
@@ -247,6 +271,7 @@ def parts() -> dict[str, str]:
         "metrics-hub": measures((*HUB_MEASURES, *HTTP_MEASURES)),
         "metrics-site": measures((*SITE_MEASURES, *HTTP_MEASURES)),
         "routes-site": routes_and_actions(),
+        "errors-site": errors_of_the_api(),
         "frames": frames(),
         "control-entries": control_entries(),
         "header": header(),
