@@ -7,7 +7,7 @@ with anything else in it is looked at line by line, so that each line gets its o
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,12 +31,22 @@ class Request:
     """The lines of one request, and what becomes of them."""
 
     lines: Lines
+    reporters: Sequence[str] = ()
+    """Identities that report, each of which has to be allowed to (connector.ingest.permission)."""
     outcome: Outcome = field(default_factory=Outcome)
 
     @classmethod
-    def of(cls, lines: Lines | Groups) -> Request:
+    def of(cls, lines: Lines | Groups, reporters: Sequence[str] = ()) -> Request:
         """Make one of lines in either form."""
-        return cls(lines if isinstance(lines, Lines) else Lines.ungrouped(lines))
+        return cls(lines if isinstance(lines, Lines) else Lines.ungrouped(lines), reporters)
+
+    def turn_away(self, refused: Mapping[str, Refused]) -> None:
+        """Refuse the lines of some devices, and go on with the others."""
+        kept = self.lines.grouped()
+        for key in [key for key in kept if key[0] in refused]:
+            for number in kept.pop(key).lines:
+                self.outcome.refuse(number, refused[key[0]])
+        self.lines = Lines.ungrouped(kept)
 
 
 @dataclass(slots=True)

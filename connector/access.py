@@ -32,6 +32,7 @@ OPERATOR_TOKEN_FILE: Final = "operator.token"  # noqa: S105  # the name of a fil
 SETUP_TOKEN_FILE: Final = "setup.token"  # noqa: S105  # the name of a file
 OPERATOR_PREFIX: Final = "pho_"
 KEY_SCOPES: Final = frozenset({"read", "readings"})
+DEVICE_KEY_SCOPES: Final = frozenset({"readings"})
 _ALL_SCOPES: Final = "admin"
 
 
@@ -163,7 +164,14 @@ class Access:
         if row.used_ms is None or now_ms - row.used_ms >= MINUTE_MS:
             self._keys[key.secret_hash] = replace(row, used_ms=now_ms)
             await self._site.database.write(lambda c: people.touch_key(c, key.key_id, now_ms))
-        return Principal(PrincipalKind.API_KEY, f"API key {key.name}", scopes=key.scopes, address=address)
+        return Principal(
+            PrincipalKind.API_KEY,
+            f"API key {key.name}",
+            scopes=key.scopes,
+            address=address,
+            connector_id=key.connector_id or "",
+            device=key.device or "",
+        )
 
     # --- set-up and log-in --------------------------------------------------------------------------------------------
 
@@ -237,12 +245,25 @@ class Access:
         """Return the keys that are not revoked."""
         return list(self._keys.values())
 
-    async def create_key(self, name: str, expires_days: int | None, scopes: frozenset[str] | None = None) -> str:
-        """Make the API key and return its secret, the only time; raises Refused('invalid', 'exists').
+    async def create_key(
+        self,
+        name: str,
+        expires_days: int | None,
+        scopes: frozenset[str] | None = None,
+        *,
+        connector_id: str | None = None,
+        device: str | None = None,
+    ) -> str:
+        """Make an API key and return its secret, the only time; raises Refused('invalid', 'exists', 'not_found').
 
-        `scopes` are actions that the key may do (KEY_SCOPES where None); a scope stands for no other.
+        `scopes` are actions that the key may do (KEY_SCOPES where None); a scope stands for no other. With a device of a
+        connector the key may only post readings: of that device, and of those that it may report for.
         """
         name = name.strip()
+        if device is not None:
+            if scopes is not None and scopes != DEVICE_KEY_SCOPES:
+                raise Refused("invalid", what="Scopes", why="the key of a device may post readings, and nothing else")
+            scopes = DEVICE_KEY_SCOPES
         if scopes is not None and (not scopes or scopes - set(ACTIONS)):
             raise Refused("invalid", what="Scopes", why=f"they are one or more of {', '.join(ACTIONS)}")
         if not 1 <= len(name) <= NAME_CHARS_MAX or not name.isprintable():
@@ -255,6 +276,8 @@ class Access:
             random_bytes=secrets.token_bytes(tokens.RANDOM_BYTES),
             now_ms=now_ms,
             expires_ms=None if expires_days is None else now_ms + expires_days * DAY_MS,
+            connector_id=connector_id if device is not None else None,
+            device=device,
         )
         await self._site.database.write(lambda c: people.add_key(c, key))
         await self._load_keys()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -53,24 +53,32 @@ class Ingestion:
         self._ring = ring
         self._intakes: dict[tuple[str, bool], Intake] = {}
 
-    async def take_body(self, connector_id: str, body: bytes, content_type: str = "") -> Outcome:
-        """Take readings in any form of a body; raises Refused for the request as a whole, else says it per reading."""
+    async def take_body(
+        self, connector_id: str, body: bytes, content_type: str = "", reporters: Sequence[str] = ()
+    ) -> Outcome:
+        """Take readings in any form of a body; raises Refused for the request as a whole, else says it per reading.
+
+        `reporters` have to be allowed to report for the devices (connector.ingest.permission).
+        """
         outcome = Outcome()
         if form_of(body, content_type) == "lines":
-            await self.take(connector_id, parse_lines(body, outcome), outcome)
+            await self.take(connector_id, parse_lines(body, outcome), outcome, reporters=reporters)
             return outcome
         parsed = parse_body(body, content_type, outcome)
-        for groups in parsed.parts.values():
-            await self.take(connector_id, groups, outcome)
+        for gateway, groups in parsed.parts.items():
+            acting = (*reporters, gateway) if gateway else reporters
+            await self.take(connector_id, groups, outcome, reporters=acting)
         outcome.refusals = [replace(refusal, at=parsed.position(refusal.line)) for refusal in outcome.refusals]
         return outcome
 
-    async def take(self, connector_id: str, lines: Lines | Groups, outcome: Outcome) -> None:
+    async def take(
+        self, connector_id: str, lines: Lines | Groups, outcome: Outcome, *, reporters: Sequence[str] = ()
+    ) -> None:
         """Take lines; counts into `outcome`. Raises Refused('target_not_writable', 'outbox_full', ...).
 
         `Lines` are the fast form; `Groups` do as well. Requests that share a commit are absorbed together.
         """
-        request = Request.of(lines)
+        request = Request.of(lines, reporters)
         missing = await self._offer(connector_id, request, may_create=True)
         if missing:  # an identity that no device can have is refused with its lines, as an unknown device
             await self._create(connector_id, missing)

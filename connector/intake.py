@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from connector import connectors, devices
 from connector.absorbing import Request, absorb
 from connector.catalogue import Catalogue
+from connector.ingest.permission import turned_away
 from connector.readings import definitions_of
 from connector.streams import Streams
 from shared.clock import Clock
@@ -35,6 +36,10 @@ class Intake:
             raise Refused("connector_disabled")
         if connector.role == "target":
             raise Refused("target_not_writable", source=source)
+        if refused := turned_away(
+            connection, self.connector_id, (device for device, _ in request.lines.keys), request.reporters
+        ):
+            request.turn_away(refused)
         if may_create and connector.creates_devices and (missing := self._missing(connection, request)):
             return missing
         self._waiting.append(request)

@@ -13,6 +13,7 @@ import msgspec
 
 from shared.database import Database
 from shared.errors import Refused
+from shared.limits import API_KEYS_MAX
 from web.api_keys import ApiKey
 from web.sessions import SessionRow
 
@@ -87,10 +88,10 @@ def replace_password(connection: sqlite3.Connection, name: str, password_hash: s
 def list_keys(connection: sqlite3.Connection) -> list[KeyRow]:
     """Return the keys that are not revoked, oldest first."""
     rows = connection.execute(
-        "SELECT key_id, name, secret_hash, hint, scopes, created_ms, expires_ms, used_ms FROM api_key"
-        " WHERE revoked_ms IS NULL ORDER BY created_ms, key_id"
+        "SELECT key_id, name, secret_hash, hint, scopes, created_ms, expires_ms, connector_id, device, used_ms"
+        " FROM api_key WHERE revoked_ms IS NULL ORDER BY created_ms, key_id"
     )
-    return [KeyRow(ApiKey(row[0], row[1], row[2], row[3], _scopes(row[4]), row[5], row[6]), row[7]) for row in rows]
+    return [KeyRow(ApiKey(*row[:4], _scopes(row[4]), row[5], row[6], False, row[7], row[8]), row[9]) for row in rows]
 
 
 def _scopes(stored: str) -> frozenset[str]:
@@ -98,14 +99,27 @@ def _scopes(stored: str) -> frozenset[str]:
 
 
 def add_key(connection: sqlite3.Connection, key: ApiKey) -> None:
-    """Store a new key; raises Refused('exists') where there is one (one is enough for now)."""
-    if list_keys(connection):
+    """Store a new key; raises Refused('exists', 'invalid', 'not_found')."""
+    others = list_keys(connection)
+    if any(other.key.name == key.name for other in others):
         raise Refused("exists", what="key")
+    if len(others) >= API_KEYS_MAX:
+        raise Refused("invalid", what="Key", why=f"a site takes at most {API_KEYS_MAX}")
+    if (
+        key.device is not None
+        and not connection.execute(
+            "SELECT 1 FROM device WHERE connector_id = ? AND identity = ?", (key.connector_id, key.device)
+        ).fetchone()
+    ):
+        raise Refused("not_found", what="device")
     scopes = msgspec.json.encode(sorted(key.scopes)).decode()
     connection.execute(
-        "INSERT INTO api_key (key_id, name, secret_hash, hint, scopes, created_ms, expires_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (key.key_id, key.name, key.secret_hash, key.hint, scopes, key.created_ms, key.expires_ms),
+        "INSERT INTO api_key (key_id, name, secret_hash, hint, scopes, created_ms, expires_ms, connector_id, device)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(key.key_id, key.name, key.secret_hash, key.hint, scopes, key.created_ms, key.expires_ms),
+            *(key.connector_id, key.device),
+        ),
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from connector.history_folding import Folding
 from connector.host import HOST_DEVICE, HostDevice
 from connector.hub_way import hub_way
 from connector.identity import Identity, load_or_create
+from connector.ingest.mqtt_desk import MqttDesk
 from connector.ingestion import Ingestion
 from connector.link import HubClient
 from connector.lookups import Lookups
@@ -92,6 +93,7 @@ class Site:
             create=self.editing.create_reported,
             ring=self.ring,
         )
+        self.mqtt = MqttDesk(database=database, clock=clock, take=self.ingestion.take, ring=self.ring)
         self.resource_desk = ResourceDesk(
             database=database,
             catalogue=self.catalogue,
@@ -139,6 +141,7 @@ class Site:
                 self._start(connector_id)
             for connector_id, every_s in await self.database.read(_host_rows):
                 self._start_host(connector_id, every_s)
+            await self.mqtt.start(tasks)
             tasks.create_task(self._keep_house())
             tasks.create_task(Folding(self.database).run())
             tasks.create_task(self.lookups.copies.run())
@@ -307,7 +310,9 @@ class Site:
 
     async def delete_connector(self, connector_id: str) -> None:
         """Delete; refused where paired (W5). Raises Refused('still_paired', 'not_found')."""
+        subscriptions = await self.mqtt.subscriptions(connector_id)
         await self.write(lambda c: connectors.delete_connector(c, connector_id))
+        await self.mqtt.stop(subscriptions)
         self.catalogue.forget()
         for tasks in (self._running, self._hosts):
             task = tasks.pop(connector_id, None)
@@ -399,9 +404,11 @@ class Site:
 
     # --- readings ------------------------------------------------------------------------------------------------------
 
-    async def ingest(self, connector_id: str, body: bytes, content_type: str = "") -> Outcome:
+    async def ingest(
+        self, connector_id: str, body: bytes, content_type: str = "", reporters: Sequence[str] = ()
+    ) -> Outcome:
         """Take a body of readings; raises Refused for the request as a whole, else says it per reading."""
-        return await self.ingestion.take_body(connector_id, body, content_type)
+        return await self.ingestion.take_body(connector_id, body, content_type, reporters)
 
     # --- account --------------------------------------------------------------------------------------------------------
 

@@ -156,6 +156,10 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
     # readings (per line)
     "not_json": (422, False, "The line is not a JSON object with device, resource and value."),
     "bad_batch": (422, False, "This is not what a batch holds here: {why}."),
+    "topic_not_mapped": (422, False, "The topic '{topic}' does not fit the template '{template}'."),
+    "payload_unreadable": (422, False, "The payload cannot be read: {why}."),
+    "path_missing": (422, False, "There is nothing at '{path}' in the payload."),
+    "broker_not_reachable": (503, True, "The MQTT broker cannot be used: {why}."),
     "device_locked": (
         423,
         False,

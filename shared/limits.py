@@ -28,6 +28,20 @@ INGEST_BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 INGEST_LINES_MAX: Final = 100_000
 # Gateways that report for others in one request: each is a unit of work of its own.
 INGEST_REPORTERS_MAX: Final = 100
+# Keys of programs and devices of one site; all are in memory, and looked at for each request.
+API_KEYS_MAX: Final = 10_000
+# MQTT messages in one unit of work; brokers usually send far fewer (20) before they want an acknowledgement.
+MQTT_BATCH_MESSAGES_MAX: Final = 1_000
+# Messages of QoS 0 in memory, not yet stored; what comes beyond is dropped and counted.
+MQTT_QUEUE_MESSAGES_MAX: Final = 20_000
+MQTT_KEEPALIVE_S: Final = 30
+# A broker that does not answer for this long is taken for gone; shorter than the time a daemon has to drain.
+MQTT_ANSWER_S: Final = 4.0
+# How long a trial of settings waits for a message to show.
+MQTT_TRIAL_S: Final = 3.0
+# Refused messages that a page shows; the count is complete.
+MQTT_REFUSALS_SHOWN_MAX: Final = 20
+MQTT_SUBSCRIPTIONS_MAX: Final = 100
 # Refusals repeated in one answer; the counts are always complete.
 INGEST_REFUSALS_SHOWN_MAX: Final = 1_000
 

@@ -30,6 +30,9 @@ class ApiKey:
     created_ms: int
     expires_ms: int | None = None
     is_revoked: bool = False
+    connector_id: str | None = None
+    device: str | None = None
+    """The device that the key is bound to, in its connector; `None` for an operator's program."""
 
 
 def make_api_key(
@@ -40,11 +43,15 @@ def make_api_key(
     random_bytes: bytes,
     now_ms: int,
     expires_ms: int | None = None,
+    connector_id: str | None = None,
+    device: str | None = None,
 ) -> tuple[str, ApiKey]:
     """Return the secret, to be shown once, and the key to store. `random_bytes` are 32 fresh ones."""
     secret = tokens.make_token(API_KEY_PREFIX, random_bytes)
     hint = tokens.hint(secret, API_KEY_PREFIX)
-    return secret, ApiKey(key_id, name, tokens.hash_token(secret), hint, scopes, now_ms, expires_ms)
+    secret_hash = tokens.hash_token(secret)
+    key = ApiKey(key_id, name, secret_hash, hint, scopes, now_ms, expires_ms, connector_id=connector_id, device=device)
+    return secret, key
 
 
 def presented_key(headers: Mapping[str, str]) -> str | None:

@@ -22,6 +22,9 @@ class Principal:
     role: str = ""
     scopes: frozenset[str] = frozenset()
     address: str = ""
+    connector_id: str = ""
+    device: str = ""
+    """The device of that connector for which a key speaks; empty for people and for an operator's programs."""
 
 
 STRANGER = Principal(PrincipalKind.STRANGER)

@@ -111,6 +111,7 @@ _PARTS: Final = {
     "identity": "identity of a device, percent-encoded",
     "alias": "alias of a resource, percent-encoded",
     "key_id": "ID of an API key",
+    "subscription_id": "ID of an MQTT subscription",
     "conflict_id": "number of a conflict",
     "class_name": "class of fields: devices, tags, grants, configuration or values",
 }

@@ -35,20 +35,34 @@ class Key(msgspec.Struct, frozen=True):
     created_ms: int
     expires_ms: int | None
     used_ms: int | None
+    connector_id: str | None
+    device: str | None
 
     @classmethod
     def of(cls, row: KeyRow) -> Key:
         """Make it of a stored key."""
         key = row.key
-        return cls(key.key_id, key.name, key.hint, sorted(key.scopes), key.created_ms, key.expires_ms, row.used_ms)
+        return cls(
+            key.key_id,
+            key.name,
+            key.hint,
+            sorted(key.scopes),
+            key.created_ms,
+            key.expires_ms,
+            row.used_ms,
+            key.connector_id,
+            key.device,
+        )
 
 
 class NewKey(msgspec.Struct, forbid_unknown_fields=True):
-    """A key to make; without `expires_days` it ends only when it is revoked."""
+    """A key to make; without `expires_days` it ends only when it is revoked. `device` of `connector_id` binds it."""
 
     name: str
     expires_days: int | None = None
     scopes: list[str] | None = None
+    connector_id: str | None = None
+    device: str | None = None
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -89,7 +103,11 @@ async def create_key(call: Call) -> Secret:
     if body.expires_days is not None and not 1 <= body.expires_days <= _EXPIRES_DAYS_MAX:
         raise Refused("invalid", what="expires_days", why=f"it takes 1 to {_EXPIRES_DAYS_MAX}, or null")
     scopes = None if body.scopes is None else frozenset(body.scopes)
-    return Secret(await call.access.create_key(body.name, body.expires_days, scopes))
+    return Secret(
+        await call.access.create_key(
+            body.name, body.expires_days, scopes, connector_id=body.connector_id, device=body.device
+        )
+    )
 
 
 async def revoke_key(call: Call) -> None:
@@ -112,7 +130,16 @@ async def list_audit(call: Call) -> Page[AuditLine]:
 OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("GET", "/me", "read", "Who asks, and what he may do", get_asker, answer=Asker),
     Operation("GET", "/keys", "manage", "API keys", list_keys, query=paged(), answer=Page[Key]),
-    Operation("POST", "/keys", "manage", "Make an API key", create_key, body=NewKey, answer=Secret, errors=("exists",)),
+    Operation(
+        "POST",
+        "/keys",
+        "manage",
+        "Make an API key",
+        create_key,
+        body=NewKey,
+        answer=Secret,
+        errors=("exists", "not_found"),
+    ),
     Operation("DELETE", "/keys/{key_id}", "manage", "Revoke an API key", revoke_key, errors=("not_found",)),
     Operation(
         "GET", "/audit", "audit", "The audit log, newest first", list_audit, query=paged(), answer=Page[AuditLine]

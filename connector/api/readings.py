@@ -11,6 +11,7 @@ from connector import history
 from connector.api.operations import ONE, Call, Operation, Query
 from connector.api.paging import after_of, cursor, limit_of, paged
 from connector.readings import RefusedLine, read_time
+from shared.errors import Refused
 from shared.limits import INGEST_BODY_BYTES_MAX
 
 NDJSON: Final = "application/x-ndjson"
@@ -29,7 +30,8 @@ class Taken(msgspec.Struct, frozen=True):
 async def post_readings(call: Call) -> Taken:
     """Take readings: one JSON object a line, a list of them, or batches (connector.ingest.bodies)."""
     body = await call.bytes(INGEST_BODY_BYTES_MAX)
-    outcome = await call.site.ingest(call.connector_id, body, call.request.headers.get("content-type", ""))
+    content_type = call.request.headers.get("content-type", "")
+    outcome = await call.site.ingest(call.connector_id, body, content_type, _reporters(call))
     return Taken(outcome.accepted, outcome.repeated, outcome.refused, outcome.refusals)
 
 
@@ -40,6 +42,21 @@ class Readings(msgspec.Struct, frozen=True):
     resource: str
     readings: list[tuple[int, float | str | bool]]
     next: str | None = None
+
+
+def _reporters(call: Call) -> tuple[str, ...]:
+    """Return who reports: the device of the key, or the gateway that the request names for itself; nobody in particular else.
+
+    Raises Refused('forbidden') for a device of another connector, or one that poses as another.
+    """
+    named, bound = call.request.headers.get("x-report-as", "").strip(), call.principal.device
+    if not bound:
+        return (named,) if named else ()
+    if call.principal.connector_id != call.connector_id:
+        raise Refused("forbidden", why="the API key is bound to a device of another connector")
+    if named not in ("", bound):
+        raise Refused("forbidden", why=f"the API key is bound to the device '{bound}' and cannot report as another")
+    return (bound,)
 
 
 async def list_readings(call: Call) -> Readings:

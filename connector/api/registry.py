@@ -11,6 +11,7 @@ from connector.api import (
     devices,
     edits,
     events,
+    mqtt,
     pairing,
     people,
     readings,
@@ -30,6 +31,7 @@ TOPICS: Final[tuple[tuple[str, tuple[Operation, ...]], ...]] = (
     ("Resources", resources.OPERATIONS),
     ("Readings", readings.OPERATIONS),
     ("Events", events.OPERATIONS),
+    ("MQTT", mqtt.OPERATIONS),
     ("People and programs", people.OPERATIONS),
 )
 OPERATIONS: Final[tuple[Operation, ...]] = tuple(operation for _, operations in TOPICS for operation in operations)

@@ -17,6 +17,7 @@ async def walk_everything(walk: Walk) -> None:
     await _resources(walk, connector_id)
     await _devices(walk, connector_id)
     await _readings(walk, connector_id)
+    await _mqtt(walk, connector_id)
     await _programs(walk)
     await walk.ask("delete_connector", connector_id=connector_id)
 
@@ -145,3 +146,19 @@ async def _programs(walk: Walk) -> None:
     await walk.ask("revoke_key", key_id=key["key_id"], status=404)
     first = (await walk.ask("list_audit", query={"limit": "1"})).json()
     assert first["rows"][0]["what"] == f"DELETE /api/v1/keys/{key['key_id']}"
+
+
+async def _mqtt(walk: Walk, connector_id: str) -> None:
+    # Port 1 has no broker: what is tried is refused in words, and nothing is connected to.
+    wish = {"name": "line 1", "host": "127.0.0.1", "port": 1, "template": "plant/{device}/{resource}", "enabled": False}
+    made = (await walk.ask("create_subscription", {**wish, "password": "x"}, connector_id=connector_id)).json()
+    await walk.ask("create_subscription", wish, connector_id=connector_id, status=409)
+    await walk.ask("create_subscription", {**wish, "template": "a/{b}"}, connector_id=connector_id, status=422)
+    here = {"connector_id": connector_id, "subscription_id": made["subscription_id"]}
+    await walk.ask("list_subscriptions", connector_id=connector_id)
+    assert (await walk.ask("get_subscription", **here)).json()["has_password"]
+    await walk.ask("change_subscription", {**wish, "name": "line 2"}, **here)
+    assert not (await walk.ask("try_settings", wish, connector_id=connector_id)).json()["connected"]
+    assert not (await walk.ask("try_subscription", **here)).json()["connected"]
+    await walk.ask("delete_subscription", **here)
+    await walk.ask("get_subscription", **here, status=404)
