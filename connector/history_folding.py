@@ -43,7 +43,7 @@ from shared.limits import (
 )
 
 _log = logging.getLogger(__name__)
-_LOOK_EVERY_S: Final = 1.0
+_LOOK_EVERY_S: Final = 0.25
 # Below this many readings a series, a batch is folded into a greater batch first.
 _DENSE: Final = 128
 # Small chunks of a series taken up by one that is written; chunks looked into for readings that are there already.

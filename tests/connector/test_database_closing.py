@@ -1,0 +1,106 @@
+"""What units of work that share a transaction do once, at its end; and the log of a database at rest."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.database import Database
+from shared.errors import Refused
+from shared.limits import LOG_KEPT_BYTES
+from shared.rig.client import until
+
+
+class Tally:
+    """Counts how often it closes, and hears what became of it."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.closed = 0
+        self.heard: list[Any] = []
+        self._failure = failure
+
+    def close(self, connection: sqlite3.Connection) -> int:
+        self.closed += 1
+        if self._failure is not None:
+            raise self._failure
+        connection.execute("INSERT INTO thing VALUES ('end')")
+        return self.closed
+
+    def on_closed(self, outcome: Any) -> None:
+        self.heard.append(outcome)
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Database]:
+    (folder / "sql").mkdir()
+    (folder / "sql" / "0001.sql").write_text("CREATE TABLE thing (name TEXT NOT NULL) STRICT;", encoding="utf-8")
+    database = await Database.open(folder / "a.db", folder / "sql")
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def put(name: str | None) -> Any:
+    return lambda connection: connection.execute("INSERT INTO thing VALUES (?)", (name,)).rowcount
+
+
+def refuse(_: sqlite3.Connection) -> int:
+    raise Refused("not_found", what="thing")
+
+
+async def names(database: Database) -> list[str]:
+    return await database.read(lambda c: [row[0] for row in c.execute("SELECT name FROM thing ORDER BY rowid")])
+
+
+async def test_units_of_one_transaction_share_one_closing_and_a_refused_one_takes_nothing_with_it(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as database:
+        tally = Tally()
+        units = [put("a"), refuse, put("b")]
+        results = await asyncio.gather(*(database.write(unit, closing=tally) for unit in units), return_exceptions=True)
+        assert [type(result) for result in results] == [int, Refused, int]
+        assert (tally.closed, tally.heard) == (1, [1])
+        assert await names(database) == ["a", "b", "end"]
+
+
+async def test_a_closing_that_fails_undoes_its_whole_transaction_and_everybody_hears_why(tmp_path: Path) -> None:
+    async with opened(tmp_path) as database:
+        failure = Refused("not_found", what="thing")
+        tally = Tally(failure)
+        results = await asyncio.gather(
+            database.write(put("a"), closing=tally), database.write(put("b")), return_exceptions=True
+        )
+        assert list(results) == [failure, failure]
+        assert tally.heard == [failure]
+        assert await names(database) == []
+        assert await database.write(put("c")) == 1
+
+
+async def test_a_database_at_rest_gives_the_room_of_its_log_back(tmp_path: Path) -> None:
+    async with opened(tmp_path) as database:
+        await database.write(put("x" * 10 * LOG_KEPT_BYTES))
+        log = tmp_path / "a.db-wal"
+        assert log.stat().st_size > LOG_KEPT_BYTES
+
+        async def empty() -> bool:
+            return log.stat().st_size == 0
+
+        await until(empty, timeout_s=10, what="the log to be emptied")
+        assert len((await names(database))[0]) == 10 * LOG_KEPT_BYTES
+
+
+@pytest.mark.parametrize("count", [1, 40])
+async def test_a_closing_runs_once_for_each_transaction_it_is_named_in(tmp_path: Path, count: int) -> None:
+    async with opened(tmp_path) as database:
+        tally = Tally()
+        for _ in range(2):
+            await asyncio.gather(*(database.write(put("a"), closing=tally) for _ in range(count)))
+        assert tally.closed == 2
