@@ -155,8 +155,10 @@ class Editing:
         named: dict[str, NewDevice] = {}
         twice: dict[str, Refused] = {}
         for device in new:
-            if named.setdefault(device.identity.strip(), device) is not device:
+            if device.identity.strip() in named:
                 twice[device.identity] = Refused("exists", what="device")
+            else:
+                named[device.identity.strip()] = device
         wanted = [(device.identity, device) for device in named.values()]
         edited = await self._each(connector_id, wanted, lambda made, device: made.creation(device), who)
         edited.refused = twice | edited.refused

@@ -252,6 +252,17 @@ def test_a_deletion_against_a_new_generation_is_no_conflict_and_does_not_delete_
         assert site.rows("SELECT * FROM conflict") == []
 
 
+def test_a_new_generation_that_comes_without_the_deletion_before_it_has_nothing_of_the_old_one() -> None:
+    two = paired("pump")
+    two.edit(two.source, *edits(two.source).tagging("pump", [("a", "b")]))
+    mine = two.source.store.cell(device_object("pump"), EXISTS)
+    assert mine is not None
+    second = msgspec.structs.replace(mine, value="2", target_count=9, side=1)
+    Edits(Side.SOURCE, "here").take(two.source.store, [second], NOW_MS)
+    assert [tuple(row) for row in two.source.rows("SELECT generation, name FROM device")] == [(2, "pump")]
+    assert two.source.rows("SELECT * FROM tag") == []
+
+
 def test_a_deletion_takes_everything_the_device_had_at_both_sides() -> None:
     two = paired("pump")
     two.edit(

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from shared.batches import Value
-from shared.core.fields import DESCRIPTION, NAME, tag_field
+from shared.core.fields import DESCRIPTION, LOCKED, NAME, Grant, Subject, grant_field, json_text, tag_field
 from shared.core.outbox import OutboxLimits
 from shared.limits import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from tests.simulation.demands import check, settle
 from tests.simulation.site import SimSite
-from tests.simulation.world import DEVICES, RESOURCES, TIGHT, TIGHT_CREDIT, Weather, World, bounds
+from tests.simulation.world import DEVICES, MORTAL, RESOURCES, TIGHT, TIGHT_CREDIT, Weather, World, bounds
 
 RETENTION_MS: Final = 30 * DAY_MS
 _WEATHER: Final = {
@@ -153,12 +153,13 @@ class Run:
                 self._accept_much,
                 self._edit,
                 self._add_device,
+                self._delete_device,
                 self._define,
                 self._links,
                 self._wait,
                 self._back_up,
             ),
-            (40, 6, 12, 4, 5, 16, 14, 5),
+            (40, 6, 12, 4, 2, 5, 16, 14, 5),
         )[0]()
         for site in (world.source, world.target):
             if site.engine is None and chance.random() < 0.5:
@@ -205,8 +206,15 @@ class Run:
             return
         edits: list[tuple[str, str, str | None]] = []
         for _ in range(chance.randrange(1, 4)):
-            if chance.random() < 0.3:
+            roll = chance.random()
+            if roll < 0.3:
                 edits.append((site.fields(identity), chance.choice((NAME, DESCRIPTION)), f'"{chance.random()}"'))
+            elif roll < 0.4:
+                edits.append((site.fields(identity), LOCKED, chance.choice(("true", "false"))))
+            elif roll < 0.5:
+                level = chance.choice((Grant("read"), Grant("write", world.now_ms), None))
+                grant = json_text(level) if level is not None else None
+                edits.append((site.fields(identity), grant_field(Subject("user", "ann", "a site")), grant))
             else:
                 field = tag_field(chance.choice("ab"), chance.choice("xyz"))
                 edits.append((site.fields(identity), field, chance.choice(("true", "true", None))))
@@ -215,6 +223,11 @@ class Run:
     def _add_device(self) -> None:
         world, chance = self.world, self.world.chance
         chance.choice((world.source, world.source, world.target)).create_device(chance.choice(DEVICES))
+
+    def _delete_device(self) -> None:
+        """Delete the one device that may go: what is asked of the readings of the others stays exact."""
+        world = self.world
+        world.chance.choice((world.source, world.target)).delete_device(MORTAL)
 
     def _define(self) -> None:
         world, chance = self.world, self.world.chance
@@ -389,7 +402,8 @@ class Run:
             for site in (world.source, world.target):
                 site.define(alias, kind)
         for identity in DEVICES:
-            world.source.create_device(identity)
+            for site in (world.source, world.target):  # where it was deleted at one of them: in a new generation
+                site.create_device(identity)
         world.pass_time(MINUTE_MS)  # half-open links are noticed
         world.dial()
         # First on the links as they are: what was lost on them has to be found and asked for again.

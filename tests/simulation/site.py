@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from connector import history
 from connector.absorbing import Request, absorb
 from connector.catalogue import Catalogue
+from connector.device_edits import DeviceEdits, NewDevice
 from connector.history_folding import fold_all
 from connector.readings import Groups, Line, group_lines
-from connector.device_edits import DeviceEdits, NewDevice
 from connector.streams import Streams
 from shared.batches import Format, Value
-from shared.core.fields import fields_object
 from shared.core.engine import PairEngine
 from shared.core.engine_effects import Effect, Fault, Send
+from shared.core.fields import fields_object
 from shared.core.outbox import OutboxLimits
 from shared.errors import Refused
 from shared.messages import AskStatement, Credit, Held, PairKnown, PeerPresence, Sealed, Statement
@@ -327,16 +327,22 @@ class SimSite:
     def create_device(self, identity: str) -> bool:
         """Add a device."""
         try:
-            return self.edit(*DeviceEdits(self.connection, CONNECTOR).creation(NewDevice(identity=identity)))
+            edits = DeviceEdits(self.connection, CONNECTOR).creation(NewDevice(identity=identity))
         except Refused:
             return False
+        return self.edit(*edits)
 
     def delete_device(self, identity: str) -> bool:
         """Delete a device."""
         try:
-            return self.edit(*DeviceEdits(self.connection, CONNECTOR).deletion(identity))
+            edits = DeviceEdits(self.connection, CONNECTOR).deletion(identity)
         except Refused:
             return False
+        self.world.died = True
+        done = self.edit(*edits)
+        if done:
+            self.world.fired("device_deleted")
+        return done
 
     def fields(self, identity: str) -> str:
         """The object of a device's fields, in its present generation; of one that is not there, in the first."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.core.fields import NAME, fields_object, tag_field
 from shared.core.entries import CAUSE_DESTINATION_RESTORED, CAUSE_ORIGIN_RESTORED, CAUSE_RETENTION
+from shared.core.fields import NAME, fields_object, tag_field
 from shared.core.outbox import OutboxLimits
 from shared.limits import DAY_MS, HOUR_MS, MINUTE_MS, RETENTION_MS, SECOND_MS, TAIL_AGE_MS_MAX
 from shared.messages import HeldEpoch, Statement, decode_frame

@@ -21,6 +21,7 @@ from tests.simulation.network import Link, Violation, corrupted, is_opening
 from tests.simulation.site import SimSite, SpoilingKeys
 
 DEVICES: Final = ("d0", "d1", "d2", "d3", "d4")
+MORTAL: Final = "d4"  # the only device that is ever deleted
 RESOURCES: Final[tuple[tuple[str, Format], ...]] = (("temp", "number"), ("mood", "string"), ("on", "boolean"))
 _START_MS: Final = 1_795_000_000_000 - 1_795_000_000_000 % DAY_MS + 23 * HOUR_MS
 _NOTICED_AFTER_MS: Final = 30 * SECOND_MS
@@ -93,6 +94,8 @@ class World:
         self.trace: deque[str] = deque(maxlen=400)
         self.keep_trace = False
         self._digest = sha256()
+        self.died = False
+        """Whether the mortal device was ever deleted: its history went with it."""
         self._links_made = 0
         self._black_holes: list[Link] = []
         self._rung_ms = self._rings = 0
