@@ -182,26 +182,6 @@ async def test_a_hub_says_sites_links_pairs_and_what_it_relayed(house: House) ->
     assert value(values, "pairhub_copies", pair=house.pair_id) == 0
 
 
-async def test_what_waits_is_said_with_its_age_and_the_link_with_its_state(house: House) -> None:
-    await house.office.stop()
-    try:
-        async with house.client(house.plant) as source:
-            line = json.dumps({"device": "pump", "resource": "flow", "value": 1})
-            await source.post(f"/connectors/{house.source_id}/readings", line.encode())
-
-        async def seen() -> object:
-            values, _ = await scraped(house.plant)
-            ids = {"connector": house.source_id, "pair": house.pair_id}
-            waits = value(values, "pairhub_backlog_readings", **ids) == 1
-            away = value(values, "pairhub_link_state", connector=house.source_id, state="peer_offline") == 1
-            aged = value(values, "pairhub_oldest_unapplied_seconds", **ids) > 0
-            return waits and away and aged and value(values, "pairhub_backlog_bytes", **ids) > 0
-
-        await until(seen, what="the backlog to be said")
-    finally:
-        await house.office.start()
-
-
 async def test_the_doctor_finds_a_running_pair_well(house: House) -> None:
     plant = SiteSettings(data_dir=house.plant.data_dir, hub_url=house.hub.url)
     found = await examine(plant)
@@ -238,6 +218,23 @@ async def test_logs_are_json_lines_that_name_pair_and_connector_and_hold_no_secr
             assert secret.lower() not in logged.lower()
         for word in ("BEGIN", "private_key", "root_secret", "phs_0", "Bearer ey"):
             assert word not in logged
+
+
+async def test_what_waits_is_said_with_its_age_and_the_link_with_its_state(house: House) -> None:
+    await house.office.stop()  # for good: this is the last test of the house
+    async with house.client(house.plant) as source:
+        line = json.dumps({"device": "pump", "resource": "flow", "value": 1})
+        await source.post(f"/connectors/{house.source_id}/readings", line.encode())
+
+    async def seen() -> object:
+        values, _ = await scraped(house.plant)
+        ids = {"connector": house.source_id, "pair": house.pair_id}
+        waits = value(values, "pairhub_backlog_readings", **ids) == 1
+        away = value(values, "pairhub_link_state", connector=house.source_id, state="peer_offline") == 1
+        aged = value(values, "pairhub_oldest_unapplied_seconds", **ids) > 0
+        return waits and away and aged and value(values, "pairhub_backlog_bytes", **ids) > 0
+
+    await until(seen, what="the backlog to be said")
 
 
 def _operator_token(daemon: Daemon) -> str:
