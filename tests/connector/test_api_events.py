@@ -13,8 +13,11 @@ import httpx2
 import numpy as np
 import pytest
 
+from connector import reading_feed
 from connector.api import events
 from connector.reading_feed import Listener, ReadingFeed
+from connector.serve import running_site
+from connector.settings import SiteSettings
 from shared.columns import Columns
 from shared.limits import EVENT_QUEUE_READINGS_MAX, EVENT_STREAMS_PER_KEY_MAX
 from tests.connector.api_walk import Walk, walking
@@ -91,7 +94,7 @@ async def test_n1_a_stream_tells_new_readings_of_the_devices_and_the_resource_as
 async def test_w8_changes_are_told_once_and_resumed_after_the_last_one_seen(tmp_path: Path) -> None:
     async with walking(tmp_path) as walk:
         connector_id = await make_connector(walk.running.site)
-        here = {"connector_id": connector_id, "identity": "pump"}
+        here: dict[str, Any] = {"connector_id": connector_id, "identity": "pump"}
         path = f"/api/v1/connectors/{connector_id}/events?kinds=changes,devices"
         async with listening(walk.http, path) as told:
             await walk.ask("add_tag", {"name": "floor", "value": "2"}, **here)
@@ -138,6 +141,36 @@ async def test_a_stream_more_than_a_key_may_have_is_refused_in_words(tmp_path: P
         for stream in opened:
             await stream.__aexit__(None, None, None)
         await walk.ask("stream_events", query={"kinds": "news"}, connector_id=connector_id, status=422)
+
+
+async def test_a_slow_client_is_told_how_much_it_missed_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading_feed, "EVENT_QUEUE_READINGS_MAX", 1_000)
+    async with walking(tmp_path) as walk:
+        connector_id = await make_connector(walk.running.site)
+        async with listening(walk.http, f"/api/v1/connectors/{connector_id}/events?kinds=readings") as told:
+            await post(walk, connector_id, *(line("pump", "flow", 1.0, NOON_MS + at) for at in range(1_500)))
+            await post(walk, connector_id, line("pump", "flow", 2.0, NOON_MS + 9_000))
+            events_told = [await told.next(), await told.next()]
+        assert {name: data for name, data, _ in events_told} == {
+            "missed": {"readings": 1_500, "changes": 0},
+            "readings": {"device": "pump", "resource": "flow", "readings": [[NOON_MS + 9_000, 2.0]]},
+        }
+
+
+async def test_a_site_that_stops_ends_its_streams(tmp_path: Path) -> None:
+    serving = running_site(SiteSettings(port=0, data_dir=tmp_path, site_name="plant"))
+    running = await serving.__aenter__()
+    connector_id = await make_connector(running.site)
+    headers = {"Authorization": f"Bearer {(tmp_path / 'operator.token').read_text().strip()}"}
+    async with (
+        httpx2.AsyncClient(base_url=running.url, headers=headers, trust_env=False) as http,
+        listening(http, f"/api/v1/connectors/{connector_id}/events") as told,
+    ):
+        async with asyncio.timeout(5):
+            await serving.__aexit__(None, None, None)
+        assert await told.ends()
 
 
 async def test_a_revoked_key_loses_its_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
