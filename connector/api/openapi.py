@@ -46,6 +46,8 @@ def openapi_document(topics: Sequence[tuple[str, Sequence[Operation]]], prefix: 
         "paths": paths,
         "components": {
             "schemas": schemas.components,
+            "responses": schemas.responses,
+            "parameters": _PATH_PARAMETERS,
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An API key, phk_..."}},
         },
     }
@@ -59,12 +61,24 @@ class _Schemas:
         for operation in operations:
             types += [operation.body, operation.answer, *(query.kind for query in operation.query)]
         self._types = [kind for kind in types if kind is not None and kind is not bytes]
+        self.responses: dict[str, Any] = {}
         found, self.components = msgspec.json.schema_components(self._types, ref_template=_REF)
         self._found = list(found)
 
     def of(self, kind: Any) -> dict[str, Any]:
         """Return the schema of a type that an operation names."""
         return {} if kind is bytes else self._found[self._types.index(kind)]
+
+    def refusal(self, status: int, codes: Sequence[str]) -> str:
+        """Return the address of the answer that has one of these codes; most operations share them."""
+        name = "-".join(codes)
+        self.responses[name] = {
+            "description": f"{HTTPStatus(status).phrase}: {', '.join(codes)}.",
+            "content": {
+                JSON: {"schema": {"allOf": [self.of(Refusal), {"properties": {"code": {"enum": list(codes)}}}]}}
+            },
+        }
+        return f"#/components/responses/{name}"
 
 
 def _described(operation: Operation, topic: str, schemas: _Schemas) -> dict[str, Any]:
@@ -94,9 +108,8 @@ def _description(operation: Operation) -> str:
 
 
 def _parameters(operation: Operation, schemas: _Schemas) -> list[dict[str, Any]]:
-    parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "description": _PARTS[name]}
-        for name in re.findall(r"\{(\w+)\}", operation.path)
+    parameters: list[dict[str, Any]] = [
+        {"$ref": f"#/components/parameters/{name}"} for name in re.findall(r"\{(\w+)\}", operation.path)
     ]
     parameters += [_query(query, schemas) for query in operation.query]
     parameters += [
@@ -115,6 +128,21 @@ _PARTS: Final = {
     "conflict_id": "number of a conflict",
     "class_name": "class of fields: devices, tags, grants, configuration or values",
 }
+
+
+_PATH_PARAMETERS: Final = {
+    name: {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "description": says}
+    for name, says in _PARTS.items()
+}
+
+
+def resolved(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """Return a part of the document, or what it refers to."""
+    if "$ref" not in part:
+        return part
+    for name in part["$ref"].removeprefix("#/").split("/"):
+        document = document[name]
+    return document
 
 
 def _query(query: Query, schemas: _Schemas) -> dict[str, Any]:
@@ -138,10 +166,7 @@ def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     for code in operation.all_errors:
         by_status.setdefault(REFUSALS[code][0], []).append(code)
     for status, codes in sorted(by_status.items()):
-        responses[str(status)] = {
-            "description": f"{HTTPStatus(status).phrase}: {', '.join(codes)}.",
-            "content": {JSON: {"schema": _refusal(schemas, codes)}},
-        }
+        responses[str(status)] = {"$ref": schemas.refusal(status, codes)}
     return responses
 
 
@@ -150,7 +175,3 @@ def _contents(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         media: {"schema": schemas.of(operation.answer) if media == JSON else {"type": "string"}}
         for media in operation.answer_media
     }
-
-
-def _refusal(schemas: _Schemas, codes: Sequence[str]) -> dict[str, Any]:
-    return {"allOf": [schemas.of(Refusal), {"properties": {"code": {"enum": list(codes)}}}]}

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from connector.api.openapi import resolved
 from connector.api.routing import DOCUMENT_PATH, document
 from connector.pages.frame import Desk, Visit
 from web import contexts as c
@@ -32,17 +33,18 @@ async def show(visit: Visit) -> Response:
 
 def _operation(method: str, path: str, described: dict[str, Any]) -> c.ApiOperation:
     good = next(answer for status, answer in described["responses"].items() if status < "300")
+    whole = document()
     return c.ApiOperation(
         operation_id=described["operationId"],
         method=method,
         path=path,
         summary=described["summary"],
         description=described["description"],
-        parameters=tuple(_parameter(parameter) for parameter in described["parameters"]),
+        parameters=tuple(_parameter(resolved(whole, parameter)) for parameter in described["parameters"]),
         body=_content(described.get("requestBody", {})),
         answer=_content(good),
         refusals=tuple(
-            (status, answer["description"].partition(": ")[2])
+            (status, resolved(whole, answer)["description"].partition(": ")[2])
             for status, answer in described["responses"].items()
             if status >= "400"
         ),

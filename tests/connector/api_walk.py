@@ -14,6 +14,7 @@ import httpx2
 import msgspec
 from jsonschema import Draft202012Validator
 
+from connector.api.openapi import resolved
 from connector.api.operations import JSON, Operation
 from connector.api.registry import OPERATIONS
 from connector.api.routing import PREFIX, document
@@ -67,7 +68,7 @@ class Walk:
         response = described.get(str(status))
         if response is None:
             return [f"{status} is not described"]
-        content = response.get("content")
+        content = resolved(self._document, response).get("content")
         if content is None:
             return [] if body in ("", None) else ["there is a body"]
         schema = content.get(JSON, {}).get("schema")
