@@ -26,7 +26,8 @@ from shared.database import Database
 
 # Twice as many points are drawn: the lowest and the highest of each slice. A wide screen has as many pixels.
 SLICES_MAX: Final = 1_000
-# Numbers folded exactly: about 300 ms of one reader, and 50 MB for that time. Strings and booleans are folded one by one, and take longer.
+# Numbers folded exactly: about 300 ms of one reader, and 50 MB for that time. Strings and booleans are folded one by
+# one, and take longer.
 READ_MAX: Final = 1_000_000
 STATES_READ_MAX: Final = 50_000
 SAMPLED_PER_SLICE: Final = 40

@@ -110,7 +110,13 @@ async def test_w8_each_part_of_a_device_is_edited_and_its_history_kept(tmp_path:
         await found.post(device, name="Pump one", description="By the gate")
         await found.post(f"{device}/lock", locked="yes")
         site_id = found.site.identity.site_id
-        grant: dict[str, Any] = {"kind": "user", "name": "ann", "site_id": site_id, "level": "manage", "scope": "device"}
+        grant: dict[str, Any] = {
+            "kind": "user",
+            "name": "ann",
+            "site_id": site_id,
+            "level": "manage",
+            "scope": "device",
+        }
         await found.post(f"{device}/grants", **grant, expires="2031-01-31")
         await found.post(f"{device}/grants", **grant | {"scope": "all", "name": "bob"}, expires="")
         await found.post(f"{device}/publish-as", pattern="hall-*")

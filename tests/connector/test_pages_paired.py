@@ -239,7 +239,9 @@ async def test_a_synchronised_resource_is_missed_created_and_received(tmp_path: 
         target = path_of(await two.pair(source_id))
         await post_readings(two, source_id, 25)
 
-        text = await shows(two.source, f"{source}/resources", "missing at riverside: create the same there")
+        text = await shows(
+            two.source, f"{source}/resources", "missing at riverside; its readings wait until it exists there"
+        )
         assert "0 1970" not in text
         assert "Resource missing at riverside" in await two.source.get(source)
         await shows(two.target, f"{target}/resources", "hillside sends it, and it does not exist here")
