@@ -106,13 +106,18 @@ def fold(connection: sqlite3.Connection, bite: Bite, from_series: int) -> int | 
     return None
 
 
+def has_many_rows(connection: sqlite3.Connection, *, everything: bool = False) -> bool:
+    """Tell whether there are so many loose rows that they are worth folding."""
+    (held,) = connection.execute("SELECT COUNT(*) FROM reading").fetchone()
+    return bool(held > (0 if everything else HISTORY_LOOSE_ROWS_MAX))
+
+
 def fold_rows(connection: sqlite3.Connection, *, everything: bool = False) -> bool:
     """Fold loose rows of the series that have most of them, once there are many; return whether it did.
 
     In one unit of work: until then more may come for the same milliseconds.
     """
-    (held,) = connection.execute("SELECT COUNT(*) FROM reading").fetchone()
-    if held <= (0 if everything else HISTORY_LOOSE_ROWS_MAX):
+    if not has_many_rows(connection, everything=everything):
         return False
     found = connection.execute(
         "SELECT series_id, format FROM reading LEFT JOIN series USING (series_id) LEFT JOIN resource USING (resource_id)"
@@ -221,8 +226,9 @@ class Folding:
     async def fold_once(self, *, everything: bool = False) -> bool:
         """Fold one bite, if there is one; return whether there was. Raises StorageFailed."""
         bite = await self._database.read(lambda c: next_bite(c, everything=everything))
-        if bite is None:
-            return await self._database.write(lambda c: fold_rows(c, everything=everything))
+        if bite is None:  # asked by a reader first: a database at rest is to stay at rest
+            many = await self._database.read(lambda c: has_many_rows(c, everything=everything))
+            return many and await self._database.write(lambda c: fold_rows(c, everything=everything))
         series: int | None = 0
         while series is not None:
             series = await self._database.write(lambda c, at=series: fold(c, bite, at))  # type: ignore[misc]

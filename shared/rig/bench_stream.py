@@ -28,11 +28,11 @@ _START_MS: Final = 1_763_650_000_000
 _SIGMA: Final = 0.05
 _JITTER_MS: Final = 5
 # Requests under way at once: the source batches what arrives while a commit runs.
-_POSTERS: Final = 16
+_POSTERS: Final = 32
 # Looks at the files, half a second apart, that find no change.
 _REST_LOOKS: Final = 5
 _SETTLE_S: Final = 600.0
-_SIZE_READINGS_MAX: Final = 200_000
+_SIZE_READINGS_MAX: Final = 1_000_000
 
 
 def make_bodies(readings: int, batch: int, seed: int = 1) -> Iterator[bytes]:

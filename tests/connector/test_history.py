@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connector import history
-from connector.history_folding import fold, fold_all, fold_rows, next_bite
+from connector.history_folding import Folding, fold, fold_all, fold_rows, next_bite
 from shared.columns import Series, Value, as_columns
 from shared.limits import (
     DAY_MS,
@@ -20,6 +20,7 @@ from shared.limits import (
     HISTORY_ROWS_MAX,
 )
 from shared.migration import migrate
+from tests.connector.site_stage import NOON_MS, line, lone_site, make_connector, stored
 from tests.core.stores import CONNECTOR, NOW_MS, add_device, add_resource, open_store
 
 _FAR_MS = history.FAR_MS
@@ -210,3 +211,16 @@ def test_readings_and_waiting_segments_of_the_release_before_are_carried_over(tm
     assert connection.execute("SELECT tail_count FROM waiting").fetchall() == [(2,)]
     connection.execute("DELETE FROM tail")
     assert connection.execute("SELECT tail_count FROM waiting").fetchall() == [(0,)]
+
+
+async def test_folding_leaves_a_database_alone_in_which_there_is_nothing_to_fold(tmp_path: Path) -> None:
+    async with lone_site(tmp_path) as site:
+        folding = Folding(site.database)
+        commits = site.database.commits
+        assert not await folding.fold_once()
+        assert site.database.commits == commits
+        connector_id = await make_connector(site)
+        await site.ingest(connector_id, b"\n".join(line("pump", "flow", 1.0, NOON_MS - at) for at in range(100)))
+        assert not await folding.fold_once()
+        assert await folding.fold_once(everything=True)
+        assert len(await stored(site, connector_id, "flow")) == 100
