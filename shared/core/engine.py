@@ -11,7 +11,8 @@ from typing import assert_never
 
 import msgspec
 
-from shared.batches import BatchCodec, Series
+from shared.batches import BatchCodec, Packed
+from shared.columns import Batch
 from shared.core.cells import Cell
 from shared.core.control_lane import ControlLane
 from shared.core.edits import Edit
@@ -163,7 +164,7 @@ class PairEngine:
 
     # --- what a site does -------------------------------------------------------------------------------------------
 
-    def accept(self, store: PairStore, batch: Sequence[Series], now_ms: int) -> None:
+    def accept(self, store: PairStore, batch: Batch | Sequence[Packed], now_ms: int) -> None:
         """Take new readings into the stream (Outbox.accept); raises Refused('outbox_full')."""
         self.outbox.accept(store, batch, now_ms)
 

@@ -138,14 +138,25 @@ class TwoSites:
                 other.inbox.append(frame)
 
     def deliver(self, site: OneSite) -> bool:
+        """Let a site take some of the frames on their way to it, in one unit of work as the shell does."""
         if not site.inbox or not site.linked:
             return False
-        at = self.chance.randrange(min(3, len(site.inbox))) if self.losses else 0
-        frame = site.inbox[at]
-        if not (self.losses and self.chance.random() < 0.1):  # else it comes once more
-            del site.inbox[at]
-        self.work(site, lambda engine, store, now_ms: engine.on_frame(store, frame, now_ms))
+        frames = [self._next(site) for _ in range(min(len(site.inbox), self.chance.choice((1, 3, 20))))]
+
+        def take(engine: PairEngine, store: Streams, now_ms: int) -> list[object]:
+            return [effect for frame in frames for effect in engine.on_frame(store, frame, now_ms)]
+
+        self.work(site, take)
         return True
+
+    def _next(self, site: OneSite) -> Frame:
+        if not self.losses:
+            return site.inbox.popleft()
+        at = self.chance.randrange(min(3, len(site.inbox)))
+        frame = site.inbox[at]
+        if self.chance.random() >= 0.1:  # else it comes once more
+            del site.inbox[at]
+        return frame
 
     # --- links, crashes, restores ---------------------------------------------------------------------------------------
 

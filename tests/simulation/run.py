@@ -101,7 +101,7 @@ class Run:
         for site, skew_ms in zip((world.source, world.target), skews, strict=True):
             site.skew_ms = skew_ms
         refuse = chance.random() < 0.3
-        bytes_max = 2_500 if "byte_cap" in chosen else 1 << 30
+        bytes_max = 1_500 if "byte_cap" in chosen else 1 << 30
         world.source.limits = OutboxLimits(RETENTION_MS, bytes_max, refuse)
         tables = [TIGHT] if chance.random() < 0.6 else []
         # Lost frames take their credit with them until the link ends, so a tiny credit would run out.
@@ -159,7 +159,7 @@ class Run:
                 self._wait,
                 self._back_up,
             ),
-            (40, 6, 12, 4, 2, 5, 16, 14, 5),
+            (40, 6, 12, 4, 4, 5, 16, 14, 5),
         )[0]()
         for site in (world.source, world.target):
             if site.engine is None and chance.random() < 0.5:
@@ -225,9 +225,11 @@ class Run:
         chance.choice((world.source, world.source, world.target)).create_device(chance.choice(DEVICES))
 
     def _delete_device(self) -> None:
-        """Delete the one device that may go: what is asked of the readings of the others stays exact."""
+        """Delete the one device that may go, or make it again: what is asked of readings of the others stays exact."""
         world = self.world
-        world.chance.choice((world.source, world.target)).delete_device(MORTAL)
+        site = world.chance.choice((world.source, world.target))
+        if not site.delete_device(MORTAL):
+            site.create_device(MORTAL)
 
     def _define(self) -> None:
         world, chance = self.world, self.world.chance
