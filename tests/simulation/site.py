@@ -13,6 +13,7 @@ from connector.catalogue import Catalogue
 from connector.device_edits import DeviceEdits, NewDevice
 from connector.history_folding import fold_all
 from connector.readings import Groups, Line, group_lines
+from connector.resource_figures import has_readings
 from connector.streams import Streams
 from shared.batches import Format, Value
 from shared.core.engine import PairEngine
@@ -352,7 +353,7 @@ class SimSite:
     def define(self, alias: str, kind: Format, *, unit: str = "", sync: bool = True) -> bool:
         """Create or change a resource."""
         engine = self.engine
-        if engine is None:
+        if engine is None or self._is_of_another_format(alias, kind):
             return False
 
         def change(store: Streams) -> list[Effect]:
@@ -367,6 +368,11 @@ class SimSite:
             return []
 
         return self.work(f"defines {alias} {kind} {unit} {sync}", change)
+
+    def _is_of_another_format(self, alias: str, kind: Format) -> bool:
+        """Tell whether people would be refused (`has_readings`): readings of another format are here."""
+        row = self.connection.execute("SELECT resource_id, format FROM resource WHERE alias = ?", (alias,)).fetchone()
+        return row is not None and row[1] != kind and has_readings(self.connection, row[0])
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
