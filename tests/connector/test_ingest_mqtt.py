@@ -118,17 +118,22 @@ async def test_a_restart_of_the_broker_loses_nothing_and_the_subscription_comes_
     await until_status(plant.site.mqtt, made.subscription_id, "the return", state="connected", why="")
 
 
-async def test_what_this_site_cannot_take_stays_with_the_broker_until_it_can(plant: Plant) -> None:
-    made = await plant.subscribe(**TIMED)
-    await plant.site.disable_connector(plant.connector_id, disabled=True)
-    await plant.broker.publish(*[("plant/pump/flow", timed(float(at), at)) for at in range(100)])
-    status = await until_status(plant.site.mqtt, made.subscription_id, "the wait", state="waiting")
-    assert "disabled" in status.why
-    # Nothing was acknowledged: the broker sends no more than its window.
-    assert 0 < status.messages <= 20
-    await plant.site.disable_connector(plant.connector_id, disabled=False)
-    assert await plant.has("flow", 100) == [(NOON_MS + at, float(at)) for at in range(100)]
-    await until_status(plant.site.mqtt, made.subscription_id, "the end of the wait", state="connected", accepted=100)
+async def test_what_this_site_cannot_take_stays_with_the_broker_even_through_a_restart(tmp_path: Path) -> None:
+    async with broker(tmp_path) as running:
+        async with lone_site(tmp_path) as site:
+            plant = Plant(site, await make_connector(site), running)
+            made = await plant.subscribe(**TIMED)
+            await site.disable_connector(plant.connector_id, disabled=True)
+            await running.publish(*[("plant/pump/flow", timed(float(at), at)) for at in range(100)])
+            status = await until_status(site.mqtt, made.subscription_id, "the wait", state="waiting")
+            assert "disabled" in status.why
+        # Stopped with messages in memory that were not stored: none was acknowledged, so all come again.
+        async with lone_site(tmp_path) as site:
+            back = Plant(site, plant.connector_id, running)
+            await until_status(site.mqtt, made.subscription_id, "the wait", state="waiting")
+            await site.disable_connector(plant.connector_id, disabled=False)
+            assert await back.has("flow", 100) == [(NOON_MS + at, float(at)) for at in range(100)]
+            await until_status(site.mqtt, made.subscription_id, "the end", state="connected", accepted=100)
 
 
 async def test_what_comes_while_the_site_is_down_waits_at_the_broker(tmp_path: Path) -> None:
