@@ -14,7 +14,10 @@ pytestmark = pytest.mark.simulation
 _CHUNKS, _SEEDS = 10, 500
 
 
-@pytest.mark.parametrize("chunk", range(_CHUNKS))
+# Chunks share nothing, so each may run in another process.
+@pytest.mark.parametrize(
+    "chunk", [pytest.param(chunk, marks=pytest.mark.xdist_group(f"seeds {chunk}")) for chunk in range(_CHUNKS)]
+)
 def test_both_ends_come_out_equal_and_accounted_for_whatever_goes_wrong(chunk: int) -> None:
     size = _SEEDS // _CHUNKS
     failed = []
@@ -29,8 +32,12 @@ def test_both_ends_come_out_equal_and_accounted_for_whatever_goes_wrong(chunk: i
 
 
 def test_every_fault_happens_within_a_few_seeds() -> None:
-    chosen = {fault for seed in range(80) for fault in run_seed(seed).fired}
-    assert chosen >= {*FAULTS, "device_deleted"}
+    missing = {*FAULTS, "device_deleted"}
+    for seed in range(80):
+        missing -= run_seed(seed).fired.keys()
+        if not missing:
+            break
+    assert not missing
 
 
 def test_a_seed_makes_the_same_run_in_every_process() -> None:
