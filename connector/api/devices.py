@@ -82,15 +82,16 @@ class GrantRow(msgspec.Struct, frozen=True):
 class Device(Found, frozen=True, kw_only=True):
     """A device, and the state of each of its resources with its latest readings.
 
-    What stands below them is null where the other side was asked. `states` names the fields that are pending, refused or
-    in conflict; all others are applied on both sides.
+    `grants_for_all` are the permissions on all devices of the connector. `states` names the fields that are pending,
+    refused or in conflict, all others being applied on both sides; it is null where the other side was asked.
     """
 
     device: DeviceRow
     values: list[ValueRow]
-    configuration: dict[str, Any] | None = None
-    grants: list[GrantRow] | None = None
-    publish_as: list[str] | None = None
+    configuration: dict[str, Any]
+    grants: list[GrantRow]
+    grants_for_all: list[GrantRow]
+    publish_as: list[str]
     states: dict[str, str] | None = None
 
 
@@ -160,7 +161,15 @@ async def get_device(call: Call) -> Tagged:
                 if not origin.why
                 else Refused("not_found", what=f"device to be had from the other site ({origin.why.rstrip('.')})")
             )
-        there = Device(device=found.device, values=found.values, **_origin(origin))
+        there = Device(
+            device=found.device,
+            values=found.values,
+            configuration=msgspec.json.decode(found.configuration, type=dict[str, Any]),
+            grants=[GrantRow.of(*row) for row in found.grants],
+            grants_for_all=[GrantRow.of(*row) for row in found.grants_for_all],
+            publish_as=found.publish_as,
+            **_origin(origin),
+        )
         return Tagged(there, etag_of(found.device, found))  # the round trip is no part of what was found
     return await shown(call)
 
@@ -175,6 +184,7 @@ async def shown(call: Call) -> Tagged:
             values=devices.list_values(connection, connector_id, identity),
             configuration=_configuration(connection, connector_id, identity),
             grants=[GrantRow.of(*row) for row in edit_queries.list_grants(connection, connector_id, identity)],
+            grants_for_all=[GrantRow.of(*row) for row in edit_queries.list_grants(connection, connector_id, None)],
             publish_as=edit_queries.list_publish_as(connection, connector_id, identity),
             states=edit_queries.field_states(connection, connector_id, identity),
         )

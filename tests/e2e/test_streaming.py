@@ -282,6 +282,8 @@ async def test_w7_lookups_are_live_with_a_round_trip_or_the_last_good_copy_with_
     await pair.sync("flow")
     await pair.post(3, "pump 7")
     await stage.plant.post(f"/connectors/{pair.source_id}/devices/pump%207/tags", {"name": "place", "value": "hall"})
+    grant = {"kind": "group", "subject": "night shift", "level": "write"}
+    await stage.plant.ask("PUT", f"/connectors/{pair.source_id}/devices/pump%207/grants", grant)
     devices = f"/connectors/{pair.target_id}/devices"
 
     async def looked_up(path: str) -> Any:
@@ -294,8 +296,20 @@ async def test_w7_lookups_are_live_with_a_round_trip_or_the_last_good_copy_with_
     assert (row["identity"], row["tags"]) == ("pump 7", [["place", "hall"]])
     one = await stage.office.get(f"{devices}/pump%207?from=peer")
     assert one["origin"] == "live"
+    assert [{**grant, **row} == row for row in one["grants"]] == [True]
+    assert one["configuration"] == {}
     assert [reading[1] for reading in one["values"][0]["recent"]] == list(pair.posted[("pump 7", "flow")].values())
     assert (await stage.plant.get(f"/connectors/{pair.source_id}/devices?from=peer"))["origin"] == "live"
+
+    source = f"/connectors/{pair.source_id}/peer-rights"
+    rights = await stage.plant.get(source)
+    await stage.plant.ask("PUT", source, {**rights, "look_up": False})
+    denied = await stage.office.get(f"{devices}?from=peer")
+    assert (denied["origin"], denied["why"][:58]) == (
+        "copy",
+        "The other site does not let this one look up devices. Its ",
+    )
+    await stage.plant.ask("PUT", source, rights)
 
     stage.office.proxy.cut()
 
