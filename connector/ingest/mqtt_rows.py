@@ -49,13 +49,14 @@ def get_subscription(connection: sqlite3.Connection, connector_id: str, subscrip
 
 def add_subscription(connection: sqlite3.Connection, subscription: Subscription, now_ms: int) -> None:
     """Store a new one; raises Refused('invalid', 'exists', 'target_not_writable')."""
-    role = connection.execute(
-        "SELECT role FROM connector WHERE connector_id = ?", (subscription.connector_id,)
+    connector = connection.execute(
+        "SELECT role, peer_site_name FROM connector LEFT JOIN pair USING (connector_id) WHERE connector_id = ?",
+        (subscription.connector_id,),
     ).fetchone()
-    if role is None:
+    if connector is None:
         raise Refused("not_found", what="connector")
-    if role[0] == "target":
-        raise Refused("target_not_writable", source="its source")
+    if connector[0] == "target":
+        raise Refused("target_not_writable", source=connector[1] or "its source")
     others = list_subscriptions(connection, subscription.connector_id)
     if len(others) >= MQTT_SUBSCRIPTIONS_MAX:
         raise Refused("invalid", what="MQTT", why=f"a connector takes at most {MQTT_SUBSCRIPTIONS_MAX} subscriptions")
