@@ -395,15 +395,59 @@ def bench_stream(
     """Measure readings per second from HTTP at the source to queryable and durable at the target."""
     from shared.rig.bench_stream import measure
 
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+    _print_figures(_run(measure(readings, batch, _progress)), json=json)
 
-    found = _run(measure(readings, batch, say))
+
+@bench_app.command(name="live")
+def bench_live(
+    *,
+    readings: Annotated[int, Parameter(help="Readings to send, after two seconds of others.")] = 2_000,
+    per_s: Annotated[float, Parameter(help="Readings per second, one in a request.")] = 100.0,
+    json: Json = False,
+) -> None:
+    """Measure how long one reading takes from accepted at the source to applied at the target."""
+    from shared.rig.bench_live import measure
+
+    _print_figures(_run(measure(readings, per_s, _progress)), json=json)
+
+
+@bench_app.command(name="lookup")
+def bench_lookup(
+    *,
+    devices: Annotated[int, Parameter(help="Devices of the connector.")] = 10_000,
+    lookups: Annotated[int, Parameter(help="Lookups of one device, one after the other.")] = 5_000,
+    json: Json = False,
+) -> None:
+    """Measure live lookups across the pair, asked as a library: one device, and a page of 50."""
+    from connector.bench_lookup import measure
+
+    _print_figures(_run(measure(devices, lookups, _progress)), json=json)
+
+
+@bench_app.command(name="idle")
+def bench_idle(
+    *,
+    links: Annotated[int, Parameter(help="Links, two for each pair.")] = 2_000,
+    settle_s: Annotated[float, Parameter(help="Seconds from the last link to the weighing.")] = 5.0,
+    watch_s: Annotated[float, Parameter(help="Seconds for which the hub's processor time is watched.")] = 10.0,
+    json: Json = False,
+) -> None:
+    """Measure what a quiet link costs the hub in memory."""
+    from shared.rig.bench_idle import measure
+
+    _print_figures(_run(measure(links, _progress, settle_s=settle_s, watch_s=watch_s)), json=json)
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _print_figures(found: dict[str, Any], *, json: bool) -> None:
     if json:
         _print_json(found)
-    else:
-        for name, value in found.items():
-            print(f"{name:20} {value}")
+        return
+    for name, value in found.items():
+        print(f"{name:20} {value}")
 
 
 @main.command

@@ -40,8 +40,6 @@ from shared.rig.demo import take_ports
 _LINKS_PER_SITE: Final = 50
 # Links opened at once: the hub checks a signature for each.
 _OPENING_MAX: Final = 20
-_SETTLE_S: Final = 5.0
-_WATCH_S: Final = 10.0
 _KNOWN_S: Final = 60.0
 
 
@@ -124,8 +122,13 @@ async def _open_pair(left: _Site, right: _Site, at: int, stack: AsyncExitStack) 
         await _hear(socket, PairKnown)
 
 
-async def measure(links: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Run the bench and return its figures; raises PairhubError, OSError (too few file descriptors)."""
+async def measure(
+    links: int, say: Callable[[str], None], *, settle_s: float = 5.0, watch_s: float = 10.0
+) -> dict[str, Any]:
+    """Run the bench and return its figures; raises PairhubError, OSError (too few file descriptors).
+
+    Memory is read `settle_s` after the last link opened, and the processor watched for `watch_s`.
+    """
     port = take_ports({"hub": None})["hub"]
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="pairhub-bench-") as folder:
@@ -133,12 +136,14 @@ async def measure(links: int, say: Callable[[str], None]) -> dict[str, Any]:
         hub = Daemon("hub", "hub", flags, Path(folder) / "hub", url)
         await hub.start()
         try:
-            return await _measure(hub, url, links, say)
+            return await _measure(hub, url, links, say, settle_s, watch_s)
         finally:
             await hub.stop()
 
 
-async def _measure(hub: Daemon, url: str, links: int, say: Callable[[str], None]) -> dict[str, Any]:
+async def _measure(
+    hub: Daemon, url: str, links: int, say: Callable[[str], None], settle_s: float, watch_s: float
+) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         limits = httpx2.Limits(max_connections=_OPENING_MAX)
         http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=_KNOWN_S, limits=limits))
@@ -147,7 +152,7 @@ async def _measure(hub: Daemon, url: str, links: int, say: Callable[[str], None]
             await site.enrol()
         # The first pair brings what every hub that has worked keeps: its modules, pools and compiled statements.
         await _open_pair(sites[0], sites[1], 10**6, stack)
-        await asyncio.sleep(_SETTLE_S)
+        await asyncio.sleep(settle_s)
         before_mib = hub.rss_mib
         say(f"Opening {links} links ...")
         free = asyncio.Semaphore(_OPENING_MAX)
@@ -160,18 +165,18 @@ async def _measure(hub: Daemon, url: str, links: int, say: Callable[[str], None]
         began = time.perf_counter()
         await asyncio.gather(*(opened(at) for at in range(links // 2)))
         opening_s = time.perf_counter() - began
-        await asyncio.sleep(_SETTLE_S)
+        await asyncio.sleep(settle_s)
         after_mib = hub.rss_mib
-        say(f"Watching the hub for {_WATCH_S:.0f} s ...")
+        say(f"Watching the hub for {watch_s:.0f} s ...")
         process = psutil.Process(hub.pid)
         used = process.cpu_times()
-        await asyncio.sleep(_WATCH_S)
+        await asyncio.sleep(watch_s)
         now = process.cpu_times()
         return {
             "links": 2 * (links // 2),
             "kib_per_link": round((after_mib - before_mib) * 1024 / max(1, links), 1),
             "hub_rss_mib": round(after_mib, 1),
-            "cpu_percent": round(100 * (now.user + now.system - used.user - used.system) / _WATCH_S, 2),
+            "cpu_percent": round(100 * (now.user + now.system - used.user - used.system) / watch_s, 2),
             "links_opened_per_s": round(links / opening_s),
             "cpu_count": psutil.cpu_count(),
         }
