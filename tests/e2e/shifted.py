@@ -1,6 +1,7 @@
 """The command line with clocks that a test can set forward: `shifted.py FILE hub serve ...`.
 
-FILE holds 8 bytes, the milliseconds to add to both clocks, read anew each time they are asked.
+FILE holds 8 bytes, the milliseconds to add to both clocks, read anew each time they are asked. Links that were lost
+are tried again after 2 s at the latest instead of 30, as tests cut many and wait for each to come back.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from pairhub import main
 from shared.clock import SystemClock
+from shared.core import link_state
+from shared.limits import SECOND_MS
 
 _path = Path(sys.argv.pop(1))
 with _path.open("rb") as _file:
@@ -24,6 +27,7 @@ def _ahead_ms() -> int:
 
 SystemClock.wall_ms = lambda self: _wall_ms(self) + _ahead_ms()  # type: ignore[method-assign]
 SystemClock.monotonic_ms = lambda self: _monotonic_ms(self) + _ahead_ms()  # type: ignore[method-assign]
+vars(link_state)["BACKOFF_LAST_MS"] = 2 * SECOND_MS  # the real bound is tried in tests/core/test_link_state.py
 
 if __name__ == "__main__":
     main()
