@@ -1,4 +1,4 @@
-"""Where pairs are presented and dissolved, and which link carries which side of which pair."""
+"""Where pairs are presented, dissolved and parted, and which link carries which side of which pair."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hub.links import Link
 from hub.pair_runner import PairRunner, Spawn
 from hub.store.interface import HubStore
 from hub.store.rows import Site
-from shared.certificates import PairCertificate, Party, read_dissolution, read_pair
+from shared.certificates import PairCertificate, Party, read_dissolution, read_pair, read_parting
 from shared.core.registry import Connector, Registry
 from shared.core.relay import PairRelay, RelayedFrame
 from shared.errors import Refused, StorageFailed
 from shared.limits import CLAIM_BODY_BYTES_MAX
-from shared.messages import HeldEpoch, Notice, PairDissolved, PairKnown
+from shared.messages import HeldEpoch, Notice, PairDissolved, PairKnown, PairParted
 from shared.sealing import Side
 
 _log = logging.getLogger(__name__)
@@ -89,13 +89,18 @@ class PairDesk:
         if (dissolution := await self._dissolution(certificate)) is not None:
             link.send(PairDissolved(dissolution))
             return
+        if (parted := await self._parting(certificate)) is not None:
+            link.send(parted)
+            return
         self._registry.check_free(certificate)
+        runner = self.runners.get(certificate.pair_id)
+        if runner is not None and runner.certificate != certificate:  # also where no disk can say so
+            raise Refused("pair_conflict")
         try:
             await self._store.register_pair(certificate, packed, now_ms=self._now())
         except StorageFailed as error:  # it is presented again on the next link; relaying needs no disk
             _log.warning("A pair could not be stored: %s", error, extra=link.ids | _ids(certificate))
         self._registry.on_paired(certificate)
-        runner = self.runners.get(certificate.pair_id)
         if runner is None:
             runner = self.runners[certificate.pair_id] = await self._run(certificate)
         _log.info("Carries a pair: %s as its %s", link, side.word, extra=link.ids | _ids(certificate))
@@ -166,11 +171,58 @@ class PairDesk:
             if (target := links.get(_connector(certificate.target))) is not None:
                 target.send(PairDissolved(packed))
 
+    # --- parting on purpose (G16) --------------------------------------------------------------------------------------
+
+    async def on_part(
+        self, link: Link, certificate: bytes, parting: bytes, links: Mapping[Connector, Link]
+    ) -> None:
+        """A side shows that both agreed to part: forget the pair and its copies, and tell both. Done whole."""
+        await asyncio.shield(self._spawn(self._part_at_desk(link, certificate, parting, links)))
+
+    async def _part_at_desk(
+        self, link: Link, certificate: bytes, parting: bytes, links: Mapping[Connector, Link]
+    ) -> None:
+        async with self._desk:
+            try:
+                await self._part(link, certificate, parting, links)
+            except (Refused, StorageFailed) as error:
+                _log.warning("Parting refused from %s: %s", link, error, extra=link.ids)
+                code = error.code if isinstance(error, Refused) else "storage_failed"
+                link.send(Notice(code, {"why": _why(error)}))
+
+    async def _part(self, link: Link, packed: bytes, parting: bytes, links: Mapping[Connector, Link]) -> None:
+        if len(packed) + len(parting) > CLAIM_BODY_BYTES_MAX:
+            raise Refused("certificate_refused", why="it is too long")
+        certificate = read_pair(packed)
+        side = _side_of(link.connector, certificate)
+        self._check_parties(certificate)
+        read_parting(parting, certificate)
+        known_by_both = await self._store.part_pair(certificate, parting, side, now_ms=self._now())
+        self._forget(certificate)
+        _log.info("Parted: %s, its %s", link, side.word, extra=link.ids | _ids(certificate))
+        for party in (certificate.source, certificate.target):
+            if (told := links.get(_connector(party))) is not None:
+                told.send(PairParted(parting, known_by_both))
+
+    async def _parting(self, certificate: PairCertificate) -> PairParted | None:
+        """Return that both sides of this very pair parted, if they did."""
+        try:
+            found = await self._store.parting(certificate)
+        except StorageFailed:
+            return None
+        return None if found is None else PairParted(*found)
+
     def _forget(self, certificate: PairCertificate) -> None:
         self._registry.on_dissolved(certificate)
-        if (runner := self.runners.pop(certificate.pair_id, None)) is not None:
+        runner = self.runners.get(certificate.pair_id)
+        if runner is not None and runner.certificate == certificate:
+            del self.runners[certificate.pair_id]
             runner.close()
             self._carried = {link: carried for link, carried in self._carried.items() if carried[0] is not runner}
+
+
+def _why(error: Refused | StorageFailed) -> str:
+    return str(error.facts.get("why", error)) if isinstance(error, Refused) else str(error)
 
 
 def _connector(party: Party) -> Connector:

@@ -16,9 +16,10 @@ from hub.settings import HubSettings
 from shared.core.relay_effects import Copy
 from shared.errors import Refused, StorageFailed
 from shared.limits import DISPLACEMENT_WINDOW_MS, DISPLACEMENTS_MAX, NONCE_LIFE_S
-from shared.messages import AskHeld, DissolvePair, Held, HeldEpoch, PairDissolved, Sealed
+from shared.messages import AskHeld, DissolvePair, Held, HeldEpoch, Notice, PairDissolved, PresentPair, Sealed
 from shared.sealing import Kind, Side
-from tests.hub.client import SiteClient, both_linked
+from tests.hub.builders import TestPair
+from tests.hub.client import SiteClient, both_linked, enrolled
 from tests.hub.test_links import a_pair, settings
 from tests.hub.test_relay import EPOCH, PAIR, sealed
 
@@ -49,6 +50,24 @@ async def test_a_hub_whose_disk_refuses_holds_nothing_and_goes_on_relaying(
             async with target.linked(pair.target_connector) as right:
                 await right.show(pair)
                 assert await right.hear(Sealed) == sealed(1)
+
+
+async def test_w5_a_pair_with_the_id_of_another_is_refused_where_the_disk_refuses_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> bool:
+        raise StorageFailed("disk full")
+
+    async with running_hub(settings(tmp_path)) as running:
+        pair = await a_pair(running)
+        stranger = await enrolled(running, "stranger")
+        forged = TestPair(stranger.site, stranger.site, pair.pair_id, "OWN1-OWN1", "OWN2-OWN2")
+        async with both_linked(pair, running.url) as (left, right), stranger.linked("OWN1-OWN1") as wire:
+            monkeypatch.setattr(running.hub.store, "register_pair", refuse)
+            await wire.say(PresentPair(forged.packed))
+            assert (await wire.hear(Notice)).code == "pair_conflict"
+            await left.say(sealed(1))
+            assert await right.hear(Sealed) == sealed(1)
 
 
 async def test_copies_over_the_cap_go_and_their_origin_hears_of_it(tmp_path: Path) -> None:
