@@ -17,9 +17,10 @@ from shared.messages import AnyFrame, decode_frame, encode_frame
 
 Direction = Literal["up", "down"]
 """`up` is from the site to the hub."""
-OnFrame = Callable[[Direction, AnyFrame], Awaitable[AnyFrame | bytes | None]]
-"""Returns what is passed on: the frame, another one, raw bytes in its place, or None for nothing. While it waits,
-nothing more passes in this direction of this link."""
+Passed = AnyFrame | bytes
+OnFrame = Callable[[Direction, AnyFrame], Awaitable[Passed | list[Passed] | None]]
+"""Returns what is passed on: the frame, another one, raw bytes in its place, several of them, or None for nothing.
+While it waits, nothing more passes in this direction of this link."""
 _CHUNK: Final = 65_536
 _BINARY: Final = 2
 
@@ -136,9 +137,10 @@ class FaultProxy:
                 if passed is None:
                     continue
                 if passed is not shown:
-                    await self._write(
-                        writer, _framed(passed if isinstance(passed, bytes) else encode_frame(passed), mask)
-                    )
+                    for each in passed if isinstance(passed, list) else [passed]:
+                        await self._write(
+                            writer, _framed(each if isinstance(each, bytes) else encode_frame(each), mask)
+                        )
                     continue
             await self._write(writer, start + more + mask + payload)
 
