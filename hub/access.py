@@ -10,6 +10,7 @@ from typing import Final
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from hub.blocked import TOO_OFTEN, WRONG_PASSWORD, WRONG_SETUP_TOKEN, Door
 from hub.hub import Hub
 from hub.store.rows import User
 from hub.store.sessions import CurrentSessions
@@ -76,6 +77,7 @@ class Access:
         """Raise Refused('not_signed_in') unless the request brings the token of the local command line."""
         scheme, _, presented = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not tokens.matches(presented.strip(), self._operator_hash):
+            self._hub.block(Door.API, "not_signed_in", address_of(request))
             raise Refused("not_signed_in")
 
     async def visitor(self, request: HTTPConnection) -> Visitor | None:
@@ -95,6 +97,7 @@ class Access:
         judged = self._first_run.judge(token)
         errors: dict[str, str] = {}
         if judged is not SetupAnswer.ACCEPTED:
+            self._hub.block(Door.LOG_IN, WRONG_SETUP_TOKEN, address_of(request))
             errors["token" if judged is SetupAnswer.WRONG else ""] = SETUP_ANSWERS[judged]
         if not 1 <= len(user_name) <= _USER_NAME_CHARS_MAX or not user_name.isprintable():
             errors["user_name"] = f"Use 1 to {_USER_NAME_CHARS_MAX} printable characters."
@@ -121,6 +124,7 @@ class Access:
         """Check a password; return (200, "") with a session on `response`, or a status and what is wrong."""
         wait_s = self._throttle.begin(user_name, address_of(request), time.monotonic())
         if wait_s > 0:
+            self._hub.block(Door.LOG_IN, TOO_OFTEN, address_of(request), user_name)
             return 429, f"Too many attempts. Wait {wait_s:.0f} s and try again."
         user = await self._hub.store.user(user_name)
         try:
@@ -128,6 +132,7 @@ class Access:
         except TooBusyError:
             return 503, _BUSY
         if user is None or not right:
+            self._hub.block(Door.LOG_IN, WRONG_PASSWORD, address_of(request), user_name)
             await self.audit(request, user_name[:_USER_NAME_CHARS_MAX], "log_in.refused", "wrong name or password")
             return 401, "User name or password is wrong."
         self._throttle.succeeded(user_name, address_of(request))

@@ -75,6 +75,14 @@ class Admission:
             raise Refused("assertion_refused", why="it names no connector")
         return Admitted((site.site_id, checked.connector_id), site.site_name, _start_id(headers))
 
+    def claimed_name(self, headers: Mapping[str, str]) -> str:
+        """Return the name of the site that a request says to be of, proven by nothing; empty where it is unknown."""
+        try:
+            site = self._site_of(claimed_site(headers.get("authorization", "").partition(" ")[2]))
+        except Refused:
+            return ""
+        return site.site_name if site is not None else ""
+
     def check(self, assertion: str, public_key: bytes, now_ms: int) -> Assertion:
         """Check an assertion made with this key, and use its nonce up; raises Refused('assertion_refused')."""
         checked = check_assertion(assertion, public_key=public_key, hub_key=self._hub_key)

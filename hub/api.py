@@ -1,6 +1,6 @@
-"""For programs: whether the hub lives, what it does, and new enrolment tokens.
+"""For programs: whether the hub lives, what it does, its audit, and new enrolment tokens.
 
-The operator token in `<data_dir>/operator.token` opens the last two; whoever can read that file runs the hub anyway.
+The operator token in `<data_dir>/operator.token` opens what begins with `/api`: who can read it runs the hub anyway.
 """
 
 from __future__ import annotations
@@ -15,13 +15,26 @@ from hub.hub import Hub
 from hub.report import report
 from hub.requests import json_answer, read_json
 from hub.tokens import make_site_token
-from shared.errors import StorageFailed
+from shared.errors import Refused, StorageFailed
+from shared.limits import AUDIT_API_ROWS_MAX, AUDIT_ROWS_MAX
 
 
 class NewTokenRequest(msgspec.Struct, frozen=True):
     """Ask for an enrolment token."""
 
     site_name: str
+
+
+class AuditAnswer(msgspec.Struct, frozen=True):
+    """One entry of the audit; `chain` is the digest in hex that covers it and all entries before it."""
+
+    number: int
+    at_ms: int
+    who: str
+    where: str
+    action: str
+    what: str
+    chain: str
 
 
 class Api:
@@ -37,6 +50,7 @@ class Api:
             Route("/healthz", self.healthz),
             Route("/readyz", self.readyz),
             Route("/api/v1/status", self.status),
+            Route("/api/v1/audit", self.audit),
             Route("/api/v1/enrolment-tokens", self.make_token, methods=["POST"]),
         ]
 
@@ -61,9 +75,32 @@ class Api:
         self._access.require_operator_token(request)
         return json_answer(await report(self._hub))
 
+    async def audit(self, request: Request) -> Response:
+        """The audit, newest first: `rows` entries with a number below `before`."""
+        self._access.require_operator_token(request)
+        before = _whole(request, "before", None, 2**63 - 1)
+        rows_max = _whole(request, "rows", AUDIT_ROWS_MAX, AUDIT_API_ROWS_MAX) or AUDIT_ROWS_MAX
+        found = await self._hub.store.audit(rows_max=rows_max, before=before)
+        rows = [
+            AuditAnswer(row.number, row.at_ms, row.who, row.where, row.action, row.what, row.chain.hex())
+            for row in found
+        ]
+        more = len(rows) == rows_max and rows[-1].number > 1
+        return json_answer({"rows": rows, "next_before": rows[-1].number if more else None})
+
     async def make_token(self, request: Request) -> Response:
         """Make an enrolment token."""
         self._access.require_operator_token(request)
         asked = await read_json(request, NewTokenRequest)
         made = await make_site_token(self._hub, asked.site_name, who="local command line", where=address_of(request))
         return json_answer(made, 201)
+
+
+def _whole(request: Request, name: str, otherwise: int | None, most: int) -> int | None:
+    """Return a parameter that is a whole number from 1; raises Refused('invalid')."""
+    text = request.query_params.get(name)
+    if text is None:
+        return otherwise
+    if text.isascii() and text.isdecimal() and len(text) < 20 and 1 <= int(text) <= most:
+        return int(text)
+    raise Refused("invalid", what=f"The parameter '{name}'", why=f"it takes a whole number from 1 to {most}")

@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from hub.access import address_of
+from hub.blocked import Door
 from hub.hub import Hub
 from hub.requests import json_answer, read_json, site_name_of
 from hub.store.rows import Site
@@ -57,7 +59,14 @@ class Joining:
 
     async def enrol(self, request: Request) -> Response:
         """Take a site in."""
-        return json_answer(await self._enrol(await read_json(request, EnrolRequest)))
+        site_name = ""
+        try:
+            asked = await read_json(request, EnrolRequest)
+            site_name = asked.site_name
+            return json_answer(await self._enrol(asked))
+        except Refused as refused:
+            self._hub.block(Door.ENROLMENT, refused.code, address_of(request), site_name)
+            raise
 
     async def _enrol(self, asked: EnrolRequest) -> EnrolAnswer:
         hub = self._hub
@@ -80,7 +89,14 @@ class Joining:
 
     async def present(self, request: Request) -> Response:
         """Take a site in again that this hub enrolled before it lost its disk."""
-        asked = await read_json(request, PresentRequest)
+        try:
+            site = await self._present(await read_json(request, PresentRequest))
+        except Refused as refused:
+            self._hub.block(Door.ENROLMENT, refused.code, address_of(request))
+            raise
+        return json_answer({"site_id": site.site_id, "site_name": site.site_name})
+
+    async def _present(self, asked: PresentRequest) -> Site:
         packed = _hex(asked.certificate, "certificate")
         enrolled = read_enrolment(packed, self._hub.hub_key)
         site = Site(
@@ -92,11 +108,13 @@ class Joining:
             enrolled.enrolled_ms,
         )
         self._hub.on_site(await self._hub.store.restore_site(site))
-        return json_answer({"site_id": site.site_id, "site_name": site.site_name})
+        return site
 
     async def plain_link(self, request: Request) -> Response:
         """Answer a link request that came without its upgrade: some proxy took it off."""
-        raise Refused("browser_origin" if "origin" in request.headers else "upgrade_missing")
+        refused = Refused("browser_origin" if "origin" in request.headers else "upgrade_missing")
+        self._hub.block(Door.LINK, refused.code, address_of(request))
+        raise refused
 
 
 def _site_id(text: str) -> str:

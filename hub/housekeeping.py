@@ -14,6 +14,7 @@ from web.sessions import SessionLimits
 _log = logging.getLogger(__name__)
 _WATCH_EVERY_S = 1.0
 _EXPIRE_EVERY = 5  # looks at the store
+_SAMPLE_EVERY = 5
 _FORGET_EVERY = 3_600
 
 
@@ -37,6 +38,8 @@ async def keep_house(hub: Hub, open_store: OpenStore, after_replacing: Callable[
             if bare:
                 await after_replacing()
                 bare = False
+            if looks % _SAMPLE_EVERY == 0:
+                hub.sample_rates()
             if looks % _EXPIRE_EVERY == 0:
                 await expire_copies(hub)
             if looks % _FORGET_EVERY == 0:

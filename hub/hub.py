@@ -12,15 +12,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.websockets import WebSocket
 
 from hub.admission import Admission, Admitted, Displacement, Nonces
+from hub.blocked import BlockedAttempts, Door
 from hub.links import CLOSE_DISPLACED, CLOSE_RESTART, CLOSE_REVOKED, Link
 from hub.pair_desk import PairDesk
+from hub.rates import Rate, Relayed, RelayRates
 from hub.settings import HubSettings
 from hub.store.interface import HubStore
 from hub.store.rows import Pair, Site
 from shared.certificates import public_bytes
 from shared.clock import Clock
 from shared.core.registry import Connector, Registry, Tell
-from shared.errors import ProtocolError
+from shared.errors import ProtocolError, Refused
 from shared.limits import DRAIN_DEADLINE_S
 from shared.messages import (
     AnyFrame,
@@ -83,6 +85,9 @@ class Hub:
         self._tasks = tasks
         self._clock = clock
         self._time_base_ms = clock.wall_ms() - clock.monotonic_ms()
+        self.started_ms = clock.wall_ms()
+        self.blocked = BlockedAttempts(self.started_ms)
+        self._rates = RelayRates(self.now_ms())
         self._displacement = Displacement()
         self._admission = Admission(self.hub_key.hex(), self.sites.get, self.nonces)
         self._timer: asyncio.TimerHandle | None = None
@@ -121,10 +126,23 @@ class Hub:
 
     def admit(self, websocket: WebSocket) -> Admitted:
         """Decide on an upgrade request; raises Refused."""
-        admitted = self._admission.admit(websocket.headers, self.now_ms())
-        if (older := self.links.get(admitted.connector)) is not None:
-            self._displacement.check(admitted.connector, older.start_id, admitted.start_id, self.now_ms())
+        try:
+            admitted = self._admission.admit(websocket.headers, self.now_ms())
+            if (older := self.links.get(admitted.connector)) is not None:
+                self._displacement.check(admitted.connector, older.start_id, admitted.start_id, self.now_ms())
+        except Refused as refused:
+            address = websocket.client.host if websocket.client else ""
+            self.block(Door.LINK, refused.code, address, self._admission.claimed_name(websocket.headers))
+            raise
         return admitted
+
+    def on_link_blocked(self, link: Link, reason: str) -> None:
+        """A link was refused after its upgrade, cut off or slowed down."""
+        self.block(Door.LINK, reason, link.address, str(link))
+
+    def block(self, door: Door, reason: str, address: str, who: str = "") -> None:
+        """Count an attempt that was turned away. Rings no bell: pages look by themselves, however many there are."""
+        self.blocked.note(door, reason, address, who, at_ms=self.wall_ms())
 
     def on_link_opened(self, link: Link) -> None:
         """Make a link the live one of its connector; raises Refused('duplicate_instance')."""
@@ -163,7 +181,9 @@ class Hub:
             case Sealed() | Statement() | AskStatement() | AskHeld() | Credit():
                 self.pairs.on_frame(link, frame)
             case OpenWindow() | CloseWindow() | Claim() | ClaimStep() | ClaimRefused():
-                self._tell(self.registry.on_frame(link.connector, link.site_name, frame, self.now_ms()))
+                tells = self.registry.on_frame(link.connector, link.site_name, frame, self.now_ms())
+                self._note_refused_claims(tells)
+                self._tell(tells)
                 self.on_change()
             case PresentPair():
                 await self.pairs.on_present(link, frame.certificate)
@@ -188,6 +208,12 @@ class Hub:
             case _:
                 assert_never(frame)
 
+    def _note_refused_claims(self, tells: tuple[Tell, ...]) -> None:
+        """Count claims that were refused, by the hub or by the source, for the target that hears of it."""
+        for tell in tells:
+            if isinstance(tell.frame, ClaimRefused) and (link := self.links.get(tell.to)) is not None:
+                self.block(Door.PAIRING, tell.frame.code, link.address, str(link))
+
     def _tell(self, tells: tuple[Tell, ...]) -> None:
         for tell in tells:
             if (link := self.links.get(tell.to)) is not None:
@@ -205,6 +231,24 @@ class Hub:
     def _on_timer(self) -> None:
         self._tell(self.registry.on_deadline(self.now_ms()))
         self.on_change()
+
+    # --- what moves --------------------------------------------------------------------------------------------------
+
+    def relayed(self, pair_id: bytes) -> Relayed:
+        """Return what was relayed for a pair since one of its sides was first linked."""
+        runner = self.pairs.runners.get(pair_id)
+        if runner is None:
+            return Relayed()
+        streams = runner.relay.streams.values()
+        return Relayed(sum(each.relayed_bytes for each in streams), sum(each.relayed_segments for each in streams))
+
+    def rate(self, pair_id: bytes) -> Rate:
+        """Return how fast a pair moved within the last minute."""
+        return self._rates.rate(pair_id, self.relayed(pair_id), self.now_ms())
+
+    def sample_rates(self) -> None:
+        """Look at all counters; housekeeping calls it every few seconds."""
+        self._rates.sample({pair_id: self.relayed(pair_id) for pair_id in self.pairs.runners}, self.now_ms())
 
     # --- what operators and housekeeping do --------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hub.admission import Admitted
+from hub.blocked import FLOOD, NO_HELLO, NOT_READING, PROTOCOL_BROKEN
 from shared.core.lanes import Lanes
 from shared.core.registry import Connector
 from shared.errors import PairhubError, ProtocolError, Refused
@@ -65,6 +66,9 @@ class LinkOwner(Protocol):
     async def on_frame(self, link: Link, frame: AnyFrame) -> None:
         """A frame arrived; raises ProtocolError."""
 
+    def on_link_blocked(self, link: Link, reason: str) -> None:
+        """A link was refused after its upgrade, cut off or slowed down: a code of a refusal, or of hub.blocked."""
+
     def now_ms(self) -> int:
         """The hub's time, which never goes back."""
 
@@ -107,6 +111,8 @@ class Link:
         self.start_id = admitted.start_id
         self.address = websocket.client.host if websocket.client else ""
         self.opened_ms = owner.wall_ms()
+        self.version = 0
+        """The protocol version both agreed on, once they have."""
         self.ended = anyio.Event()
         self._websocket = websocket
         self._owner = owner
@@ -118,6 +124,7 @@ class Link:
         self._gone = False
         self._allowance = float(LINK_FRAMES_PER_S_MAX)
         self._allowed_ms = owner.now_ms()
+        self._is_slowed = False
 
     # --- what others ask of a link -----------------------------------------------------------------------------------
 
@@ -125,11 +132,13 @@ class Link:
         """Queue a frame, urgent ones before segments; a queue that overflows means a peer that does not read."""
         self._lanes.put(frame)
         if self._lanes.urgent_count > LINK_QUEUE_FRAMES_MAX or self._lanes.queued_bytes > LINK_QUEUE_BYTES_MAX:
+            self._block(NOT_READING)
             self.abort("it does not read")
         self._to_send.set()
 
     def fault(self, why: str, code: int = CLOSE_PROTOCOL) -> None:
         """Close: the peer broke the protocol."""
+        self._block(PROTOCOL_BROKEN)
         _log.warning("Closing the link of %s: %s", self, why, extra=self.ids)
         self.close(code, why)
 
@@ -146,6 +155,11 @@ class Link:
             self._gone = True
             self._abort()
             self._closing.set()
+
+    def _block(self, reason: str) -> None:
+        """Count why this link ends; what happens to one that is ending already is no further attempt."""
+        if not self.leaving:
+            self._owner.on_link_blocked(self, reason)
 
     @property
     def leaving(self) -> bool:
@@ -193,9 +207,10 @@ class Link:
         """Take the first frame and agree on a version; return whether the hub has taken the link in."""
         try:
             with anyio.fail_after(HANDSHAKE_DEADLINE_S):
-                version = self._agree(decode_frame(await self._receive()))
+                self.version = self._agree(decode_frame(await self._receive()))
             self._owner.on_link_opened(self)
         except Refused as refused:
+            self._block(refused.code)
             with suppress(WebSocketDisconnect):
                 await self._put(Notice(refused.code, {name: str(value) for name, value in refused.facts.items()}))
             self.close(CLOSE_POLICY, refused.code)
@@ -204,9 +219,10 @@ class Link:
         except WebSocketDisconnect:
             self._gone = True
         except TimeoutError:
-            self.fault("no Hello in time")
+            self._block(NO_HELLO)
+            self.close(CLOSE_PROTOCOL, "no Hello in time")
         else:
-            self.send(HelloBack(version, self._owner.wall_ms(), CREDIT_BYTES))
+            self.send(HelloBack(self.version, self._owner.wall_ms(), CREDIT_BYTES))
             return True
         return False
 
@@ -241,7 +257,12 @@ class Link:
         gained = (now_ms - self._allowed_ms) * LINK_FRAMES_PER_S_MAX / 1000
         self._allowance = min(self._allowance + gained, float(LINK_FRAMES_PER_S_MAX)) - 1
         self._allowed_ms = now_ms
+        if self._allowance >= LINK_FRAMES_PER_S_MAX / 2:
+            self._is_slowed = False
         if self._allowance < 0:
+            if not self._is_slowed:
+                self._is_slowed = True
+                self._owner.on_link_blocked(self, FLOOD)
             await anyio.sleep(0.05)
 
     async def _write(self) -> None:

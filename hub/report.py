@@ -1,21 +1,26 @@
-"""The hub's state as its operator sees it: one snapshot for pages and API."""
+"""The hub's state as its operator sees it: what pages, API and measures say of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 
 import msgspec
 
+from hub.blocked import BlockedReport
 from hub.hub import Hub
-from hub.store.rows import Backlog
-from shared.certificates import PairCertificate
+from hub.store.rows import Backlog, Pair, Site, Token
+from hub.store.sqlite import DATABASE_NAME
+from shared.certificates import PairCertificate, Party
+from shared.core.registry import Connector
+from shared.disk import disk_use
 from shared.sealing import Side
 from shared.served_certificate import CertificateStatus
 
 
 class SiteReport(msgspec.Struct, frozen=True):
-    """An enrolled site."""
+    """An enrolled site. `protocol` is the version that its links speak; None while it has none."""
 
     site_id: str
     site_name: str
@@ -23,6 +28,7 @@ class SiteReport(msgspec.Struct, frozen=True):
     revoked: bool
     links: int
     last_seen_ms: int | None
+    protocol: int | None = None
 
 
 class ConnectorReport(msgspec.Struct, frozen=True):
@@ -35,6 +41,7 @@ class ConnectorReport(msgspec.Struct, frozen=True):
     linked: bool
     linked_since_ms: int | None = None
     address: str = ""
+    protocol: int | None = None
 
 
 class WindowReport(msgspec.Struct, frozen=True):
@@ -48,7 +55,7 @@ class WindowReport(msgspec.Struct, frozen=True):
 
 
 class PairReport(msgspec.Struct, frozen=True):
-    """A registered pair and what waits for its two sides."""
+    """A registered pair, what waits for its two sides, and what moves: means over the last minute."""
 
     pair_id: str
     source_site: str
@@ -62,6 +69,33 @@ class PairReport(msgspec.Struct, frozen=True):
     copy_bytes: int
     oldest_ms: int | None
     relayed_bytes: int
+    relayed_segments: int
+    relayed_bytes_per_s: float
+    relayed_segments_per_s: float
+
+
+class TokenReport(msgspec.Struct, frozen=True):
+    """An enrolment token that has not expired: a hint of it, never itself."""
+
+    token_id: str
+    hint: str
+    site_name: str
+    created_ms: int
+    expires_ms: int
+    used_ms: int | None
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """All pairs together, and the disk under the copies."""
+
+    copies: int
+    copy_bytes: int
+    copy_bytes_max: int
+    oldest_ms: int | None
+    relayed_bytes_per_s: float
+    relayed_segments_per_s: float
+    database_bytes: int
+    disk_free_bytes: int
 
 
 class HubReport(msgspec.Struct, frozen=True):
@@ -71,69 +105,118 @@ class HubReport(msgspec.Struct, frozen=True):
     version: str
     hub_key: str
     time_ms: int
+    started_ms: int
     open_enrolment: bool
+    totals: Totals
     sites: list[SiteReport]
     connectors: list[ConnectorReport]
     windows: list[WindowReport]
     pairs: list[PairReport]
+    tokens: list[TokenReport]
+    blocked: BlockedReport
     certificate: CertificateStatus | None = None
 
 
+Waiting = Mapping[bytes, list[Backlog]]
+"""What waits, by pair ID."""
+
+
 async def report(hub: Hub) -> HubReport:
-    """Take a snapshot; raises StorageFailed."""
+    """Take a snapshot of everything; raises StorageFailed. For long lists, piece by piece, see `hub.listing`."""
     stored = await hub.store.pairs()
-    waiting: dict[bytes, list[Backlog]] = {}
-    for backlog in await hub.store.backlogs():
-        waiting.setdefault(backlog.pair_id, []).append(backlog)
-    pairs = [_pair(hub, pair.certificate, pair.registered_ms, waiting.get(pair.pair_id, ())) for pair in stored]
+    waiting = await waiting_copies(hub)
+    versions = versions_of_sites(hub)
     return HubReport(
         hub.settings.hub_name,
         version("pairhub"),
         hub.hub_key.hex(),
         hub.wall_ms(),
+        hub.started_ms,
         hub.settings.open_enrolment,
-        _sites(hub),
-        _connectors(hub, [pair.certificate for pair in stored]),
-        _windows(hub),
-        pairs,
+        await totals(hub, waiting),
+        [site_report(hub, site, versions) for site in sorted(hub.sites.values(), key=lambda site: site.site_name)],
+        [connector_report(hub, *each) for each in sorted(connectors(hub, stored), key=lambda each: each[0][1:])],
+        windows(hub),
+        [pair_report(hub, pair, waiting) for pair in stored],
+        await tokens(hub),
+        hub.blocked.report(),
         None if hub.certificate is None else hub.certificate.status(hub.wall_ms()),
     )
 
 
-def _sites(hub: Hub) -> list[SiteReport]:
-    links: dict[str, int] = {}
-    for site_id, _ in hub.links:
-        links[site_id] = links.get(site_id, 0) + 1
-    return [
-        SiteReport(
-            site.site_id,
-            site.site_name,
-            site.enrolled_ms,
-            site.revoked_ms is not None,
-            links.get(site.site_id, 0),
-            hub.last_seen_ms.get(site.site_id),
-        )
-        for site in sorted(hub.sites.values(), key=lambda site: site.site_name)
-    ]
+async def waiting_copies(hub: Hub) -> Waiting:
+    """Return what waits on the disk; raises StorageFailed."""
+    waiting: dict[bytes, list[Backlog]] = {}
+    for backlog in await hub.store.backlogs():
+        waiting.setdefault(backlog.pair_id, []).append(backlog)
+    return waiting
 
 
-def _connectors(hub: Hub, pairs: Iterable[PairCertificate]) -> list[ConnectorReport]:
-    roles = {(link.connector[0], link.site_name, link.connector[1]): "standalone" for link in hub.links.values()}
-    for certificate in pairs:
-        for party, side in ((certificate.source, Side.SOURCE), (certificate.target, Side.TARGET)):
-            roles[party.site_id, party.site_name, party.connector_id] = side.word
-    rows = []
-    for (site_id, site_name, connector_id), role in sorted(roles.items(), key=lambda item: item[0][1:]):
-        link = hub.links.get((site_id, connector_id))
-        rows.append(
-            ConnectorReport(site_id, site_name, connector_id, role, False)
-            if link is None
-            else ConnectorReport(site_id, site_name, connector_id, role, True, link.opened_ms, link.address)
-        )
-    return rows
+async def totals(hub: Hub, waiting: Waiting) -> Totals:
+    """Sum up all pairs, and look at the disk."""
+    backlogs = [backlog for of_pair in waiting.values() for backlog in of_pair]
+    rates = [hub.rate(pair_id) for pair_id in hub.pairs.runners]
+    use = await asyncio.to_thread(disk_use, hub.settings.data_dir / DATABASE_NAME)
+    return Totals(
+        sum(backlog.copies_count for backlog in backlogs),
+        sum(backlog.body_bytes for backlog in backlogs),
+        hub.settings.copy_bytes_max,
+        _oldest_ms(backlogs),
+        sum(rate.bytes_per_s for rate in rates),
+        sum(rate.segments_per_s for rate in rates),
+        use.database_bytes,
+        use.free_bytes,
+    )
 
 
-def _windows(hub: Hub) -> list[WindowReport]:
+def versions_of_sites(hub: Hub) -> dict[str, list[int]]:
+    """Return the protocol versions that each linked site speaks, one for each of its links."""
+    versions: dict[str, list[int]] = {}
+    for (site_id, _), link in hub.links.items():
+        versions.setdefault(site_id, []).append(link.version)
+    return versions
+
+
+def site_report(hub: Hub, site: Site, versions: Mapping[str, list[int]]) -> SiteReport:
+    """Return how a site stands; `versions` are those of all sites."""
+    spoken = versions.get(site.site_id, [])
+    return SiteReport(
+        site.site_id,
+        site.site_name,
+        site.enrolled_ms,
+        site.revoked_ms is not None,
+        len(spoken),
+        hub.last_seen_ms.get(site.site_id),
+        min(spoken, default=None),
+    )
+
+
+NamedConnector = tuple[str, str, str]
+"""Site ID, site name and connector ID."""
+
+
+def connectors(hub: Hub, pairs: Iterable[Pair]) -> list[tuple[NamedConnector, str]]:
+    """Return the connectors that are linked or in a pair, with their roles, in no order."""
+    roles: dict[NamedConnector, str] = {
+        (link.connector[0], link.site_name, link.connector[1]): "standalone" for link in hub.links.values()
+    }
+    for pair in pairs:
+        source, target = pair.certificate.source, pair.certificate.target
+        roles[source.site_id, source.site_name, source.connector_id] = Side.SOURCE.word
+        roles[target.site_id, target.site_name, target.connector_id] = Side.TARGET.word
+    return list(roles.items())
+
+
+def connector_report(hub: Hub, connector: NamedConnector, role: str) -> ConnectorReport:
+    """Return how a connector stands."""
+    link = hub.links.get((connector[0], connector[2]))
+    if link is None:
+        return ConnectorReport(*connector, role, False)
+    return ConnectorReport(*connector, role, True, link.opened_ms, link.address, link.version)
+
+
+def windows(hub: Hub) -> list[WindowReport]:
+    """Return the pairing windows that are open, the oldest first."""
     offset_ms = hub.wall_ms() - hub.now_ms()
     return [
         WindowReport(
@@ -147,21 +230,46 @@ def _windows(hub: Hub) -> list[WindowReport]:
     ]
 
 
-def _pair(hub: Hub, certificate: PairCertificate, registered_ms: int, waiting: Iterable[Backlog]) -> PairReport:
-    runner = hub.pairs.runners.get(certificate.pair_id)
-    waiting = list(waiting)
-    source, target = certificate.source, certificate.target
+def linked_sides(hub: Hub, certificate: PairCertificate) -> tuple[bool, bool]:
+    """Tell whether source and target are linked."""
+    return _connector(certificate.source) in hub.links, _connector(certificate.target) in hub.links
+
+
+def pair_report(hub: Hub, pair: Pair, waiting: Waiting) -> PairReport:
+    """Return how a pair stands."""
+    backlogs = waiting.get(pair.pair_id, [])
+    source, target = pair.certificate.source, pair.certificate.target
+    relayed, rate = hub.relayed(pair.pair_id), hub.rate(pair.pair_id)
     return PairReport(
-        certificate.pair_id.hex(),
+        pair.pair_id.hex(),
         source.site_name,
         source.connector_id,
         target.site_name,
         target.connector_id,
-        registered_ms,
-        (source.site_id, source.connector_id) in hub.links,
-        (target.site_id, target.connector_id) in hub.links,
-        sum(backlog.copies_count for backlog in waiting),
-        sum(backlog.body_bytes for backlog in waiting),
-        min((backlog.oldest_ms for backlog in waiting if backlog.oldest_ms is not None), default=None),
-        sum(stream.relayed_bytes for stream in runner.relay.streams.values()) if runner is not None else 0,
+        pair.registered_ms,
+        *linked_sides(hub, pair.certificate),
+        sum(backlog.copies_count for backlog in backlogs),
+        sum(backlog.body_bytes for backlog in backlogs),
+        _oldest_ms(backlogs),
+        relayed.bytes_count,
+        relayed.segments_count,
+        rate.bytes_per_s,
+        rate.segments_per_s,
     )
+
+
+async def tokens(hub: Hub) -> list[TokenReport]:
+    """Return the enrolment tokens that have not expired, newest first; raises StorageFailed."""
+    return [_token(token) for token in await hub.store.tokens(now_ms=hub.wall_ms())]
+
+
+def _token(token: Token) -> TokenReport:
+    return TokenReport(token.token_id, token.hint, token.site_name, token.created_ms, token.expires_ms, token.used_ms)
+
+
+def _connector(party: Party) -> Connector:
+    return party.site_id, party.connector_id
+
+
+def _oldest_ms(backlogs: Iterable[Backlog]) -> int | None:
+    return min((backlog.oldest_ms for backlog in backlogs if backlog.oldest_ms is not None), default=None)

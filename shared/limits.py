@@ -204,6 +204,15 @@ CERTIFICATE_LOOK_S: Final = 2.0
 SELF_SIGNED_MS: Final = 397 * DAY_MS
 SELF_SIGNED_CA_MS: Final = 3_650 * DAY_MS
 
+# --- the operator's page of a hub -------------------------------------------------------------------------------------
+# Rows of one list on the page, which is drawn anew at each change; the next ones are a link away.
+OPERATOR_ROWS_MAX: Final = 25
+OPERATOR_SEARCH_CHARS_MAX: Final = 100
+AUDIT_ROWS_MAX: Final = 50
+AUDIT_API_ROWS_MAX: Final = 1_000
+# Kinds of attempts that were turned away and are remembered one by one; the counts go on beyond.
+BLOCKED_LAST_MAX: Final = 100
+
 # --- event streams of the API -------------------------------------------------------------------------------------------
 # Open at a time for one key or person: a dashboard needs one; each costs a task and a queue.
 EVENT_STREAMS_PER_KEY_MAX: Final = 16

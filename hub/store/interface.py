@@ -117,8 +117,8 @@ class OperatorStore(SessionStore, Protocol):
     async def add_audit(self, *, at_ms: int, who: str, where: str, action: str, what: str) -> None:
         """Append to the audit."""
 
-    async def audit(self, *, rows_max: int) -> list[AuditRow]:
-        """Return the newest entries, newest first."""
+    async def audit(self, *, rows_max: int, before: int | None = None) -> list[AuditRow]:
+        """Return entries, newest first: the newest of all, or of those with a number below `before`."""
 
 
 class HubStore(CopyStore, RegistryStore, OperatorStore, Protocol):

@@ -258,8 +258,9 @@ class MemoryStore:
         chain = chain_digest(before, at_ms, who, where, action, what)
         self._audit.append(AuditRow(len(self._audit) + 1, at_ms, who, where, action, what, chain))
 
-    async def audit(self, *, rows_max: int) -> list[AuditRow]:
-        return self._audit[: -rows_max - 1 : -1]
+    async def audit(self, *, rows_max: int, before: int | None = None) -> list[AuditRow]:
+        older = [row for row in self._audit if before is None or row.number < before]
+        return older[: -rows_max - 1 : -1]
 
     def lost(self) -> bool:
         return False

@@ -81,9 +81,11 @@ def add_audit(connection: sqlite3.Connection, *, at_ms: int, who: str, where: st
     )
 
 
-def audit(connection: sqlite3.Connection, *, rows_max: int) -> list[AuditRow]:
-    """Return the newest entries, newest first."""
+def audit(connection: sqlite3.Connection, *, rows_max: int, before: int | None) -> list[AuditRow]:
+    """Return the newest entries below a number, newest first."""
     rows = connection.execute(
-        "SELECT number, at_ms, who, place, action, what, chain FROM audit ORDER BY number DESC LIMIT ?", (rows_max,)
+        "SELECT number, at_ms, who, place, action, what, chain FROM audit WHERE number < coalesce(?, 9223372036854775807)"
+        " ORDER BY number DESC LIMIT ?",
+        (before, rows_max),
     )
     return [AuditRow(*row) for row in rows]

@@ -162,8 +162,8 @@ class SqliteStore:
             lambda c: operators_sql.add_audit(c, at_ms=at_ms, who=who, where=where, action=action, what=what)
         )
 
-    async def audit(self, *, rows_max: int) -> list[AuditRow]:
-        return await self._database.read(lambda c: operators_sql.audit(c, rows_max=rows_max))
+    async def audit(self, *, rows_max: int, before: int | None = None) -> list[AuditRow]:
+        return await self._database.read(lambda c: operators_sql.audit(c, rows_max=rows_max, before=before))
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

@@ -70,6 +70,7 @@ class StreamRelay:
         for epoch in held:
             self.held.add_flat(Kind(epoch.kind), epoch.epoch, epoch.numbers)
         self.relayed_bytes = 0
+        self.relayed_segments = 0
         self.dropped_copies = 0
         self.origin_linked = False
         self.destination_linked = False
@@ -254,6 +255,7 @@ class StreamRelay:
     def _forward(self, copy: Copy, lane: int) -> Send:
         self._forwarded.add((copy.kind, copy.epoch, copy.number))
         self.relayed_bytes += len(copy.body)
+        self.relayed_segments += copy.kind is Kind.SEGMENT
         return Send(self.origin.other, Sealed(lane, copy.header, copy.body))
 
     def _forward_control(self) -> Iterator[Effect]:

@@ -336,6 +336,7 @@ async def test_the_audit_is_chained_and_newest_first(store: HubStore) -> None:
     newest = await store.audit(rows_max=2)
     assert [row.number for row in newest] == [3, 2]
     assert newest[0].what == "site 3"
+    assert [row.number for row in await store.audit(rows_max=2, before=2)] == [1]
     assert len({row.chain for row in await store.audit(rows_max=9)}) == 3
 
 
