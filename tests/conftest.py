@@ -21,6 +21,7 @@ LONGEST: Final = (
     "tests/browser/test_live.py",
     "tests/docs/test_commands.py",
     "tests/browser/test_first_run.py",
+    "tests/install/test_three_namespaces.py",
     "tests/e2e/test_expiry.py",
     "tests/simulation/test_seeds.py",
 )
