@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import Request
 
 from connector.access import Access
+from connector.readings import UNREADABLE
 from connector.site import Site
 from shared.errors import Refused
 from web.authorize import Principal
@@ -75,8 +76,9 @@ class Call:
         body = await self.bytes(most)
         try:
             return msgspec.json.decode(body or b"{}", type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Refused("invalid", what="Body", why=str(error)) from error
+        except UNREADABLE as error:
+            why = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+            raise Refused("invalid", what="Body", why=why) from error
 
 
 Handler = Callable[[Call], Awaitable[Any]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.connector.api_walk import Walk
 from tests.connector.site_stage import NOON_MS, line
 
@@ -54,7 +56,7 @@ async def _resources(walk: Walk, connector_id: str) -> None:
             connector_id=connector_id,
         )
     await walk.ask("create_resource", {"alias": "level", "format": "number"}, connector_id=connector_id, status=409)
-    here = {"connector_id": connector_id, "alias": "flow/in"}
+    here: dict[str, Any] = {"connector_id": connector_id, "alias": "flow/in"}
     await walk.ask("list_resources", connector_id=connector_id)
     await walk.ask("get_resource", **here)
     await walk.ask("change_resource", {"unit": "l/min", "settable": True}, **here)
@@ -68,11 +70,13 @@ async def _devices(walk: Walk, connector_id: str) -> None:
     for identity in ("roof/pump 1", "export"):
         await walk.ask("create_device", {"identity": identity}, connector_id=connector_id)
     await walk.ask("create_device", {"identity": "export"}, connector_id=connector_id, status=409)
-    here = {"connector_id": connector_id, "identity": "roof/pump 1"}
+    here: dict[str, Any] = {"connector_id": connector_id, "identity": "roof/pump 1"}
     await walk.ask("list_devices", connector_id=connector_id)
     await walk.ask("get_device", **here)
     await walk.ask("get_device", connector_id=connector_id, identity="nobody", status=404)
     await walk.ask("change_device", {"name": "Pump", "locked": False, "configuration": {"a": [1]}}, **here)
+    too_deep = b'{"configuration": {"a": ' + b"[" * 20_000 + b"]" * 20_000 + b"}}"
+    assert "nested too deep" in (await walk.ask("change_device", too_deep, **here, status=422)).text
     await walk.ask("add_tag", {"name": "floor", "value": "2"}, **here)
     await walk.ask("remove_tag", {"name": "floor", "value": "2"}, **here)
     subject = {"kind": "user", "subject": "ann"}
@@ -112,7 +116,7 @@ async def _many_devices(walk: Walk, connector_id: str) -> None:
 async def _edits(walk: Walk, connector_id: str) -> None:
     await walk.ask("list_changes", connector_id=connector_id)
     await walk.ask("list_conflicts", connector_id=connector_id)
-    here = {"connector_id": connector_id, "conflict_id": "1"}
+    here: dict[str, Any] = {"connector_id": connector_id, "conflict_id": "1"}
     await walk.ask("restore_conflict", **here, status=404)
     await walk.ask("dismiss_conflict", **here, status=404)
     await walk.ask("get_policies", connector_id=connector_id)
@@ -154,7 +158,7 @@ async def _mqtt(walk: Walk, connector_id: str) -> None:
     made = (await walk.ask("create_subscription", {**wish, "password": "x"}, connector_id=connector_id)).json()
     await walk.ask("create_subscription", wish, connector_id=connector_id, status=409)
     await walk.ask("create_subscription", {**wish, "template": "a/{b}"}, connector_id=connector_id, status=422)
-    here = {"connector_id": connector_id, "subscription_id": made["subscription_id"]}
+    here: dict[str, Any] = {"connector_id": connector_id, "subscription_id": made["subscription_id"]}
     await walk.ask("list_subscriptions", connector_id=connector_id)
     assert (await walk.ask("get_subscription", **here)).json()["has_password"]
     await walk.ask("change_subscription", {**wish, "name": "line 2"}, **here)
