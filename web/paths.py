@@ -14,7 +14,7 @@ LOGIN = "/login"
 LOGOUT = "/logout"
 THEME = "/theme"
 API_KEY = "/api-key"
-API_KEY_REVOKE = "/api-key/revoke"
+API_KEY_REVOKE = "/api-key/{key_id}/revoke"
 API_REFERENCE = "/api"
 
 CONNECTORS = "/connectors"

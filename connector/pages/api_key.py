@@ -1,4 +1,4 @@
-"""The page of the API key: make the one key, see it once, revoke it."""
+"""The page of API keys: for programs by what they may do, for a device to post its readings; seen once, revoked one by one."""
 
 from __future__ import annotations
 
@@ -8,70 +8,153 @@ from typing import Final
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from connector.pages.frame import Desk, Visit, done, problem
+from connector.access import ACTIONS, KEY_SCOPES
+from connector.pages.frame import Desk, Visit, done
+from connector.pages.post_examples import line_of_one, readings_url, sample_of
 from connector.people import KeyRow
 from shared.errors import Refused
 from web import contexts as c
 from web import paths
-from web.front_door import public_url
 
 EXPIRES_DAYS_MAX: Final = 3_660
+# A site may have thousands of keys; a page shows the newest that match what is looked for.
+_SHOWN_MAX: Final = 200
+_TEXT_MAX: Final = 300
+_SCOPES: Final[Mapping[str, str]] = {
+    "readings": "Post readings",
+    "read": "Read everything",
+    "edit": "Edit devices, tags, permissions and values",
+    "manage": "Manage connectors, pairing, resources and keys",
+    "audit": "Read the audit log",
+}
+_FIELD_OF_WHAT: Final = {"Name": "name", "Expires": "expires_days", "Scopes": "scopes", "Device": "device"}
 
 
 async def show(visit: Visit) -> Response:
-    """Answer the page."""
-    return await _respond(visit, c.ApiKeyCard(_facts(visit)))
+    """Answer the page; the query may fill in for which device a key is to be."""
+    form = await _form(visit, visit.request.query_params)
+    return await _respond(visit, form)
 
 
 async def create(visit: Visit) -> Response:
-    """Make the key and show its secret, which no later page can."""
-    form = await visit.form()
-    name = form.get("name", "")
+    """Make a key and show its secret, which no later page can."""
+    typed = await visit.form()
+    name, scopes = typed.get("name", "").strip(), _chosen(typed)
+    is_of_device = typed.get("kind") == "device"
+    connector_id, device = (typed.get("connector_id", ""), typed.get("device", "")) if is_of_device else ("", "")
     try:
-        secret = await visit.desk.access.create_key(name, _days(form))
+        if is_of_device and not device:
+            raise Refused("invalid", what="Device", why="type the identity of the device")
+        secret = await visit.desk.access.create_key(
+            name,
+            _days(typed),
+            None if is_of_device else scopes,
+            connector_id=connector_id if is_of_device else None,
+            device=device if is_of_device else None,
+        )
     except Refused as refused:
-        if refused.code == "exists":
-            toast = problem("There is a key already. Revoke it first.")
-            return await _respond(visit, c.ApiKeyCard(_facts(visit)), refused.status, toast)
-        if refused.code != "invalid":
+        if refused.code not in ("invalid", "exists", "not_found"):
             raise
-        field = "name" if refused.facts["what"] == "Name" else ""
-        card = c.ApiKeyCard(None, name=name[:200], errors={field: str(refused)})
-        return await _respond(visit, card, refused.status)
-    return await _respond(visit, c.ApiKeyCard(_facts(visit), c.NewApiKey(secret, await _post_url(visit))))
+        form = await _form(visit, typed, _error(refused))
+        return await _respond(visit, form, status=422 if refused.code == "not_found" else refused.status)
+    example = ""
+    if is_of_device or "readings" in scopes:
+        example = await _example(visit, connector_id, device, secret)
+    return await _respond(visit, await _form(visit, {}), c.NewApiKey(name, secret, example))
 
 
-def _days(form: Mapping[str, str]) -> int | None:
-    text = form.get("expires_days", "")
+def _chosen(typed: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(scope for scope in ACTIONS if typed.get(f"scope-{scope}") == "on")
+
+
+def _days(typed: Mapping[str, str]) -> int | None:
+    text = typed.get("expires_days", "")
     if not text:
         return None
-    if not text.isdecimal() or not 1 <= int(text) <= EXPIRES_DAYS_MAX:
+    if not text.isdecimal() or len(text) > len(str(EXPIRES_DAYS_MAX)) or not 1 <= int(text) <= EXPIRES_DAYS_MAX:
         raise Refused("invalid", what="Expires", why=f"it takes 1 to {EXPIRES_DAYS_MAX} days, or never")
     return int(text)
 
 
-async def _post_url(visit: Visit) -> str:
-    """Return where programs post readings: the first connector that takes them."""
-    found = [connector for connector in await visit.site.connectors() if connector.role != "target"]
-    connector_id = found[0].connector_id if found else "CONNECTOR-ID"
-    return f"{public_url(visit.request)}/api/v1/connectors/{connector_id}/readings"
+def _error(refused: Refused) -> c.Errors:
+    """Return what is wrong beside the field that it is about."""
+    by_code = {"exists": "name", "not_found": "device"}
+    field = by_code.get(refused.code) or _FIELD_OF_WHAT.get(str(refused.facts.get("what")), "")
+    return {field: str(refused)}
 
 
-def _facts(visit: Visit) -> c.ApiKeyFacts | None:
-    row = _row(visit)
-    if row is None:
-        return None
+async def _example(visit: Visit, connector_id: str, device: str, secret: str) -> str:
+    """Return a line that posts with the key: to its connector, or to the first that takes readings."""
+    if not connector_id:
+        connector_id = next((id_ for id_, _ in await _takers(visit)), "")
+    if not connector_id:
+        return ""
+    sample = await visit.site.database.read(lambda connection: sample_of(connection, connector_id, device))
+    return line_of_one(readings_url(visit.request, connector_id), sample, secret)
+
+
+async def _takers(visit: Visit) -> tuple[tuple[str, str], ...]:
+    """Return (ID, name) of the connectors that take readings: a target takes none (G19)."""
+    found = await visit.site.connectors()
+    return tuple((each.connector_id, each.name) for each in found if each.role != "target")
+
+
+async def _form(visit: Visit, typed: Mapping[str, str], errors: c.Errors | None = None) -> c.ApiKeyForm:
+    """Return the form: as it was typed where something is wrong, else as it is offered."""
+    chosen = _chosen(typed) if errors else KEY_SCOPES
+    return c.ApiKeyForm(
+        scopes=tuple(c.ScopeChoice(name, label, name in chosen) for name, label in _SCOPES.items()),
+        connectors=await _takers(visit),
+        name=typed.get("name", "")[:_TEXT_MAX],
+        kind="device" if typed.get("kind") == "device" else "program",
+        connector_id=typed.get("connector_id", "")[:_TEXT_MAX],
+        device=typed.get("device", "")[:_TEXT_MAX],
+        expires_days=typed.get("expires_days", "")[:_TEXT_MAX] if errors else "90",
+        errors=errors or {},
+        is_open=bool(errors) or "kind" in typed,
+    )
+
+
+# --- the list ---------------------------------------------------------------------------------------------------------
+
+
+async def _list(visit: Visit) -> c.ApiKeyList:
+    names = {each.connector_id: each.name for each in await visit.site.connectors()}
+    find = visit.asked("find").strip()
+    present = [row for row in reversed(visit.desk.access.keys()) if _matches(row, find)]
+    rows = tuple(_row(visit, row, names) for row in present[:_SHOWN_MAX])
+    return c.ApiKeyList(rows, len(present), find)
+
+
+def _matches(row: KeyRow, find: str) -> bool:
+    return any(find.lower() in text.lower() for text in (row.key.name, row.key.device or "", row.key.hint))
+
+
+def _row(visit: Visit, row: KeyRow, names: Mapping[str, str]) -> c.ApiKeyRow:
     key = row.key
-    return c.ApiKeyFacts(key.name, key.hint, tuple(sorted(key.scopes)), key.created_ms, row.used_ms, key.expires_ms)
+    return c.ApiKeyRow(
+        key_id=key.key_id,
+        name=key.name,
+        hint=key.hint,
+        scopes=tuple(sorted(key.scopes)),
+        created_ms=key.created_ms,
+        last_used_ms=row.used_ms,
+        expires_ms=key.expires_ms,
+        is_expired=key.expires_ms is not None and key.expires_ms <= visit.now_ms,
+        connector_name=names.get(key.connector_id or "", key.connector_id or ""),
+        device=key.device or "",
+    )
 
 
-def _row(visit: Visit) -> KeyRow | None:
-    return next(iter(visit.desk.access.keys()), None)
+def _stored(visit: Visit) -> KeyRow | None:
+    key_id = str(visit.request.path_params["key_id"])
+    present = visit.desk.access.keys()
+    return next((row for row in present if row.key.key_id == key_id), None)
 
 
 async def ask_revoke(visit: Visit) -> Response:
-    """Ask before the key is closed."""
-    row = _row(visit)
+    """Ask before a key is closed."""
+    row = _stored(visit)
     if row is None:
         return visit.redirect(paths.API_KEY)
     page = c.ConfirmPage(
@@ -79,26 +162,30 @@ async def ask_revoke(visit: Visit) -> Response:
         title=f"Revoke the key “{row.key.name}”?",
         text="Programs that use it are refused from this moment on.",
         confirm_label="Revoke key",
-        action_url=paths.API_KEY_REVOKE,
+        action_url=paths.fill(paths.API_KEY_REVOKE, key_id=row.key.key_id),
         cancel_url=paths.API_KEY,
         consequences=("Readings that were accepted stay.", "A new key can be created at once."),
-        fields={"key_id": row.key.key_id},
+        fields={"confirmed": "yes"},
     )
     return visit.respond(page)
 
 
 async def revoke(visit: Visit) -> Response:
-    """Close the key that the confirmation named."""
-    key_id = (await visit.form()).get("key_id", "")
-    row = _row(visit)
-    if row is None or row.key.key_id != key_id:
-        return visit.redirect(paths.API_KEY_REVOKE if row else paths.API_KEY)
-    await visit.desk.access.revoke_key(key_id)
+    """Close a key, once that was confirmed."""
+    row = _stored(visit)
+    if row is None:
+        return visit.redirect(paths.API_KEY)
+    if (await visit.form()).get("confirmed") != "yes":
+        return visit.redirect(paths.fill(paths.API_KEY_REVOKE, key_id=row.key.key_id))
+    await visit.desk.access.revoke_key(row.key.key_id)
     return visit.redirect(paths.API_KEY, done(f"The key “{row.key.name}” is revoked."))
 
 
-async def _respond(visit: Visit, card: c.ApiKeyCard, status: int = 200, *toasts: c.Toast) -> Response:
-    return visit.respond(c.ApiKeyPage(await visit.shell(c.Section.API_KEY, toasts=toasts), card), status)
+async def _respond(
+    visit: Visit, form: c.ApiKeyForm, new_key: c.NewApiKey | None = None, *, status: int = 200
+) -> Response:
+    page = c.ApiKeysPage(await visit.shell(c.Section.API_KEY), await _list(visit), form, new_key)
+    return visit.respond(page, status)
 
 
 def routes(desk: Desk) -> list[BaseRoute]:

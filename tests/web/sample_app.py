@@ -103,7 +103,7 @@ def sample_app(world: World) -> Starlette:
             Route("/live/updates", updates),
             Route(f"/connectors/{samples.CONNECTOR_ID}/resources", resources),
             Route(f"/connectors/{samples.CONNECTOR_ID}/resources/cpu_percent/remote-sync", switch, methods=["POST"]),
-            Route("/api-key/revoke", confirm),
+            Route("/api-key/{key_id}/revoke", confirm),
             *preference_routes(),
             static_mount(),
         ],

@@ -679,15 +679,54 @@ SHARING = c.SharingPage(
 SHARING_ALONE = replace(SHARING, peer_site_name="", can_edit=False)
 
 SECRET = "phk_" + "3f9Kx0aZ" * 5 + "q7Ka1b2Zd"
-KEY = c.ApiKeyFacts(
-    "historian", "phk_3f9K…b2Zd", ("readings:write",), NOW_MS - DAY_MS, NOW_MS - 4_000, NOW_MS + 89 * DAY_MS
-)
-API_KEY_NEW = c.ApiKeyPage(
-    site_shell(c.Section.API_KEY),
-    c.ApiKeyCard(
-        replace(KEY, created_ms=NOW_MS, last_used_ms=None, expires_ms=None),
-        c.NewApiKey(SECRET, f"http://127.0.0.1:8471/api/v1/connectors/{CONNECTOR_ID}/readings"),
+KEYS = c.ApiKeyList(
+    (
+        c.ApiKeyRow(
+            *("k1", "historian", "phk_3f9K…b2Zd", ("read", "readings")),
+            *(NOW_MS - DAY_MS, NOW_MS - 4_000, NOW_MS + 89 * DAY_MS),
+        ),
+        c.ApiKeyRow(
+            *("k2", "gateway of hall 2", "phk_77aQ…0fXk", ("readings",), NOW_MS - 99 * DAY_MS, None, NOW_MS - DAY_MS),
+            is_expired=True,
+            connector_name="Pump house",
+            device="pump-1",
+        ),
+        c.ApiKeyRow("k3", "dashboard", "phk_Qm1r…88ab", ("read",), NOW_MS - 9 * DAY_MS),
     ),
+    412,
+)
+KEY_FORM = c.ApiKeyForm(
+    (
+        c.ScopeChoice("readings", "Post readings", is_chosen=True),
+        c.ScopeChoice("audit", "Read the audit log", is_chosen=False),
+    ),
+    ((CONNECTOR_ID, "Pump house"), ("9BD3N", "")),
+)
+API_KEYS = c.ApiKeysPage(site_shell(c.Section.API_KEY), KEYS, KEY_FORM)
+API_KEY_NEW = replace(
+    API_KEYS,
+    new_key=c.NewApiKey("historian", SECRET, f"curl -H 'Authorization: Bearer {SECRET}' -d '{{}}' http://[::1]:8471"),
+)
+API_KEY_REFUSED = replace(
+    API_KEYS,
+    keys=c.ApiKeyList((), 0, "hall 9"),
+    form=replace(
+        KEY_FORM,
+        kind="device",
+        connector_id=CONNECTOR_ID,
+        device="pump-9",
+        errors={
+            "device": "There is no such device.",
+            "scopes": "Scopes: one or more.",
+            "expires_days": "Expires: never.",
+        },
+        is_open=True,
+    ),
+)
+API_KEY_NONE = c.ApiKeysPage(
+    site_shell(c.Section.API_KEY),
+    c.ApiKeyList((), 0),
+    replace(KEY_FORM, connectors=(), errors={"name": "Say which program will use it."}, is_open=True),
 )
 API_REFERENCE = c.ApiReferencePage(
     site_shell(c.Section.API_KEY),
@@ -718,17 +757,13 @@ API_REFERENCE = c.ApiReferencePage(
     ),
     document_url="/api/v1/openapi.json",
 )
-API_KEY = c.ApiKeyPage(site_shell(c.Section.API_KEY), c.ApiKeyCard(KEY))
-API_KEY_NONE = c.ApiKeyPage(
-    site_shell(c.Section.API_KEY), c.ApiKeyCard(None, errors={"name": "Say which program will use it."})
-)
 
 CONFIRM = c.ConfirmPage(
     site_shell(c.Section.API_KEY),
     "Revoke the key “historian”?",
     "Programs that use it are refused from this moment on.",
     "Revoke key",
-    "/api-key/revoke",
+    "/api-key/k1/revoke",
     "/api-key",
     ("Readings that were accepted stay.", "A new key can be created at once."),
     {"confirmed": "yes"},
@@ -873,7 +908,7 @@ PAGES: dict[str, object] = {
     "resource-empty-range": RESOURCE_EMPTY_RANGE,
     "gaps": GAPS,
     "gaps-none": GAPS_NONE,
-    "api-key": API_KEY,
+    "api-keys": API_KEYS,
     "api-key-new": API_KEY_NEW,
     "api-key-none": API_KEY_NONE,
     "api-reference": API_REFERENCE,
@@ -895,3 +930,4 @@ def contexts_within(context: object) -> Iterator[object]:
     if is_dataclass(context) and not isinstance(context, type):
         for each in fields(context):
             yield from contexts_within(getattr(context, each.name))
+    "api-key-refused": API_KEY_REFUSED,

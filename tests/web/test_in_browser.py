@@ -150,13 +150,13 @@ async def test_switch_works_without_scripts(open_page: OpenPage) -> None:
 
 
 async def test_confirmation_is_asked_in_a_dialog_and_as_a_page(open_page: OpenPage) -> None:
-    async with open_page(World(), "/samples/api-key") as (page, complaints, base):
-        await page.get_by_role("link", name="Revoke").click()
+    async with open_page(World(), "/samples/api-keys") as (page, complaints, base):
+        await page.get_by_role("link", name="Revoke").first.click()
         dialog = page.locator("dialog[open]")
         await expect(dialog).to_contain_text("Revoke the key “historian”?")
         await dialog.get_by_role("link", name="Cancel").click()
         await expect(dialog).to_have_count(0)
-        await page.goto(f"{base}/api-key/revoke")
+        await page.goto(f"{base}/api-key/k1/revoke")
         await expect(page.get_by_role("button", name="Revoke key")).to_be_visible()
         assert complaints == []
 

@@ -6,13 +6,15 @@ stream sends it alone. Times end in `_ms` (milliseconds since the epoch, UTC), d
 """
 
 from web.contexts.access import (
-    ApiKeyCard,
-    ApiKeyFacts,
-    ApiKeyPage,
+    ApiKeyForm,
+    ApiKeyList,
+    ApiKeyRow,
+    ApiKeysPage,
     ConfirmPage,
     ErrorPage,
     LoginPage,
     NewApiKey,
+    ScopeChoice,
     SetupPage,
 )
 from web.contexts.base import (
@@ -153,9 +155,10 @@ __all__ = [
     "AnswerOrigin",
     "AnswerState",
     "ApiField",
-    "ApiKeyCard",
-    "ApiKeyFacts",
-    "ApiKeyPage",
+    "ApiKeyForm",
+    "ApiKeyList",
+    "ApiKeyRow",
+    "ApiKeysPage",
     "ApiOperation",
     "ApiReferencePage",
     "ApiTopic",
@@ -266,6 +269,7 @@ __all__ = [
     "Toasts",
     "Value",
     "ValueRow",
+    "ScopeChoice",
     "ValuesCard",
     "is_fragment",
     "template_of",

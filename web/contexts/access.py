@@ -1,4 +1,4 @@
-"""Getting in, keys for programs, and the pages that say no: set-up, log-in, API key, confirmation, error."""
+"""Getting in, keys for programs, and the pages that say no: set-up, log-in, API keys, confirmation, error."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -47,9 +47,10 @@ class LoginPage:
 
 
 @dataclass(frozen=True, slots=True)
-class ApiKeyFacts:
+class ApiKeyRow:
     """A key as it may be shown after the day it was made: never the secret itself."""
 
+    key_id: str
     name: str
     hint: str
     """The first characters and the last four, as in `phk_3f9K...a1b2`."""
@@ -57,40 +58,78 @@ class ApiKeyFacts:
     created_ms: int
     last_used_ms: int | None = None
     expires_ms: int | None = None
+    is_expired: bool = False
+    connector_name: str = ""
+    device: str = ""
+    """The device that the key is bound to; empty for none."""
 
 
+@template("_api_keys.html")
 @dataclass(frozen=True, slots=True)
-class NewApiKey:
-    """A key just made: the only time that its secret can be read."""
+class ApiKeyList:
+    """Fragment: the keys of the site, newest first. Of many, as many as a page takes: `total_count` says how many match.
 
-    secret: str
-    post_url: str
-    """The absolute address to which a program posts readings, for the example under the key."""
-
-
-@template("_api_key.html")
-@dataclass(frozen=True, slots=True)
-class ApiKeyCard:
-    """Fragment: the one API key, or the form to make it, or the key just made.
-
-    Forms: POST `/api-key` with `name`, `expires_days` (empty for never); POST `/api-key/revoke` (confirmed first by
-    GET `/api-key/revoke`).
+    Form: GET `/api-key` with `find`. Revoking is confirmed first by GET `/api-key/{key_id}/revoke`.
     """
 
-    element_id: ClassVar[str] = "api-key"
-    key: ApiKeyFacts | None
-    new_key: NewApiKey | None = None
+    element_id: ClassVar[str] = "api-keys"
+    keys: tuple[ApiKeyRow, ...]
+    total_count: int
+    find: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeChoice:
+    """One thing that a key may do."""
+
+    name: str
+    label: str
+    is_chosen: bool
+
+
+@template("_api_key_form.html")
+@dataclass(frozen=True, slots=True)
+class ApiKeyForm:
+    """Fragment: the form that makes a key.
+
+    Form: POST `/api-key` with `name`, `kind` (`program` or `device`), `scope-<name>` (`on` or absent), `connector_id`,
+    `device`, `expires_days` (empty for never). Errors by these names and `scopes`.
+    """
+
+    element_id: ClassVar[str] = "api-key-form"
+    scopes: tuple[ScopeChoice, ...]
+    connectors: tuple[tuple[str, str], ...]
+    """(ID, name) of those that take readings."""
     name: str = ""
+    kind: str = "program"
+    connector_id: str = ""
+    device: str = ""
+    expires_days: str = "90"
     errors: Errors = field(default_factory=dict)
+    is_open: bool = False
+
+
+@template("_new_api_key.html")
+@dataclass(frozen=True, slots=True)
+class NewApiKey:
+    """Fragment: a key just made, the only time that its secret can be read."""
+
+    element_id: ClassVar[str] = "new-api-key"
+    name: str
+    secret: str
+    example: str
+    """A line for a shell that posts a reading with the key; empty where the key may not."""
 
 
 @template("api_key.html")
 @dataclass(frozen=True, slots=True)
-class ApiKeyPage:
-    """The page around the API key card."""
+class ApiKeysPage:
+    """The keys of programs and devices."""
 
     shell: Shell
-    card: ApiKeyCard
+    keys: ApiKeyList
+    form: ApiKeyForm
+    new_key: NewApiKey | None = None
 
 
 @template("confirm.html")
