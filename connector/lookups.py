@@ -82,25 +82,17 @@ class Lookups:
         now_ms = self._clock.wall_ms()
         if method == LIST_DEVICES:
             query = msgspec.msgpack.decode(body, type=DeviceQuery)
-
-            def read(connection: sqlite3.Connection) -> DevicePage | DeviceAnswer:
-                return list_devices(connection, connector_id, query, now_ms)
-
-        elif method == GET_DEVICE:
+            page = await self._database.read(
+                lambda c: _allowed(c, connector_id) and list_devices(c, connector_id, query, now_ms)
+            )
+            return msgspec.msgpack.encode(page)
+        if method == GET_DEVICE:
             identity = msgspec.msgpack.decode(body, type=GetQuestion).identity
-
-            def read(connection: sqlite3.Connection) -> DevicePage | DeviceAnswer:
-                return read_device(connection, connector_id, identity, now_ms)
-
-        else:
-            raise Refused("invalid", what="Question", why="it is not known here")
-
-        def allowed(connection: sqlite3.Connection) -> DevicePage | DeviceAnswer:
-            if not peer_rights(connection, connector_id).look_up:
-                raise Refused("look_up_not_allowed")
-            return read(connection)
-
-        return msgspec.msgpack.encode(await self._database.read(allowed))
+            found = self._database.glance(
+                lambda c: _allowed(c, connector_id) and read_device(c, connector_id, identity, now_ms)
+            )
+            return msgspec.msgpack.encode(found)
+        raise Refused("invalid", what="Question", why="it is not known here")
 
     async def list_devices(
         self, connector_id: str, calls: Calls | None, question: DeviceQuery
@@ -134,3 +126,10 @@ class Lookups:
             return copy[0], Origin("copy", age_ms=max(0, now_ms - copy[1]), why=str(refused))
         self.copies.keep(connector_id, question, answer.body, now_ms)
         return answer.body, Origin("live", round_trip_ms=answer.round_trip_ms)
+
+
+def _allowed(connection: sqlite3.Connection, connector_id: str) -> bool:
+    """Return true where the other side may look up (G18); raises Refused('look_up_not_allowed')."""
+    if not peer_rights(connection, connector_id).look_up:
+        raise Refused("look_up_not_allowed")
+    return True

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shared.database import Database
-from shared.errors import Refused
+from shared.errors import Refused, StorageFailed
 from shared.limits import LOG_KEPT_BYTES
 from shared.rig.client import until
 
@@ -104,3 +104,14 @@ async def test_a_closing_runs_once_for_each_transaction_it_is_named_in(tmp_path:
         for _ in range(2):
             await asyncio.gather(*(database.write(put("a"), closing=tally) for _ in range(count)))
         assert tally.closed == 2
+
+
+async def test_a_glance_sees_what_is_committed_writes_nothing_and_ends_with_the_database(tmp_path: Path) -> None:
+    async with opened(tmp_path) as database:
+        await database.write(put("one"))
+        count = database.glance(lambda c: int(c.execute("SELECT COUNT(*) FROM thing").fetchone()[0]))
+        assert count == 1
+        with pytest.raises(StorageFailed, match="readonly"):
+            database.glance(lambda c: c.execute("INSERT INTO thing VALUES ('two')"))
+    with pytest.raises(StorageFailed, match="closing"):
+        database.glance(lambda c: None)
