@@ -15,9 +15,10 @@ from starlette.routing import BaseRoute, Route
 from hub.access import Access, Visitor
 from hub.hub import Hub
 from hub.links import refusal_response
+from hub.listing import Wanted
 from hub.requests import read_form
 from hub.tokens import make_site_token
-from hub.views import OPERATOR_UPDATES_WITHOUT_TOKENS, Views
+from hub.views import Views
 from shared.errors import PairhubError, Refused, StorageFailed
 from web import contexts as c
 from web import paths
@@ -56,6 +57,7 @@ class HubPages:
             Route(paths.LOGOUT, self.log_out, methods=["POST"]),
             Route(paths.OPERATOR, inside(self.operator)),
             Route(paths.OPERATOR_UPDATES, inside(self.updates)),
+            Route(paths.OPERATOR_AUDIT, inside(self.audit)),
             Route(paths.OPERATOR_TOKENS, self.home, methods=["GET"]),  # reloading the page that a form brought
             Route(paths.OPERATOR_TOKENS, inside(self.make_token), methods=["POST"]),
             Route(paths.OPERATOR_TOKEN_REVOKE, inside(self.revoke_token), methods=["POST"]),
@@ -135,8 +137,10 @@ class HubPages:
 
     async def operator(self, request: Request, visitor: Visitor) -> Response:
         """Who may join, who is here, what waits."""
-        shell = self._views.shell(visitor.user_name, updates_url=paths.OPERATOR_UPDATES, toasts=take_toasts(request))
-        response = self._pages.respond(await self._views.operator_page(shell), self._viewer(request))
+        wanted = Wanted.of(request.query_params)
+        updates_url = paths.OPERATOR_UPDATES + wanted.query()
+        shell = self._views.shell(visitor.user_name, updates_url=updates_url, toasts=take_toasts(request))
+        response = self._pages.respond(await self._views.operator_page(shell, wanted), self._viewer(request))
         clear_toasts(request, response)
         return response
 
@@ -144,9 +148,10 @@ class HubPages:
         """The page's live part."""
         viewer_of = self._viewer
         with_tokens = request.query_params.get("tokens") != "0"
+        wanted = Wanted.of(request.query_params)
 
         async def render() -> dict[str, str]:
-            parts = await self._views.fragments(with_tokens=with_tokens)
+            parts = await self._views.fragments(wanted, with_tokens=with_tokens)
             return self._pages.fragments(parts, viewer_of(request))
 
         async def is_open() -> bool:
@@ -154,22 +159,29 @@ class HubPages:
 
         return update_response(self._bell.ticks(), render, is_open, stopping=self._stopping)
 
+    async def audit(self, request: Request, visitor: Visitor) -> Response:
+        """Who did what, newest first."""
+        text = request.query_params.get("before", "")
+        before = int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+        shell = self._views.shell(visitor.user_name, updates_url=None, toasts=c.Toasts(), section=c.Section.AUDIT)
+        return self._pages.respond(await self._views.audit_page(shell, before), self._viewer(request))
+
     async def make_token(self, request: Request, visitor: Visitor) -> Response:
         """Make an enrolment token and show it, the only time."""
         site_name = (await read_form(request)).get("site_name", "").strip()
         # The stream of this page must not put the plain list in the place of the secret.
-        shell = self._views.shell(visitor.user_name, updates_url=OPERATOR_UPDATES_WITHOUT_TOKENS, toasts=c.Toasts())
+        updates_url = paths.OPERATOR_UPDATES + "?tokens=0"
+        shell = self._views.shell(visitor.user_name, updates_url=updates_url, toasts=c.Toasts())
         try:
             made = await make_site_token(
                 self._hub, site_name, who=visitor.user_name, where=request.client.host if request.client else ""
             )
         except Refused as refused:
-            tokens = await self._views.tokens(site_name=site_name, errors={"site_name": str(refused)})
-            return self._pages.respond(
-                await self._views.operator_page(shell, tokens), self._viewer(request), refused.status
-            )
+            errors = {"site_name": str(refused)}
+            page = await self._views.operator_page(shell, Wanted(), site_name=site_name, errors=errors)
+            return self._pages.respond(page, self._viewer(request), refused.status)
         new = self._views.new_token(made.token, made.site_name, made.expires_ms, public_url(request))
-        page = await self._views.operator_page(shell, await self._views.tokens(new=new))
+        page = await self._views.operator_page(shell, Wanted(), new=new)
         return self._pages.respond(page, self._viewer(request), 201)
 
     async def revoke_token(self, request: Request, visitor: Visitor) -> Response:

@@ -3,65 +3,112 @@
 from __future__ import annotations
 
 import shlex
-import time
-from collections.abc import Iterable
 from importlib.metadata import version
 
+from hub.blocked import BlockedReport, Door
 from hub.hub import Hub
-from hub.report import HubReport, PairReport, report
-from hub.store.rows import Token
+from hub.listing import Look, Rows, Wanted, look
+from hub.report import TokenReport
+from hub.store.rows import AuditRow
+from shared.limits import AUDIT_ROWS_MAX, OPERATOR_ROWS_MAX
 from shared.names import fingerprint
 from shared.served_certificate import CertificateStatus
 from web import contexts as c
 from web import paths
 
-_RATE_EVERY_S = 2.0
+# On the operator's page; the rest of the audit has a page of its own, the rest of the attempts is in the API.
+_AUDIT_ROWS_SHOWN = 8
+_BLOCKED_ROWS_SHOWN = 20
+_CARDS = {
+    "sites": c.HubSites.element_id,
+    "links": c.HubConnectors.element_id,
+    "pairs": c.HubPairs.element_id,
+}
+_DOORS = {
+    Door.LINK: "Link",
+    Door.ENROLMENT: "Enrolment",
+    Door.PAIRING: "Pairing",
+    Door.LOG_IN: "Log-in",
+    Door.API: "API",
+}
 
 
 class Views:
-    """Turns one report into the fragments of the operator's page. Remembers what rates need."""
+    """Turns one look at the hub into the fragments of the operator's page."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._rates: dict[str, tuple[float, int, float]] = {}
 
-    def shell(self, user_name: str, *, updates_url: str | None, toasts: c.Toasts) -> c.Shell:
-        """The frame around the page."""
+    def shell(
+        self,
+        user_name: str,
+        *,
+        updates_url: str | None,
+        toasts: c.Toasts,
+        section: c.Section = c.Section.OPERATOR,
+    ) -> c.Shell:
+        """The frame around a page."""
         return c.Shell(
             c.Place.HUB,
             self._hub.settings.hub_name,
             version("pairhub"),
-            c.Section.OPERATOR,
+            section,
             user_name,
             updates_url=updates_url,
             toasts=toasts,
         )
 
-    async def operator_page(self, shell: c.Shell, tokens: c.HubTokens | None = None) -> c.OperatorPage:
-        """The whole page; `tokens` takes the place of the plain list. Raises StorageFailed."""
-        found = await report(self._hub)
+    async def operator_page(
+        self,
+        shell: c.Shell,
+        wanted: Wanted,
+        *,
+        new: c.NewEnrolmentToken | None = None,
+        site_name: str = "",
+        errors: c.Errors | None = None,
+    ) -> c.OperatorPage:
+        """The whole page, with what the form of the tokens brought about. Raises StorageFailed."""
+        hub, found = self._hub, await look(self._hub, wanted)
+        certificate = None if hub.certificate is None else hub.certificate.status(hub.wall_ms())
         return c.OperatorPage(
             shell,
-            tokens or await self.tokens(),
-            self._sites(found),
-            self._connectors(found),
-            self._windows(found),
-            self._pairs(found),
-            _certificate(found.certificate),
+            c.HubSearch(wanted.search, wanted.only_trouble),
+            self._figures(found),
+            _tokens(found.tokens, new, site_name, errors or {}),
+            self._sites(found, wanted),
+            self._connectors(found, wanted),
+            _windows(found),
+            self._pairs(found, wanted),
+            _blocked(found.blocked),
+            await self._last_audit(),
+            _certificate(certificate),
         )
 
-    async def fragments(self, *, with_tokens: bool) -> tuple[object, ...]:
+    async def fragments(self, wanted: Wanted, *, with_tokens: bool) -> tuple[object, ...]:
         """The parts of the page that change by themselves. Raises StorageFailed."""
-        found = await report(self._hub)
-        parts = (self._sites(found), self._connectors(found), self._windows(found), self._pairs(found))
-        return (*parts, await self.tokens()) if with_tokens else parts
+        found = await look(self._hub, wanted)
+        parts = (
+            self._figures(found),
+            self._sites(found, wanted),
+            self._connectors(found, wanted),
+            _windows(found),
+            self._pairs(found, wanted),
+            _blocked(found.blocked),
+            await self._last_audit(),
+        )
+        return (*parts, _tokens(found.tokens)) if with_tokens else parts
 
-    async def tokens(
-        self, *, new: c.NewEnrolmentToken | None = None, site_name: str = "", errors: c.Errors | None = None
-    ) -> c.HubTokens:
-        """The enrolment tokens, with what a form brought about."""
-        stored = await self._hub.store.tokens(now_ms=self._hub.wall_ms())
-        return c.HubTokens(tuple(map(_token, stored)), new, site_name, errors or {})
+    async def audit_page(self, shell: c.Shell, before: int | None) -> c.HubAuditPage:
+        """One page of the audit: the newest entries, or those with a number below `before`. Raises StorageFailed."""
+        rows = await self._hub.store.audit(rows_max=AUDIT_ROWS_MAX + 1, before=before)
+        shown = rows[:AUDIT_ROWS_MAX]
+        next_url = f"{paths.OPERATOR_AUDIT}?before={shown[-1].number}" if len(rows) > AUDIT_ROWS_MAX else None
+        first_url = paths.OPERATOR_AUDIT if before is not None else None
+        return c.HubAuditPage(shell, c.HubAudit(tuple(map(_audit, shown)), first_url=first_url, next_url=next_url))
+
+    async def _last_audit(self) -> c.HubAudit:
+        rows = await self._hub.store.audit(rows_max=_AUDIT_ROWS_SHOWN)
+        return c.HubAudit(tuple(map(_audit, rows)), all_url=paths.OPERATOR_AUDIT)
 
     def new_token(self, secret: str, site_name: str, expires_ms: int, address: str) -> c.NewEnrolmentToken:
         """A token just made, and what to type with it."""
@@ -69,7 +116,25 @@ class Views:
         command = shlex.join(("pairhub", "site", "serve", *words))
         return c.NewEnrolmentToken(secret, site_name, expires_ms, command)
 
-    def _sites(self, found: HubReport) -> c.HubSites:
+    def _figures(self, found: Look) -> c.HubFigures:
+        totals = found.totals
+        return c.HubFigures(
+            found.sites.total_count,
+            found.linked_sites_count,
+            found.links_count,
+            found.pairs.total_count,
+            totals.copies,
+            totals.copy_bytes,
+            totals.copy_bytes_max,
+            _age_s(totals.oldest_ms, found.time_ms),
+            totals.relayed_bytes_per_s,
+            totals.relayed_segments_per_s,
+            totals.database_bytes,
+            totals.disk_free_bytes,
+            found.started_ms,
+        )
+
+    def _sites(self, found: Look, wanted: Wanted) -> c.HubSites:
         return c.HubSites(
             tuple(
                 c.HubSite(
@@ -80,36 +145,31 @@ class Views:
                     site.last_seen_ms,
                     site.links,
                     site.revoked,
+                    site.protocol,
                 )
-                for site in found.sites
-            )
+                for site in found.sites.rows
+            ),
+            _pager(found.sites, wanted, "sites"),
         )
 
-    def _connectors(self, found: HubReport) -> c.HubConnectors:
+    def _connectors(self, found: Look, wanted: Wanted) -> c.HubConnectors:
         return c.HubConnectors(
             tuple(
                 c.HubConnector(
                     each.site_name,
                     each.connector_id,
                     c.Role(each.role),
-                    c.LinkStatus(c.LinkState.CONNECTED if each.linked else c.LinkState.OFFLINE),
+                    each.linked,
                     each.address,
                     each.linked_since_ms,
+                    each.protocol,
                 )
-                for each in found.connectors
-            )
+                for each in found.connectors.rows
+            ),
+            _pager(found.connectors, wanted, "links"),
         )
 
-    def _windows(self, found: HubReport) -> c.HubWindows:
-        return c.HubWindows(
-            tuple(
-                c.HubWindow(window.site_name, window.connector_id, window.opened_ms, window.expires_ms)
-                for window in found.windows
-            )
-        )
-
-    def _pairs(self, found: HubReport) -> c.HubPairs:
-        self._measure(found.pairs)
+    def _pairs(self, found: Look, wanted: Wanted) -> c.HubPairs:
         return c.HubPairs(
             tuple(
                 c.HubPair(
@@ -119,22 +179,68 @@ class Views:
                     pair.target_site,
                     pair.target_connector,
                     pair.registered_ms,
+                    pair.source_linked,
+                    pair.target_linked,
                     pair.copies,
                     pair.copy_bytes,
-                    None if pair.oldest_ms is None else max(0, found.time_ms - pair.oldest_ms) / 1000,
-                    self._rates[pair.pair_id][2],
+                    _age_s(pair.oldest_ms, found.time_ms),
+                    pair.relayed_bytes_per_s,
+                    pair.relayed_segments_per_s,
                 )
-                for pair in found.pairs
-            )
+                for pair in found.pairs.rows
+            ),
+            _pager(found.pairs, wanted, "pairs"),
         )
 
-    def _measure(self, pairs: Iterable[PairReport]) -> None:
-        now_s = time.monotonic()
-        for pair in pairs:
-            since_s, before, _ = self._rates.setdefault(pair.pair_id, (now_s, pair.relayed_bytes, 0.0))
-            if now_s - since_s >= _RATE_EVERY_S:
-                rate = max(0, pair.relayed_bytes - before) / (now_s - since_s)
-                self._rates[pair.pair_id] = (now_s, pair.relayed_bytes, rate)
+
+def _pager(rows: Rows[object], wanted: Wanted, name: str) -> c.HubPager:
+    """Links to other pages of one list leave the other lists where they are, and lead to its card."""
+
+    def url(key: str) -> str:
+        return f"{paths.OPERATOR}{wanted.query(**{name: key})}#{_CARDS[name]}"
+
+    return c.HubPager(
+        rows.matches_count,
+        rows.total_count,
+        wanted.is_narrowed,
+        url("") if getattr(wanted, name) else None,
+        url(rows.next_key) if rows.next_key is not None else None,
+    )
+
+
+def _windows(found: Look) -> c.HubWindows:
+    shown = found.windows[:OPERATOR_ROWS_MAX]
+    return c.HubWindows(
+        tuple(
+            c.HubWindow(window.site_name, window.connector_id, window.opened_ms, window.expires_ms, window.claimed)
+            for window in shown
+        ),
+        len(found.windows) - len(shown),
+    )
+
+
+def _blocked(found: BlockedReport) -> c.HubBlocked:
+    return c.HubBlocked(
+        found.since_ms,
+        found.total,
+        tuple(c.BlockedKind(_DOORS[Door(k.door)], _words(k.reason), k.count, k.last_ms) for k in found.counts),
+        tuple(
+            c.BlockedFrom(_DOORS[Door(one.door)], _words(one.reason), one.address, one.who, one.times, one.at_ms)
+            for one in found.last[:_BLOCKED_ROWS_SHOWN]
+        ),
+    )
+
+
+def _words(reason: str) -> str:
+    return reason.replace("_", " ")
+
+
+def _audit(row: AuditRow) -> c.AuditEntry:
+    return c.AuditEntry(row.number, row.at_ms, row.who, row.where, row.action, row.what)
+
+
+def _age_s(at_ms: int | None, now_ms: int) -> float | None:
+    return None if at_ms is None else max(0, now_ms - at_ms) / 1000
 
 
 def _certificate(found: CertificateStatus | None) -> c.HubCertificate | None:
@@ -143,10 +249,14 @@ def _certificate(found: CertificateStatus | None) -> c.HubCertificate | None:
     return c.HubCertificate(tuple(found.names), found.ends_ms, found.fingerprint, found.self_signed, found.warning)
 
 
-def _token(token: Token) -> c.EnrolmentToken:
-    return c.EnrolmentToken(
-        token.token_id, token.hint, token.site_name, token.created_ms, token.expires_ms, token.used_ms
+def _tokens(
+    found: list[TokenReport],
+    new: c.NewEnrolmentToken | None = None,
+    site_name: str = "",
+    errors: c.Errors | None = None,
+) -> c.HubTokens:
+    shown = tuple(
+        c.EnrolmentToken(token.token_id, token.hint, token.site_name, token.created_ms, token.expires_ms, token.used_ms)
+        for token in found[:OPERATOR_ROWS_MAX]
     )
-
-
-OPERATOR_UPDATES_WITHOUT_TOKENS = paths.OPERATOR_UPDATES + "?tokens=0"
+    return c.HubTokens(shown, len(found) - len(shown), new, site_name, errors or {})

@@ -206,12 +206,12 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
     "edit_not_allowed": (
         403,
         False,
-        "The other site does not let this one edit {what}. Its operator sets that under peer rights.",
+        "The other site does not let this one edit {what}. Its operator decides that on Settings, Sharing.",
     ),
     "look_up_not_allowed": (
         403,
         False,
-        "The other site does not let this one look up devices. Its operator sets that under peer rights.",
+        "The other site does not let this one look up devices. Its operator decides that on Settings, Sharing.",
     ),
     "not_settable": (409, False, "'{resource}' is not settable. Its definition at the source says so."),
     "too_many": (422, False, "A device has at most {most} {what}. Remove some first."),

@@ -206,7 +206,7 @@ SELF_SIGNED_CA_MS: Final = 3_650 * DAY_MS
 
 # --- the operator's page of a hub -------------------------------------------------------------------------------------
 # Rows of one list on the page, which is drawn anew at each change; the next ones are a link away.
-OPERATOR_ROWS_MAX: Final = 25
+OPERATOR_ROWS_MAX: Final = 10
 OPERATOR_SEARCH_CHARS_MAX: Final = 100
 AUDIT_ROWS_MAX: Final = 50
 AUDIT_API_ROWS_MAX: Final = 1_000

@@ -66,6 +66,7 @@ GAPS = "/connectors/{connector_id}/gaps"
 
 OPERATOR = "/operator"
 OPERATOR_UPDATES = "/operator/updates"
+OPERATOR_AUDIT = "/operator/audit"
 OPERATOR_TOKENS = "/operator/tokens"
 OPERATOR_TOKEN_REVOKE = "/operator/tokens/{token_id}/revoke"  # noqa: S105
 OPERATOR_SITE_REVOKE = "/operator/sites/{site_id}/revoke"

@@ -288,7 +288,7 @@ def _values(
         if resource.settable and resource.alias not in rows:
             rows[resource.alias] = ValueRow(resource.alias, resource.format, resource.unit, None, None, None, [])
     reasons = {
-        alias: edit_words.reason_words(change.state, change.reason)
+        alias: edit_words.reason_words(change.state, change.reason, change.field)
         for change in reversed(local.changes)
         if change.ours and (alias := set_alias(change.field)) is not None
     }

@@ -157,6 +157,7 @@ def _toasts(words: str, count: int, edited: Edited) -> list[c.Toast]:
 
 def _list_url(visit: Visit, fields: Mapping[str, str]) -> str:
     url = paths.fill(paths.DEVICES, connector_id=visit.connector_id)
+    fields = {name: text for name, text in fields.items() if (name, text) != ("sort", "identity")}
     return f"{url}?{urlencode(fields)}" if fields else url
 
 

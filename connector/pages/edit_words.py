@@ -15,15 +15,17 @@ from shared.core.fields import (
     EXISTS,
     LOCKED,
     NAME,
+    FieldClass,
     Grant,
+    field_class,
     generation_of,
     grant_subject,
     publish_as_pattern,
     set_alias,
     tag_pair,
 )
-from shared.errors import REFUSALS, Refused
 from web import contexts as c
+from web import formats
 
 _VALUE_CHARS_MAX: Final = 120
 _NOTHING: Final = "–"
@@ -37,6 +39,23 @@ _POLICIES: Final = {
     "newer": "the newer one stands",
     "source": "the source's stands",
     "target": "the target's stands",
+}
+# Only the code of a refusal travels with an edit; the field it is about says the rest.
+_REFUSED: Final = {
+    "edit_not_allowed": "The other site does not let this one edit {what}; its operator decides that on Settings, Sharing.",
+    "too_many": "The device has as many {what} as one can have.",
+    "unknown_resource": "There is no resource {resource} at the source.",
+    "not_settable": "{resource} is not settable at the source.",
+    "wrong_format": "The value has not the format that {resource} has at the source.",
+    "not_allowed": "The value is outside what {resource} allows at the source.",
+}
+_CLASSES: Final = {
+    FieldClass.DEVICES: "devices",
+    FieldClass.TAGS: "tags",
+    FieldClass.GRANTS: "permissions",
+    FieldClass.CONFIGURATION: "configuration",
+    FieldClass.VALUES: "values",
+    FieldClass.POLICIES: "what decides conflicts",
 }
 
 
@@ -64,8 +83,9 @@ def field_words(field: str) -> str:
 
 def value_words(field: str, value: str | None) -> str:
     """Return a value of a field, short enough for a table."""
+    is_set = tag_pair(field) is not None or publish_as_pattern(field) is not None
     if value is None:
-        return _NOTHING
+        return "not there" if is_set or grant_subject(field) is not None else _NOTHING
     try:
         plain: Any = msgspec.json.decode(value)
     except msgspec.DecodeError:
@@ -74,26 +94,25 @@ def value_words(field: str, value: str | None) -> str:
         return "there" if generation_of(value) > 0 else "deleted"
     if field == LOCKED:
         return "locked" if plain else "not locked"
-    if tag_pair(field) is not None or publish_as_pattern(field) is not None:
-        return "yes"
+    if is_set:
+        return "there"
     if grant_subject(field) is not None:
         return msgspec.json.decode(value, type=Grant).level
+    if isinstance(plain, bool | int | float):
+        return formats.value(plain)
     text = plain if isinstance(plain, str) else value
     return text if len(text) <= _VALUE_CHARS_MAX else text[:_VALUE_CHARS_MAX] + "…"
 
 
-def reason_words(state: str, reason: str) -> str:
-    """Return why an edit was refused, or what decided a conflict."""
+def reason_words(state: str, reason: str, field: str) -> str:
+    """Return why an edit of a field was refused, or what decided a conflict."""
     if state == "conflict":
         return _POLICIES.get(reason, "")
     if not reason:
         return ""
-    if reason not in REFUSALS:
+    if reason not in _REFUSED:
         return f"The other side refused it ({reason})."
-    try:
-        return str(Refused(reason))
-    except (KeyError, IndexError):
-        return f"The other side refused it ({reason})."
+    return _REFUSED[reason].format(what=_CLASSES[field_class(field)], resource=set_alias(field) or "the resource")
 
 
 def site_words(site_id: str, own: Identity, pair: Pair | None) -> str:
@@ -123,7 +142,7 @@ def change(row: ChangeRow, own: Identity, pair: Pair | None, *, is_paired: bool)
         who=row.who,
         site_name=site_words(row.site_id, own, pair),
         sync=state_of(row.state, is_paired=is_paired),
-        reason=reason_words(row.state, row.reason),
+        reason=reason_words(row.state, row.reason, row.field),
     )
 
 

@@ -817,8 +817,21 @@ TOKENS = (
     c.EnrolmentToken("t1", "phe_aa0B…x1Yc", "depot", NOW_MS - 20 * DAY_MS, NOW_MS - 19 * DAY_MS, is_revoked=True),
     c.EnrolmentToken("t0", "phe_bb1B…x1Yd", "depot", NOW_MS - 20 * DAY_MS, NOW_MS - 19 * DAY_MS),
 )
+HUB_AUDIT = c.HubAudit(
+    (
+        c.AuditEntry(815, NOW_MS - MINUTE_MS, "operator", "203.0.113.9", "site.revoke", "'depot' s3"),
+        c.AuditEntry(814, NOW_MS - HOUR_MS, "local command line", "127.0.0.1", "token.make", "for site 'riverside'"),
+        c.AuditEntry(813, NOW_MS - DAY_MS, "operator", "203.0.113.9", "log_in", ""),
+    ),
+    first_url="/operator/audit",
+    next_url="/operator/audit?before=813",
+)
 OPERATOR = c.OperatorPage(
     hub_shell(),
+    c.HubSearch("side", is_trouble=True),
+    c.HubFigures(
+        3, 1, 2, 2, 41, 1_482_752, 2_000_000, 4_271.0, 5_120.0, 1.25, 2_400_000, 81_000_000_000, NOW_MS - 3 * DAY_MS
+    ),
     c.HubTokens(
         TOKENS,
         c.NewEnrolmentToken(
@@ -830,20 +843,20 @@ OPERATOR = c.OperatorPage(
     ),
     c.HubSites(
         (
-            c.HubSite("s1", "hillside", "4F2A-9C71", NOW_MS - 12 * DAY_MS, NOW_MS - 600, 2),
+            c.HubSite("s1", "hillside", "4F2A-9C71", NOW_MS - 12 * DAY_MS, NOW_MS - 600, 2, protocol=1),
             c.HubSite("s2", "riverside", "81BC-0D11", NOW_MS - 12 * DAY_MS, NOW_MS - HOUR_MS, 0),
             c.HubSite("s3", "depot", "77AA-F00D", NOW_MS - 40 * DAY_MS, None, 0, is_revoked=True),
-        )
+        ),
+        c.HubPager(3, 31, is_narrowed=True, first_url="/operator", next_url="/operator?sites=riverside#hub-sites"),
     ),
     c.HubConnectors(
         (
-            c.HubConnector("hillside", CONNECTOR_ID, c.Role.SOURCE, CONNECTED, "203.0.113.7", NOW_MS - 2 * HOUR_MS),
-            c.HubConnector(
-                "riverside", "T4W8X", c.Role.TARGET, c.LinkStatus(c.LinkState.OFFLINE, since_ms=NOW_MS - HOUR_MS)
-            ),
-        )
+            c.HubConnector("hillside", CONNECTOR_ID, c.Role.SOURCE, True, "203.0.113.7", NOW_MS - 2 * HOUR_MS, 1),
+            c.HubConnector("riverside", "T4W8X", c.Role.TARGET, False),
+        ),
+        c.HubPager(2, 1_204, is_narrowed=True),
     ),
-    c.HubWindows((c.HubWindow("hillside", "9BD3N", NOW_MS - 4 * MINUTE_MS, NOW_MS + 6 * MINUTE_MS),)),
+    c.HubWindows((c.HubWindow("hillside", "9BD3N", NOW_MS - 4 * MINUTE_MS, NOW_MS + 6 * MINUTE_MS, True),), 2),
     c.HubPairs(
         (
             c.HubPair(
@@ -858,9 +871,24 @@ OPERATOR = c.OperatorPage(
                 4_271.0,
                 5_120.0,
             ),
-            c.HubPair("p2", "depot", "QX1TT", "hillside", "M2KQ7", NOW_MS - 30 * DAY_MS, 0, 0, None),
-        )
+            c.HubPair("p2", "depot", "QX1TT", "hillside", "M2KQ7", NOW_MS - 30 * DAY_MS, True, True, 0, 0, None),
+        ),
+        c.HubPager(2, 2, next_url="/operator?pairs=depot%2FQX1TT#hub-pairs"),
     ),
+    c.HubBlocked(
+        NOW_MS - 3 * DAY_MS,
+        1_893,
+        (
+            c.BlockedKind("Link", "site revoked", 1_880, NOW_MS - 4_000),
+            c.BlockedKind("Enrolment", "token expired", 12, NOW_MS - HOUR_MS),
+            c.BlockedKind("Log-in", "wrong password", 1, NOW_MS - DAY_MS),
+        ),
+        (
+            c.BlockedFrom("Link", "site revoked", "203.0.113.66", "depot", 1_880, NOW_MS - 4_000),
+            c.BlockedFrom("Log-in", "wrong password", "2001:db8::7", "", 1, NOW_MS - DAY_MS),
+        ),
+    ),
+    HUB_AUDIT,
     c.HubCertificate(
         ("hub.example", "10.0.0.5"),
         NOW_MS + 12 * DAY_MS,
@@ -870,8 +898,18 @@ OPERATOR = c.OperatorPage(
     ),
 )
 OPERATOR_EMPTY = c.OperatorPage(
-    hub_shell(), c.HubTokens(()), c.HubSites(()), c.HubConnectors(()), c.HubWindows(()), c.HubPairs(())
+    hub_shell(),
+    c.HubSearch(),
+    c.HubFigures(0, 0, 0, 0, 0, 0, 0, None, 0.0, 0.0, 90_112, 81_000_000_000, NOW_MS),
+    c.HubTokens(()),
+    c.HubSites((), c.HubPager(0, 0)),
+    c.HubConnectors((), c.HubPager(0, 0)),
+    c.HubWindows(()),
+    c.HubPairs((), c.HubPager(0, 0)),
+    c.HubBlocked(NOW_MS, 0),
+    c.HubAudit((), all_url="/operator/audit"),
 )
+HUB_AUDIT_PAGE = c.HubAuditPage(hub_shell(), HUB_AUDIT)
 
 PAGES: dict[str, object] = {
     "setup": SETUP,
@@ -917,6 +955,7 @@ PAGES: dict[str, object] = {
     "error-500": BROKEN,
     "operator": OPERATOR,
     "operator-empty": OPERATOR_EMPTY,
+    "hub-audit": HUB_AUDIT_PAGE,
 }
 """Every page in the states that matter, by a name fit for a file."""
 

@@ -4,7 +4,49 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from web.contexts.base import Errors, Role, template
-from web.contexts.shell import LinkStatus, Shell
+from web.contexts.shell import Shell
+
+
+@dataclass(frozen=True, slots=True)
+class HubPager:
+    """Where one page of a list stands: how many match, how many there are, and the pages before and after."""
+
+    matches_count: int
+    total_count: int
+    is_narrowed: bool = False
+    """Whether a search or a filter leaves some out."""
+    first_url: str | None = None
+    next_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HubSearch:
+    """What the lists are asked for: GET parameters `search` and `state` (empty, or `trouble`)."""
+
+    text: str = ""
+    is_trouble: bool = False
+
+
+@template("_hub_figures.html")
+@dataclass(frozen=True, slots=True)
+class HubFigures:
+    """Fragment: the whole hub in a few numbers, and the disk under its copies."""
+
+    element_id: ClassVar[str] = "hub-figures"
+    sites_count: int
+    linked_sites_count: int
+    links_count: int
+    pairs_count: int
+    copies_count: int
+    copy_bytes: int
+    copy_bytes_max: int
+    """The cap on all copies; 0 where none may be kept."""
+    oldest_age_s: float | None
+    relayed_bytes_per_s: float
+    relayed_segments_per_s: float
+    database_bytes: int
+    disk_free_bytes: int
+    started_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +82,8 @@ class HubTokens:
 
     element_id: ClassVar[str] = "hub-tokens"
     tokens: tuple[EnrolmentToken, ...]
+    more_count: int = 0
+    """How many there are beyond those shown."""
     new_token: NewEnrolmentToken | None = None
     site_name: str = ""
     errors: Errors = field(default_factory=dict)
@@ -57,15 +101,18 @@ class HubSite:
     linked_count: int
     """How many of its connectors are linked now."""
     is_revoked: bool = False
+    protocol: int | None = None
+    """The version of the protocol that its links speak; `None` while it has none."""
 
 
 @template("_hub_sites.html")
 @dataclass(frozen=True, slots=True)
 class HubSites:
-    """Fragment: the sites this hub knows."""
+    """Fragment: one page of the sites this hub knows."""
 
     element_id: ClassVar[str] = "hub-sites"
     sites: tuple[HubSite, ...]
+    pager: HubPager
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +122,20 @@ class HubConnector:
     site_name: str
     connector_id: str
     role: Role
-    link: LinkStatus
+    is_linked: bool
     address: str = ""
     linked_since_ms: int | None = None
+    protocol: int | None = None
 
 
 @template("_hub_connectors.html")
 @dataclass(frozen=True, slots=True)
 class HubConnectors:
-    """Fragment: connectors and their links."""
+    """Fragment: one page of the connectors and their links."""
 
     element_id: ClassVar[str] = "hub-connectors"
     connectors: tuple[HubConnector, ...]
+    pager: HubPager
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +146,8 @@ class HubWindow:
     connector_id: str
     opened_ms: int
     expires_ms: int
+    is_claimed: bool = False
+    """Whether somebody is pairing with it at this moment."""
 
 
 @template("_hub_windows.html")
@@ -106,11 +157,13 @@ class HubWindows:
 
     element_id: ClassVar[str] = "hub-windows"
     windows: tuple[HubWindow, ...]
+    more_count: int = 0
+    """How many there are beyond those shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class HubPair:
-    """A pair and the sealed segments that the hub holds for it."""
+    """A pair, what the hub holds for its sides, and what moves: means over the last minute."""
 
     pair_id: str
     source_site_name: str
@@ -118,19 +171,90 @@ class HubPair:
     target_site_name: str
     target_connector_id: str
     paired_since_ms: int
-    backlog_segment_count: int
-    backlog_bytes: int
+    is_source_linked: bool
+    is_target_linked: bool
+    copies_count: int
+    copy_bytes: int
     oldest_age_s: float | None
     relayed_bytes_per_s: float = 0.0
+    relayed_segments_per_s: float = 0.0
 
 
 @template("_hub_pairs.html")
 @dataclass(frozen=True, slots=True)
 class HubPairs:
-    """Fragment: pairs and their backlog at this hub."""
+    """Fragment: one page of the pairs and their backlog at this hub."""
 
     element_id: ClassVar[str] = "hub-pairs"
     pairs: tuple[HubPair, ...]
+    pager: HubPager
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedKind:
+    """One kind of attempt that was turned away: where, why, how often since the hub's start, and when last."""
+
+    door: str
+    reason: str
+    count: int
+    last_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedFrom:
+    """Attempts of one kind from one address. `who` is what it called itself, proven by nothing."""
+
+    door: str
+    reason: str
+    address: str
+    who: str
+    times: int
+    at_ms: int
+
+
+@template("_hub_blocked.html")
+@dataclass(frozen=True, slots=True)
+class HubBlocked:
+    """Fragment: attempts that were turned away since the hub's start, the most frequent kinds and the last ones."""
+
+    element_id: ClassVar[str] = "hub-blocked"
+    since_ms: int
+    total_count: int
+    kinds: tuple[BlockedKind, ...] = ()
+    last: tuple[BlockedFrom, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did what, when, from where."""
+
+    number: int
+    at_ms: int
+    who: str
+    where: str
+    action: str
+    what: str
+
+
+@template("_hub_audit.html")
+@dataclass(frozen=True, slots=True)
+class HubAudit:
+    """Fragment: entries of the audit, newest first; on the operator's page the last few, with `all_url` to the rest."""
+
+    element_id: ClassVar[str] = "hub-audit"
+    entries: tuple[AuditEntry, ...]
+    all_url: str | None = None
+    first_url: str | None = None
+    next_url: str | None = None
+
+
+@template("hub_audit.html")
+@dataclass(frozen=True, slots=True)
+class HubAuditPage:
+    """The audit, GET `/operator/audit`, with `before` for the entries below a number."""
+
+    shell: Shell
+    audit: HubAudit
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +274,13 @@ class OperatorPage:
     """The operator's page, GET `/operator`."""
 
     shell: Shell
+    search: HubSearch
+    figures: HubFigures
     tokens: HubTokens
     sites: HubSites
     connectors: HubConnectors
     windows: HubWindows
     pairs: HubPairs
+    blocked: HubBlocked
+    audit: HubAudit
     certificate: HubCertificate | None = None

@@ -19,6 +19,7 @@ class Section(StrEnum):
     CONNECTORS = "connectors"
     API_KEY = "api_key"
     OPERATOR = "operator"
+    AUDIT = "audit"
     NONE = "none"
 
 

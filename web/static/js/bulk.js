@@ -1,5 +1,6 @@
 // Choosing rows of a list: count what is chosen, choose a whole page, and keep the choice when the list is drawn again.
 const chosen = new Set();
+const opened = new Set(); // ids of what was unfolded; the server draws it folded
 
 function listOf(form) {
   return document.getElementById(form.dataset.bulk);
@@ -24,6 +25,7 @@ function show(form) {
 function restore() {
   for (const form of document.querySelectorAll("form[data-bulk]")) {
     for (const box of boxes(form)) box.checked = chosen.has(box.value);
+    for (const fold of form.querySelectorAll("details[id]")) fold.open = opened.has(fold.id);
     show(form);
   }
 }
@@ -40,6 +42,13 @@ document.addEventListener("change", (event) => {
     else chosen.delete(each.value);
   }
   show(form);
+});
+
+document.addEventListener("click", (event) => {
+  const fold = event.target.closest("form[data-bulk] summary")?.parentElement;
+  if (!fold) return;
+  if (fold.open) opened.delete(fold.id);
+  else opened.add(fold.id);
 });
 
 document.addEventListener("htmx:after:swap", restore);
