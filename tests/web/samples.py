@@ -834,6 +834,7 @@ OPERATOR = c.OperatorPage(
     ),
     c.HubTokens(
         TOKENS,
+        7,
         c.NewEnrolmentToken(
             "phe_" + "9sKdLw0a" * 5 + "Qm2177Zab",
             "riverside",
@@ -866,10 +867,13 @@ OPERATOR = c.OperatorPage(
                 "riverside",
                 "T4W8X",
                 NOW_MS - 9 * DAY_MS,
+                True,
+                False,
                 41,
                 1_482_752,
                 4_271.0,
                 5_120.0,
+                1.25,
             ),
             c.HubPair("p2", "depot", "QX1TT", "hillside", "M2KQ7", NOW_MS - 30 * DAY_MS, True, True, 0, 0, None),
         ),
