@@ -121,6 +121,7 @@ def disable_connector(connection: sqlite3.Connection, connector_id: str, *, disa
     get_connector(connection, connector_id)
     if disabled:
         _refuse_paired(connection, connector_id)
+        _refuse_untold(connection, connector_id)
     connection.execute("UPDATE connector SET disabled = ? WHERE connector_id = ?", (disabled, connector_id))
 
 
@@ -128,6 +129,7 @@ def delete_connector(connection: sqlite3.Connection, connector_id: str) -> None:
     """Delete a connector with all it has; a paired one is refused (G16), a target's pending one is not."""
     connector = get_connector(connection, connector_id)
     _refuse_paired(connection, connector.connector_id)
+    _refuse_untold(connection, connector.connector_id)
     history.forget_connector(connection, connector_id)
     connection.execute("DELETE FROM connector WHERE connector_id = ?", (connector_id,))
 
@@ -136,6 +138,15 @@ def _refuse_paired(connection: sqlite3.Connection, connector_id: str) -> None:
     pair = find_pair(connection, connector_id)
     if pair is not None and (pair.state is PairState.PAIRED or pair.side is Side.SOURCE):
         raise Refused("still_paired")
+
+
+def _refuse_untold(connection: sqlite3.Connection, connector_id: str) -> None:
+    """Without this connector's link nobody would tell its former peer that they parted, until the hub knows."""
+    row = connection.execute(
+        "SELECT 1 FROM parted WHERE connector_id = ? AND told_hub = 0 LIMIT 1", (connector_id,)
+    ).fetchone()
+    if row is not None:
+        raise Refused("parting_untold")
 
 
 # --- windows ------------------------------------------------------------------------------------------------------------

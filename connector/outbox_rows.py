@@ -313,7 +313,7 @@ class OutboxRows(PairRows):
 
     def own_gaps(self) -> list[GapNotice]:
         rows = self._run(
-            "SELECT notice FROM gap WHERE connector_id = ? AND ours ORDER BY noticed_ms, gap_id", (self._id,)
+            "SELECT notice FROM gap WHERE connector_id = ? AND ours = 1 ORDER BY noticed_ms, gap_id", (self._id,)
         )
         return [unpack(row[0], type=GapNotice) for row in rows]
 

@@ -24,6 +24,7 @@ from shared.messages import AnyFrame, AskStatement, Credit, Held, Sealed, Statem
 
 T = TypeVar("T")
 Work = Callable[[PairEngine, Streams, int], tuple[T, list[Effect]]]
+LastWord = Callable[[sqlite3.Connection, Streams, int], None]
 _log = logging.getLogger(__name__)
 # Sleeping longer than this would miss a wall clock that somebody sets forward.
 _SLEEP_S_MAX = 30.0
@@ -51,6 +52,7 @@ class _Done:
     effects: list[Effect]
     deadline_ms: int | None
     reloaded: bool
+    over: bool = False
 
 
 class PairRunner:
@@ -83,6 +85,10 @@ class PairRunner:
         self._finishing: dict[Gathering, None] = {}
         self._deadline_ms: int | None = None
         self._rearmed = asyncio.Event()
+        self._last_word: LastWord | None = None
+        self.over = False
+        """Whether the pair is over: what is asked of the engine from then on is refused."""
+        self._on_over: Callable[[], None] | None = None
         self.faults = 0
         self._ids = {"connector": pair.connector_id, "pair": pair.pair_id.hex()}
 
@@ -93,7 +99,23 @@ class PairRunner:
         """
         return await self._database.write(lambda c: self._unit(c, work, gathering), self._after, self)
 
+    async def end(self, check: Callable[[Streams], None], last_word: LastWord, on_over: Callable[[], None]) -> None:
+        """End the pair (G16): `check` may refuse; `last_word` is the last thing in the transaction that holds for it.
+
+        Units that share the transaction come before it and are whole; later ones are refused with `parted_meanwhile`.
+        `on_over` is called on the event loop before anything else can be asked. Raises as `run` does.
+        """
+
+        def work(_engine: PairEngine, store: Streams, _now_ms: int) -> tuple[None, list[Effect]]:
+            check(store)
+            self._last_word, self._on_over = last_word, on_over
+            return None, []
+
+        await self.run(work)
+
     def _unit(self, connection: sqlite3.Connection, work: Work[T], gathering: Gathering | None) -> T:
+        if self.over:
+            raise Refused("parted_meanwhile")
         store, now_ms = self._open(connection)
         try:
             result, effects = work(self._engine, store, now_ms)
@@ -121,6 +143,8 @@ class PairRunner:
 
     def close(self, connection: sqlite3.Connection) -> _Done:
         """End a transaction (Database.Closing)."""
+        if self.over:
+            return _Done([], None, reloaded=False, over=True)
         store, now_ms = self._open(connection)
         gatherings, self._gatherings = self._gatherings, {}
         effects, self._effects = self._effects, []
@@ -130,6 +154,10 @@ class PairRunner:
             for gathering in gatherings:
                 effects += gathering.finish(self._engine, store, now_ms)
             effects += self._engine.flush(store, now_ms)
+            if self._last_word is not None:
+                self._last_word(connection, store, now_ms)
+                self._catalogue.forget()
+                return _Done(effects, None, reloaded, over=True)
             return _Done(effects, self._engine.next_deadline_ms(store), reloaded)
         except BaseException:
             self._stale = True
@@ -142,6 +170,7 @@ class PairRunner:
                 gathering.on_undone()
             self._finishing, self._gatherings, self._effects = {}, {}, []
             self._stale = True
+            self._last_word = self._on_over = None
             self._catalogue.forget()  # whoever comes first in the next transaction
             return
         self._finishing = {}
@@ -150,6 +179,12 @@ class PairRunner:
         self._deadline_ms = outcome.deadline_ms
         self._rearmed.set()
         self._obey(outcome.effects)
+        if outcome.over and not self.over:
+            self.over = True
+            self._outlet = None
+            self._last_word = None
+            if self._on_over is not None:
+                self._on_over()
 
     def _after(self, outcome: T | BaseException) -> None:
         if isinstance(outcome, BaseException) and not isinstance(outcome, Refused):
@@ -190,7 +225,7 @@ class PairRunner:
     async def close_link(self) -> None:
         """The link is gone."""
         self._outlet = None
-        await self.run(lambda engine, _store, _now_ms: (None, engine.on_link_closed()))
+        await self._run_unless_over(lambda engine, _store, _now_ms: (None, engine.on_link_closed()))
 
     async def take(self, frames: list[Sealed | Statement | AskStatement | Held | Credit]) -> None:
         """Take frames that arrived, many in one transaction."""
@@ -201,11 +236,21 @@ class PairRunner:
                 effects += engine.on_frame(store, frame, now_ms)
             return None, effects
 
-        await self.run(work)
+        await self._run_unless_over(work)
 
     async def set_presence(self, *, linked: bool) -> None:
         """The other side got or lost its link."""
-        await self.run(lambda engine, store, now_ms: (None, engine.on_presence(store, linked=linked, now_ms=now_ms)))
+        await self._run_unless_over(
+            lambda engine, store, now_ms: (None, engine.on_presence(store, linked=linked, now_ms=now_ms))
+        )
+
+    async def _run_unless_over(self, work: Work[None]) -> None:
+        """Run what the link says; a pair that is over hears nothing more."""
+        try:
+            await self.run(work)
+        except Refused:
+            if not self.over:
+                raise
 
     async def introduce(self) -> None:
         """Tell a new peer our resources; devices follow by themselves when the first statements are compared."""

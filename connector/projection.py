@@ -21,6 +21,7 @@ from shared.core.fields import (
     NAME,
     Grant,
     device_identity,
+    device_object,
     fields_address,
     fields_object,
     generation_of,
@@ -74,6 +75,20 @@ def _project_existence(
     for found in fields:
         project(connection, connector_id, Cell(*found), now_ms)
     return True
+
+
+def forget_device(connection: sqlite3.Connection, connector_id: str, identity: str) -> None:
+    """Delete a device with all it has and all that was edited of it, here alone: nothing says that it was deleted."""
+    row = connection.execute(
+        "SELECT device_id, generation FROM device WHERE connector_id = ? AND identity = ?", (connector_id, identity)
+    ).fetchone()
+    if row is None:
+        return
+    _delete(connection, row[0])
+    connection.execute(
+        "DELETE FROM cell WHERE connector_id = ? AND object IN (?, ?)",
+        (connector_id, device_object(identity), fields_object(identity, row[1])),
+    )
 
 
 def _delete(connection: sqlite3.Connection, device_id: int) -> None:

@@ -17,6 +17,7 @@ from connector.identity import Identity
 from connector.link import Link
 from connector.pair_runner import PairRunner
 from connector.pairing import Completion, SourceDesk, TargetDesk
+from connector.parting import PartingDesk
 from shared.clock import Clock
 from shared.core.clock_guard import ClockGuard
 from shared.core.completion import HELLO_METHOD, PairState
@@ -38,6 +39,7 @@ from shared.messages import (
     Notice,
     PairDissolved,
     PairKnown,
+    PairParted,
     PeerPresence,
     PresentPair,
     Sealed,
@@ -103,6 +105,16 @@ class ConnectorRuntime:
         self._completion = Completion(
             surroundings.database, surroundings.clock, self._identity, self._on_paired, self._on_rolled_back
         )
+        self.parting = PartingDesk(
+            database=surroundings.database,
+            catalogue=surroundings.catalogue,
+            connector_id=self.connector_id,
+            identity=self._identity,
+            clock=surroundings.clock,
+            present=lambda: (self.pair, self.runner),
+            on_over=self._on_over,
+            ring=self._ring,
+        )
         self._state = LINK_TABLE.start
         self._since_ms = surroundings.clock.wall_ms()
         self._next_attempt_ms = 0
@@ -115,6 +127,7 @@ class ConnectorRuntime:
         self._look_again = asyncio.Event()
         self._calls_made = asyncio.Event()
         self._side_task: asyncio.Task[None] | None = None
+        self._parting_task: asyncio.Task[None] | None = None
         self._time_task: asyncio.Task[None] | None = None
         if pair is not None:
             self._make_calls(pair)
@@ -237,6 +250,24 @@ class ConnectorRuntime:
             await self.source.open_link(self._link.send)  # this link was opened for the pair; now it may carry windows
         self._ring("pairing")
 
+    def _on_over(self) -> None:
+        """The pair is over: from here on this connector has no peer, whatever is still under way."""
+        self.pair = self.calls = self.runner = None
+        self._peer_linked = False
+        self._calls_made.set()
+        for task in (self._time_task, self._side_task):
+            if task is not None:
+                task.cancel()
+        self._parting_task = asyncio.ensure_future(self._after_over())
+
+    async def _after_over(self) -> None:
+        await self.parting.load()
+        if self._link is not None:
+            await self.source.open_link(self._link.send)  # this link was opened for the pair; now it may carry windows
+        self._look_again.set()
+        for what in ("pairing", "parting", "devices"):
+            self._ring(what)
+
     async def _roll_back(self, pair: Pair) -> None:
         self._tell_dissolved(await self._completion.roll_back_when_due(pair))
 
@@ -274,6 +305,7 @@ class ConnectorRuntime:
             self._side_task = asyncio.ensure_future(self._roll_back(self.pair))
         # Once more at each start: the process may have ended, or the hub lost its disk, before the target heard of it.
         self._untold = bool(await self._dissolutions())
+        await self.parting.load()
         try:
             while True:
                 await self._until_wanted()
@@ -290,7 +322,7 @@ class ConnectorRuntime:
                 self._move(LinkEvent.LOST)
                 await asyncio.sleep(wait_ms / SECOND_MS)
         finally:
-            for task in (self._side_task, self._time_task):
+            for task in (self._side_task, self._time_task, self._parting_task):
                 if task is not None:
                     task.cancel()
 
@@ -307,7 +339,7 @@ class ConnectorRuntime:
     async def _wanted(self) -> bool:
         if self.disabled or self._around.enrolment.hub is None:
             return False
-        if self.pair is not None or self._claiming:
+        if self.pair is not None or self._claiming or self.parting.untold:
             return True
         window = await self.source.window()
         if window is not None and window.open:
@@ -379,6 +411,7 @@ class ConnectorRuntime:
 
     async def _open(self, link: Link) -> None:
         self.target.open_link(link.send)
+        self.parting.open_link(link.send)  # before a window: the hub has to know that the connector is free
         if self.pair is None:
             await self.source.open_link(link.send)
             for statement in await self._dissolutions():
@@ -389,6 +422,7 @@ class ConnectorRuntime:
 
     async def _close(self) -> None:
         self.target.close_link()
+        self.parting.close_link()
         await self.source.close_link()
         if self.calls is not None:
             self.calls.close_link()
@@ -438,6 +472,9 @@ class ConnectorRuntime:
             case PairDissolved():
                 if self.pair is not None:
                     await self._completion.on_dissolved(self.pair, frame)
+            case PairParted():
+                await self.parting.on_parted(frame)
+                self._look_again.set()
             case Notice():
                 self._on_notice(frame)
             case _:

@@ -42,6 +42,8 @@ from shared.messages import (
     OpenWindow,
     PairDissolved,
     PairKnown,
+    PairParted,
+    PartPair,
     PeerPresence,
     PresentPair,
     Sealed,
@@ -189,6 +191,9 @@ class Hub:
                 await self.pairs.on_present(link, frame.certificate)
                 self._arm()
                 self.on_change()
+            case PartPair():
+                await self.pairs.on_part(link, frame.certificate, frame.parting, self.links)
+                self.on_change()
             case DissolvePair():
                 await self.pairs.on_dissolve(link, frame.dissolution, self.links)
                 self.on_change()
@@ -201,6 +206,7 @@ class Hub:
                 | Knock()
                 | PairKnown()
                 | PairDissolved()
+                | PairParted()
                 | PeerPresence()
                 | Held()
             ):

@@ -173,9 +173,7 @@ class PairDesk:
 
     # --- parting on purpose (G16) --------------------------------------------------------------------------------------
 
-    async def on_part(
-        self, link: Link, certificate: bytes, parting: bytes, links: Mapping[Connector, Link]
-    ) -> None:
+    async def on_part(self, link: Link, certificate: bytes, parting: bytes, links: Mapping[Connector, Link]) -> None:
         """A side shows that both agreed to part: forget the pair and its copies, and tell both. Done whole."""
         await asyncio.shield(self._spawn(self._part_at_desk(link, certificate, parting, links)))
 

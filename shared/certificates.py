@@ -51,12 +51,21 @@ class Dissolution(msgspec.Struct, frozen=True, array_like=True):
     reason: str
 
 
+class Parting(msgspec.Struct, frozen=True, array_like=True):
+    """What both sides sign when they part on purpose (G16). `part_id` is a random 16 bytes of the side that asked."""
+
+    pair_id: bytes
+    part_id: bytes
+
+
+Certified = Enrolment | PairCertificate | Dissolution | Parting
 _LABELS: Final[dict[type, bytes]] = {
     Enrolment: b"pairhub enrolment 1\0",
     PairCertificate: b"pairhub pair 1\0",
     Dissolution: b"pairhub dissolution 1\0",
+    Parting: b"pairhub parting 1\0",
 }
-T = TypeVar("T", Enrolment, PairCertificate, Dissolution)
+T = TypeVar("T", Enrolment, PairCertificate, Dissolution, Parting)
 
 
 class _Signed(msgspec.Struct, frozen=True, array_like=True):
@@ -74,17 +83,17 @@ def public_bytes(key: Ed25519PrivateKey) -> bytes:
     return key.public_key().public_bytes_raw()
 
 
-def body_bytes(statement: Enrolment | PairCertificate | Dissolution) -> bytes:
+def body_bytes(statement: Certified) -> bytes:
     """The very bytes that are signed for a statement (without the label)."""
     return msgspec.msgpack.encode(statement)
 
 
-def sign(key: Ed25519PrivateKey, statement: Enrolment | PairCertificate | Dissolution) -> bytes:
+def sign(key: Ed25519PrivateKey, statement: Certified) -> bytes:
     """Return one 64-byte signature of a statement."""
     return key.sign(_LABELS[type(statement)] + body_bytes(statement))
 
 
-def verify(public: bytes, signature: bytes, statement: Enrolment | PairCertificate | Dissolution) -> bool:
+def verify(public: bytes, signature: bytes, statement: Certified) -> bool:
     """Tell whether a signature by the key with these 32 public bytes fits the statement."""
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, _LABELS[type(statement)] + body_bytes(statement))
@@ -93,7 +102,7 @@ def verify(public: bytes, signature: bytes, statement: Enrolment | PairCertifica
     return True
 
 
-def pack(statement: Enrolment | PairCertificate | Dissolution, signatures: list[bytes]) -> bytes:
+def pack(statement: Certified, signatures: list[bytes]) -> bytes:
     """Return a statement with its signatures, to be shown to others (pairs: the source's first, then the target's)."""
     return msgspec.msgpack.encode(_Signed(body_bytes(statement), signatures))
 
@@ -132,3 +141,14 @@ def read_dissolution(packed: bytes, source_identity_key: bytes) -> Dissolution:
     if len(signatures) != 1 or not verify(source_identity_key, signatures[0], dissolution):
         raise Refused("certificate_refused", why="it was not signed by the source")
     return dissolution
+
+
+def read_parting(packed: bytes, certificate: PairCertificate) -> Parting:
+    """Return a parting of this very pair that both its sides signed; raises Refused('certificate_refused') otherwise."""
+    parting, signatures = unpack(Parting, packed)
+    if parting.pair_id != certificate.pair_id:
+        raise Refused("certificate_refused", why="it is about another pair")
+    keys = (certificate.source.identity_key, certificate.target.identity_key)
+    if len(signatures) != 2 or not all(verify(*each, parting) for each in zip(keys, signatures, strict=True)):
+        raise Refused("certificate_refused", why="both sites have to sign it")
+    return parting

@@ -114,6 +114,19 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
         "A paired connector can be neither disabled nor deleted: its peer at the other site depends "
         "on it. Parting needs both sides.",
     ),
+    "part_asked": (
+        409,
+        True,
+        "Somebody has asked to part already. If it was this side, wait or take it back; if it was the other, agree or "
+        "decline.",
+    ),
+    "parted_meanwhile": (503, True, "This connector has just parted from its peer. Try again."),
+    "parting_untold": (
+        409,
+        True,
+        "The hub has not heard yet that this connector parted, so its former peer cannot. Try again once the hub can be "
+        "reached.",
+    ),
     # joining a hub
     "token_unknown": (403, False, "The enrolment token is not known to this hub. Ask its operator for a new one."),
     "token_used": (403, False, "The enrolment token was used already. Ask the hub's operator for a new one."),

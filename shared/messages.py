@@ -142,6 +142,20 @@ class PairDissolved(Frame, frozen=True):
     dissolution: bytes
 
 
+class PartPair(Frame, frozen=True):
+    """Either side: both have agreed to part. The pair certificate, and the parting that both signed (shared.certificates)."""
+
+    certificate: bytes
+    parting: bytes
+
+
+class PairParted(Frame, frozen=True):
+    """Hub to either side: the pair was parted. `known_by_both`: each side has said so to the hub; nobody need be told."""
+
+    parting: bytes
+    known_by_both: bool
+
+
 # --- a pair's traffic ------------------------------------------------------------------------------------------------
 
 
@@ -230,6 +244,8 @@ AnyFrame = (
     | PairKnown
     | DissolvePair
     | PairDissolved
+    | PartPair
+    | PairParted
     | PeerPresence
     | Sealed
     | Statement

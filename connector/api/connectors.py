@@ -182,9 +182,11 @@ OPERATIONS: Final = (
         "Delete a connector with all it has",
         delete_connector,
         has_etag=True,
-        errors=("still_paired",),
+        errors=("still_paired", "parting_untold"),
     ),
-    Operation("POST", ONE + "/disable", "manage", "Disable a connector", disable, errors=("still_paired",)),
+    Operation(
+        "POST", ONE + "/disable", "manage", "Disable a connector", disable, errors=("still_paired", "parting_untold")
+    ),
     Operation("POST", ONE + "/enable", "manage", "Enable a connector", enable),
     Operation("GET", ONE + "/account", "read", "Where the readings are", get_account, answer=BothAccounts),
     Operation(

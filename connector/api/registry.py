@@ -14,6 +14,7 @@ from connector.api import (
     mqtt,
     pairing,
     people,
+    parting,
     readings,
     resources,
     site,
@@ -23,7 +24,7 @@ from connector.api.operations import Operation
 TOPICS: Final[tuple[tuple[str, tuple[Operation, ...]], ...]] = (
     ("Site", site.OPERATIONS),
     ("Connectors", connectors.OPERATIONS),
-    ("Pairing", pairing.OPERATIONS),
+    ("Pairing", (*pairing.OPERATIONS, *parting.OPERATIONS)),
     # Words of ours come before what may be the identity of a device.
     ("Many devices", device_bulk.OPERATIONS),
     ("Devices", (*devices.OPERATIONS, *device_parts.OPERATIONS)),

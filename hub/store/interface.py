@@ -101,6 +101,15 @@ class RegistryStore(Protocol):
     async def dissolution(self, pair_id: bytes, source_site_id: str) -> bytes | None:
         """Return the packed dissolution that this site sent for this pair."""
 
+    async def part_pair(self, certificate: PairCertificate, packed: bytes, told_by: Side, *, now_ms: int) -> bool:
+        """Keep a parting, which the caller has checked, and who told it; remove that very pair and its copies.
+
+        Return whether both sides have told it by now. Again: only who told it is added.
+        """
+
+    async def parting(self, certificate: PairCertificate) -> tuple[bytes, bool] | None:
+        """Return (packed parting, whether both sides have told it) of this pair."""
+
 
 class OperatorStore(SessionStore, Protocol):
     """People who operate the hub, their log-ins, and what they did."""

@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from hub.store.audit import chain_digest
 from hub.store.rows import AuditRow, Backlog, Dropped, Pair, Site, Token, User
-from hub.store.rules import check_known_site, check_token
+from hub.store.rules import PARTINGS_PER_SITE_MAX, check_known_site, check_token
 from shared.certificates import PairCertificate, Party
 from shared.core.number_sets import NumberSets
 from shared.core.relay_effects import Copy
@@ -111,6 +111,7 @@ class MemoryStore:
         self._tokens: dict[str, Token] = {}
         self._pairs: dict[bytes, Pair] = {}
         self._dissolutions: dict[tuple[bytes, str], tuple[bytes, int]] = {}
+        self._partings: dict[PairCertificate, tuple[bytes, frozenset[Side], int]] = {}
         self._users: dict[str, User] = {}
         self._sessions: dict[bytes, SessionRow] = {}
         self._audit: list[AuditRow] = []
@@ -216,6 +217,21 @@ class MemoryStore:
     async def dissolution(self, pair_id: bytes, source_site_id: str) -> bytes | None:
         packed, _ = self._dissolutions.get((pair_id, source_site_id), (None, 0))
         return packed
+
+    async def part_pair(self, certificate: PairCertificate, packed: bytes, told_by: Side, *, now_ms: int) -> bool:
+        before, sides, at_ms = self._partings.get(certificate, (packed, frozenset[Side](), now_ms))
+        self._partings[certificate] = before, sides | {told_by}, at_ms
+        of_site = [one for one in self._partings if one.source.site_id == certificate.source.site_id]
+        if len(of_site) > PARTINGS_PER_SITE_MAX:
+            del self._partings[min(of_site, key=lambda one: self._partings[one][2])]
+        if (pair := self._pairs.get(certificate.pair_id)) is not None and pair.certificate == certificate:
+            del self._pairs[certificate.pair_id]
+            self.copies.forget(certificate.pair_id)
+        return len(sides | {told_by}) == len(Side)
+
+    async def parting(self, certificate: PairCertificate) -> tuple[bytes, bool] | None:
+        found = self._partings.get(certificate)
+        return None if found is None else (found[0], len(found[1]) == len(Side))
 
     # --- operators ---------------------------------------------------------------------------------------------------
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from hub.store.rows import Site, Token
 from shared.errors import Refused
+
+# Partings of one site that are remembered: people part now and then; thousands would be an attack on the disk.
+PARTINGS_PER_SITE_MAX: Final = 1_000
 
 
 def check_known_site(site: Site, *, same_id: Site | None, same_name: Site | None) -> Site | None:

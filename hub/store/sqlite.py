@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import TypeVar
 
-from hub.store import copies_sql, operators_sql, registry_sql
+from hub.store import copies_sql, operators_sql, partings_sql, registry_sql
 from hub.store.rows import AuditRow, Backlog, Dropped, Pair, Site, Token, User
 from shared.certificates import PairCertificate
 from shared.core.relay_effects import Copy
@@ -127,6 +127,12 @@ class SqliteStore:
 
     async def dissolution(self, pair_id: bytes, source_site_id: str) -> bytes | None:
         return await self._database.read(lambda c: registry_sql.dissolution(c, pair_id, source_site_id))
+
+    async def part_pair(self, certificate: PairCertificate, packed: bytes, told_by: Side, *, now_ms: int) -> bool:
+        return await self._write(lambda c: partings_sql.part_pair(c, certificate, packed, told_by, now_ms=now_ms))
+
+    async def parting(self, certificate: PairCertificate) -> tuple[bytes, bool] | None:
+        return await self._database.read(lambda c: partings_sql.parting(c, certificate))
 
     # --- operators ---------------------------------------------------------------------------------------------------
 

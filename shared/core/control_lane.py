@@ -25,6 +25,9 @@ from shared.core.entries import (
     Entry,
     EpochsOverEntry,
     GapEntry,
+    PartAskedEntry,
+    PartDeclinedEntry,
+    PartWithdrawnEntry,
     cell_parts,
     definitions_digest,
 )
@@ -32,6 +35,7 @@ from shared.core.gaps import GapTally
 from shared.core.inbox import Inbox
 from shared.core.intervals import IntervalSet
 from shared.core.outbox import Outbox
+from shared.core.parting_lane import PartingLane
 from shared.core.ports import PairStore
 from shared.limits import NAME_CHARS_MAX, SEALED_NUMBER_MAX
 from shared.messages import Sealed
@@ -49,6 +53,7 @@ class ControlLane:
         self.log = ControlOrigin(keys, chance)
         self.peer_log = ControlDestination(keys)
         self.edits = Edits(keys.side, site_id)
+        self.parting = PartingLane(self.log)
         self.appeared: list[tuple[str | None, str | None]] = []
         self._chance = chance
         self._outbox = outbox
@@ -150,6 +155,9 @@ class ControlLane:
             case AnsweredEntry():
                 effects.append(Changed("resources"))
                 store.answer_request(entry.request_id, entry.code, now_ms)
+            case PartAskedEntry() | PartWithdrawnEntry() | PartDeclinedEntry():
+                effects.append(Changed("parting"))
+                self.parting.take(store, entry, now_ms)
             case _:
                 assert_never(entry)
 
@@ -195,6 +203,7 @@ class ControlLane:
             ]
             still = [(epoch, closed.flat()) for epoch, closed in numbers if closed]
             self.log.append(store, GapEntry(msgspec.structs.replace(notice, epochs=still)), now_ms)
+        self.parting.tell_again(store, now_ms)
 
     def tell_definitions(self, store: PairStore, link: EngineLink, theirs: bytes, now_ms: int) -> None:
         """Say our definitions again where the peer knows others: the log alone may have been overtaken by a restore."""

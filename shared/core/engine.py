@@ -34,6 +34,7 @@ from shared.core.gaps import GapTally
 from shared.core.inbox import Arrival, Inbox
 from shared.core.intervals import IntervalSet
 from shared.core.outbox import Outbox, OutboxLimits
+from shared.core.parting_lane import PartingLane
 from shared.core.ports import EpochOut, PairStore
 from shared.core.statements import stated_epochs
 from shared.errors import ProtocolError, SealBroken
@@ -179,6 +180,11 @@ class PairEngine:
     def ask_for_resource(self, store: PairStore, definition: Definition, now_ms: int, *, who: str) -> str:
         """Ask the other side to make a resource like this (W9); return the ID that its answer will carry."""
         return self._control.ask_for_resource(store, definition, who, now_ms)
+
+    @property
+    def parting(self) -> PartingLane:
+        """Asks to part, withdrawals and refusals (G16)."""
+        return self._control.parting
 
     # --- what arrives -----------------------------------------------------------------------------------------------
 

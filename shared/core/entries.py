@@ -19,6 +19,7 @@ CAUSE_BYTE_CAP: Final = "byte_cap"
 CAUSE_DESTINATION_RESTORED: Final = "destination_restored"
 CAUSE_ORIGIN_RESTORED: Final = "origin_restored"
 CAUSE_HELD_TOO_LONG: Final = "held_too_long"
+CAUSE_PARTED: Final = "parted"
 
 
 class GapRow(msgspec.Struct, frozen=True, array_like=True):
@@ -109,7 +110,38 @@ class AnsweredEntry(msgspec.Struct, frozen=True, array_like=True, tag="answered"
     code: str
 
 
-Entry = CellsEntry | GapEntry | DefinitionsEntry | EpochsOverEntry | CreateResourceEntry | AnsweredEntry
+class PartAskedEntry(msgspec.Struct, frozen=True, array_like=True, tag="part_asked"):
+    """The sender asks to part: its signature (shared.certificates.Parting) under a random `part_id` of 16 bytes."""
+
+    part_id: bytes
+    signature: bytes
+    who: str
+    asked_ms: int
+
+
+class PartWithdrawnEntry(msgspec.Struct, frozen=True, array_like=True, tag="part_withdrawn"):
+    """The sender takes its ask back; the receiver forgets the signature."""
+
+    part_id: bytes
+
+
+class PartDeclinedEntry(msgspec.Struct, frozen=True, array_like=True, tag="part_declined"):
+    """The sender declines the receiver's ask."""
+
+    part_id: bytes
+
+
+Entry = (
+    CellsEntry
+    | GapEntry
+    | DefinitionsEntry
+    | EpochsOverEntry
+    | CreateResourceEntry
+    | AnsweredEntry
+    | PartAskedEntry
+    | PartWithdrawnEntry
+    | PartDeclinedEntry
+)
 
 
 class StatedEpoch(msgspec.Struct, frozen=True, array_like=True):

@@ -137,8 +137,10 @@ class Registry:
         self._claims = {claim_id: route for claim_id, route in self._claims.items() if route.source not in ends}
 
     def on_dissolved(self, certificate: PairCertificate) -> None:
-        """A pair was dissolved: its connectors may pair again."""
+        """A pair was dissolved or parted: its connectors may pair again."""
         for party in (certificate.source, certificate.target):
+            if self._paired.get(_connector(party)) != certificate.pair_id:
+                continue  # it is in another pair by now
             self._paired.pop(_connector(party), None)
             self._paired_names.pop((party.site_name, party.connector_id), None)
 

@@ -50,6 +50,14 @@ async def _pairing(walk: Walk, connector_id: str) -> None:
 
 async def _resources(walk: Walk, connector_id: str) -> None:
     for alias in ("flow/in", "level"):
+    await walk.ask("get_part", connector_id=connector_id)
+    for name, body in (
+        ("ask_to_part", {"flush": True}),
+        ("take_ask_back", None),
+        ("agree_to_part", {}),
+        ("decline_to_part", None),
+    ):
+        await walk.ask(name, body, connector_id=connector_id, status=409)
         await walk.ask(
             "create_resource",
             {"alias": alias, "format": "number", "unit": "l/s", "allowed": {"low": 0, "high": 9}},

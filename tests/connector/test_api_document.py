@@ -53,10 +53,13 @@ async def test_w7_w8_w12_every_operation_answers_what_the_document_says(tmp_path
 # These only refuse at a site without a hub, or never end; other tests pair for real, and listen.
 ELSEWHERE = {
     "accept",
+    "agree_to_part",
+    "ask_to_part",
     "claim",
     "create_here",
     "create_target",
     "create_there",
+    "decline_to_part",
     "dismiss_conflict",
     "enrol",
     "open_window",
@@ -64,6 +67,7 @@ ELSEWHERE = {
     "restore_conflict",
     "set_peer_rights",
     "stream_events",
+    "take_ask_back",
 }
 
 

@@ -19,7 +19,7 @@ from hub.metrics import MEASURES as HUB_MEASURES
 from hub.settings import SETTINGS_NAME as HUB_NAME
 from hub.settings import HubSettings
 from shared import certificates, limits, messages, pairing, sealing
-from shared.core import cells, completion, entries, ledger, link_state, window
+from shared.core import cells, completion, entries, ledger, link_state, parting, window
 from shared.core.tables import Table
 from shared.errors import REFUSALS
 from shared.exit_codes import ExitCode
@@ -33,6 +33,7 @@ STRUCTURES: Final[tuple[type[msgspec.Struct], ...]] = (
     certificates.Party,
     certificates.PairCertificate,
     certificates.Dissolution,
+    certificates.Parting,
     pairing.Offer,
     pairing.Counter,
     pairing.Proof,
@@ -86,7 +87,7 @@ BOUNDS: Final = (
 def tables() -> list[Table[Any, Any]]:
     """Return every state machine of the core."""
     found = []
-    for module in (window, completion, link_state):
+    for module in (window, completion, link_state, parting):
         found += [value for value in vars(module).values() if isinstance(value, Table)]
     return found
 

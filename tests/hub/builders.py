@@ -12,6 +12,7 @@ from shared.certificates import (
     Dissolution,
     Enrolment,
     PairCertificate,
+    Parting,
     Party,
     new_key,
     pack,
@@ -81,6 +82,11 @@ class TestPair:
         """The source's word that the pair is off."""
         dissolution = Dissolution(self.pair_id, "rolled_back")
         return pack(dissolution, [sign(self.source.identity_key, dissolution)])
+
+    def parting(self, *signers: TestSite) -> bytes:
+        """The word that both sides part; signed by others where they are named."""
+        parting = Parting(self.pair_id, b"q" * 16)
+        return pack(parting, [sign(site.identity_key, parting) for site in signers or (self.source, self.target)])
 
 
 def make_copy(

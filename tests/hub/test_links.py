@@ -26,6 +26,8 @@ from shared.messages import (
     OpenWindow,
     PairDissolved,
     PairKnown,
+    PairParted,
+    PartPair,
     PeerPresence,
     PresentPair,
     Sealed,
@@ -352,6 +354,65 @@ async def test_a_target_that_was_away_hears_of_the_dissolution_when_it_presents(
         async with target.linked(pair.target_connector) as right:
             await right.say(PresentPair(pair.packed))
             assert await right.hear(PairDissolved) == PairDissolved(pair.dissolution)
+
+
+# --- parting on purpose (G16) ----------------------------------------------------------------------------------------
+
+
+async def test_n11_a_parting_frees_both_connectors_and_both_hear_of_it(tmp_path: Path) -> None:
+    async with running_hub(settings(tmp_path)) as running:
+        pair = await a_pair(running)
+        async with both_linked(pair, running.url) as (left, right):
+            await left.say(PartPair(pair.packed, pair.parting()))
+            for wire in (left, right):
+                assert await wire.hear(PairParted) == PairParted(pair.parting(), known_by_both=False)
+            assert await running.hub.store.pairs() == []
+            await left.say(OpenWindow(b"window-1", 60_000))
+            await left.hear(WindowOpened)
+            await right.say(PartPair(pair.packed, pair.parting()))
+            for wire in (left, right):
+                assert await wire.hear(PairParted) == PairParted(pair.parting(), known_by_both=True)
+
+
+async def test_n11_a_side_that_was_away_hears_of_the_parting_when_it_presents(tmp_path: Path) -> None:
+    async with running_hub(settings(tmp_path)) as running:
+        pair = await a_pair(running)
+        source, target = SiteClient(pair.source, running.url), SiteClient(pair.target, running.url)
+        async with target.linked(pair.target_connector) as right:
+            await right.say(PartPair(pair.packed, pair.parting()))
+            await right.hear(PairParted)
+        again = TestPair(pair.source, pair.target, b"n" * 16, target_connector="TGT2-TGT2")
+        async with source.linked(pair.source_connector) as left:
+            await left.say(PresentPair(pair.packed))
+            assert await left.hear(PairParted) == PairParted(pair.parting(), known_by_both=False)
+            await left.say(PresentPair(again.packed))
+            await left.hear(PairKnown)
+            # The old parting, told once more, does not touch the new pair.
+            await left.say(PartPair(pair.packed, pair.parting()))
+            assert (await left.hear(PairParted)).known_by_both
+            assert [kept.certificate for kept in await running.hub.store.pairs()] == [again.certificate]
+
+
+async def test_n11_a_forged_or_one_sided_parting_changes_nothing(tmp_path: Path) -> None:
+    async with running_hub(settings(tmp_path)) as running:
+        pair = await a_pair(running)
+        stranger = await enrolled(running, "stranger")
+        forged = [
+            PartPair(pair.packed, pair.parting(pair.source)),
+            PartPair(pair.packed, pair.parting(pair.source, stranger.site)),
+            PartPair(pair.packed, pair.parting(pair.target, pair.source)),
+            PartPair(pair.packed, pair.dissolution),
+            PartPair(b"garbage", pair.parting()),
+            PartPair(pair.packed, b"x" * 100_000),
+        ]
+        async with both_linked(pair, running.url) as (left, right), stranger.linked("OTHER-1") as outside:
+            for wire, frames in ((left, forged), (right, forged), (outside, [PartPair(pair.packed, pair.parting())])):
+                for frame in frames:
+                    await wire.say(frame)
+                    assert (await wire.hear(Notice)).code == "certificate_refused"
+            assert [kept.certificate for kept in await running.hub.store.pairs()] == [pair.certificate]
+            await left.say(sealed(1))
+            await right.hear(Sealed)
 
 
 # --- for programs ----------------------------------------------------------------------------------------------------

@@ -197,6 +197,41 @@ async def test_a_pair_the_hub_never_saw_can_be_dissolved(store: HubStore) -> Non
     assert await store.dissolution(PAIR, "other site") is None
 
 
+async def test_a_parted_pair_is_gone_with_its_copies_and_both_sides_may_say_so(store: HubStore) -> None:
+    pair = await a_pair(store)
+    await store.store_copies(PAIR, [make_copy(1)])
+    assert await store.parting(pair.certificate) is None
+    assert not await store.part_pair(pair.certificate, pair.parting(), S, now_ms=2_000)
+    assert await store.pairs() == []
+    assert await store.backlogs() == []
+    assert await store.parting(pair.certificate) == (pair.parting(), False)
+    assert not await store.part_pair(pair.certificate, pair.parting(), S, now_ms=3_000)
+    assert await store.part_pair(pair.certificate, pair.parting(), T, now_ms=4_000)
+    assert await store.parting(pair.certificate) == (pair.parting(), True)
+    again = TestPair(pair.source, pair.target, b"n" * 16)
+    assert await store.register_pair(again.certificate, again.packed, now_ms=5_000)
+
+
+async def test_a_parting_touches_no_other_pair_of_the_same_id(store: HubStore) -> None:
+    pair = await a_pair(store)
+    stranger = TestPair(TestSite("stranger"), TestSite("its friend"))
+    assert not await store.part_pair(stranger.certificate, stranger.parting(), S, now_ms=2_000)
+    assert [kept.certificate for kept in await store.pairs()] == [pair.certificate]
+    assert await store.parting(pair.certificate) is None
+
+
+async def test_partings_of_a_site_are_bounded(store: HubStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("memory", "partings_sql"):
+        monkeypatch.setattr(f"hub.store.{module}.PARTINGS_PER_SITE_MAX", 2)
+    source, target = TestSite("plant"), TestSite("office")
+    pairs = [TestPair(source, target, bytes([n]) * 16) for n in range(4)]
+    for at, pair in enumerate(pairs):
+        await store.part_pair(pair.certificate, pair.parting(), S, now_ms=1_000 + at)
+    found = [await store.parting(pair.certificate) is not None for pair in pairs]
+    assert found[-2:] == [True, True]
+    assert found[0] is False
+
+
 # --- copies ----------------------------------------------------------------------------------------------------------
 
 
