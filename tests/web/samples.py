@@ -952,6 +952,7 @@ PAGES: dict[str, object] = {
     "gaps-none": GAPS_NONE,
     "api-keys": API_KEYS,
     "api-key-new": API_KEY_NEW,
+    "api-key-refused": API_KEY_REFUSED,
     "api-key-none": API_KEY_NONE,
     "api-reference": API_REFERENCE,
     "confirm": CONFIRM,
@@ -973,4 +974,3 @@ def contexts_within(context: object) -> Iterator[object]:
     if is_dataclass(context) and not isinstance(context, type):
         for each in fields(context):
             yield from contexts_within(getattr(context, each.name))
-    "api-key-refused": API_KEY_REFUSED,
