@@ -1,6 +1,7 @@
 """Devices as files, CSV or JSON (W12): what is exported imports back to the same. Pure: text in, records out, and back.
 
-A column or key that a file does not have is left alone at the device; one that is there and empty empties it. Tags in CSV
+A column or key that a file does not have is left alone at the device; one that is there and empty empties it (but a name
+is never empty). Tags in CSV
 are `name=value` with `;` between them; a backslash takes `;`, `=` and itself for what they are.
 """
 
@@ -99,9 +100,12 @@ def _check_head(head: Sequence[str]) -> None:
 
 def _read_row(number: int, head: Sequence[str], cells: Sequence[str]) -> Row:
     try:
-        if len(cells) != len(head):
+        if len(cells) > len(head):
             raise Refused("invalid", what="Row", why=f"it has {len(cells)} cells, the first line has {len(head)}")
-        values = {name: _value(name, cell) for name, cell in zip(head, cells, strict=True)}
+        # A short row leaves alone what it lacks; a device without a name has that of its identity, never an empty one.
+        given = zip(head, cells, strict=False)
+        values = {name: _value(name, cell) for name, cell in given if name != "name" or cell.strip()}
+        values.setdefault("identity", "")
         return Row(number, msgspec.convert(values, DeviceRecord))
     except Refused as refused:
         return Row(number, None, refused)

@@ -17,7 +17,7 @@ TEXTS = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), max_
 RECORDS = st.builds(
     DeviceRecord,
     identity=TEXTS,
-    name=TEXTS,
+    name=TEXTS.filter(str.strip),  # no device has an empty one
     description=TEXTS,
     locked=st.booleans(),
     tags=st.lists(st.tuples(TEXTS, TEXTS), max_size=4),
@@ -60,7 +60,7 @@ def test_each_bad_row_says_what_is_wrong_and_stops_no_other() -> None:
         "b,maybe,,\r\n"
         "c,,floor,\r\n"
         "d,,,[1]\r\n"
-        "e\r\n"
+        "e,,,,more\r\n"
         'f,no,;,"{""x"": 1}"\r\n'
     )
     rows = read_devices(body.encode(), "csv")
@@ -73,6 +73,16 @@ def test_each_bad_row_says_what_is_wrong_and_stops_no_other() -> None:
         (3, "Tags"),
         (4, "Configuration"),
         (5, "Row"),
+    ]
+
+
+def test_w12_a_row_that_ends_early_or_has_no_name_leaves_alone_what_it_lacks() -> None:
+    rows = read_devices(b"identity,name,locked\na\nb,,yes\nc,C\n\"\",x\n", "csv")
+    assert [row.record for row in rows] == [
+        DeviceRecord(identity="a"),
+        DeviceRecord(identity="b", locked=True),
+        DeviceRecord(identity="c", name="C"),
+        DeviceRecord(identity="", name="x"),
     ]
 
 
