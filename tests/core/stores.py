@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import sqlite3
 from pathlib import Path
@@ -30,14 +31,22 @@ def chance(seed: int = 1) -> random.Random:
     return random.Random(seed)
 
 
-def open_store(*resources: str, devices: tuple[str, ...] = ("d",)) -> Streams:
-    """Make a store with number resources and devices."""
+@functools.cache
+def _empty_database() -> bytes:
+    """A database with one connector; all steps of its schema take longer than most tests of the core."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     migrate(connection, _SCRIPTS)
-    connection.execute("PRAGMA foreign_keys=ON")
     connection.execute(
         "INSERT INTO connector (connector_id, name, role, created_ms) VALUES (?, 'c', 'source', 0)", (CONNECTOR,)
     )
+    return connection.serialize()
+
+
+def open_store(*resources: str, devices: tuple[str, ...] = ("d",)) -> Streams:
+    """Make a store with number resources and devices."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.deserialize(_empty_database())
+    connection.execute("PRAGMA foreign_keys=ON")
     store = Streams(connection, CONNECTOR, Catalogue())
     for alias in resources or ("r",):
         add_resource(store, alias)
