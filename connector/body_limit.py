@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import Refused
@@ -24,7 +23,7 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         most = self._api_most if scope["path"].startswith(self._api_prefix) else self._most
-        stated = Headers(scope=scope).get("content-length", "")
+        stated = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
         read = int(stated) if stated.isdigit() and int(stated) > most else 0
 
         async def counted() -> Message:

@@ -118,6 +118,7 @@ class CountedRequests:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._counters: dict[tuple[str, int], Counter] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count, and pass on."""
@@ -129,11 +130,17 @@ class CountedRequests:
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._metrics.requests.labels(method, str(message["status"])).inc()
+                self._counter(method, message["status"]).inc()
                 self._metrics.response_seconds.observe(time.monotonic() - began_s)
             await send(message)
 
         await self._app(scope, receive, counted)
+
+    def _counter(self, method: str, status: int) -> Counter:
+        counter = self._counters.get((method, status))
+        if counter is None:
+            counter = self._counters[method, status] = self._metrics.requests.labels(method, str(status))
+        return counter
 
 
 def is_from_this_machine(request: Request) -> bool:

@@ -64,13 +64,12 @@ class CrossSiteGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 403 where the rule is broken, otherwise pass on."""
-        headers = Headers(scope=scope) if scope["type"] in {"http", "websocket"} else Headers()
         if scope["type"] == "http":
-            is_for_programs = scope["path"].startswith(self.program_prefixes) if self.program_prefixes else False
-            if not is_for_programs and not is_own_request(scope["method"], scope["scheme"], headers):
+            is_for_programs = bool(self.program_prefixes) and scope["path"].startswith(self.program_prefixes)
+            if not is_for_programs and not is_own_request(scope["method"], scope["scheme"], Headers(scope=scope)):
                 await PlainTextResponse(REFUSAL, 403)(scope, receive, send)
                 return
-        elif scope["type"] == "websocket" and not is_own_upgrade(scope["scheme"], headers):
+        elif scope["type"] == "websocket" and not is_own_upgrade(scope["scheme"], Headers(scope=scope)):
             # Closing before accepting makes the server answer 403.
             await send({"type": "websocket.close", "code": 1008, "reason": "cross-site"})
             return

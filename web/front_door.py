@@ -8,6 +8,7 @@ and cookies know nothing of proxies. Only addresses that leave (links in pages, 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -55,14 +56,22 @@ class FrontDoor:
 
     def _let_in(self, scope: Scope) -> None:
         front = self._front
-        peer = _address((scope.get("client") or ("",))[0])
-        headers = Headers(scope=scope)
-        if "host" in headers:
-            self._check_host(headers["host"])
+        peer = _peer_address((scope.get("client") or ("",))[0])
+        # Every request comes through here: its headers are looked at as they came, once.
+        host, is_forwarded = None, False
+        for name, value in scope["headers"]:
+            if name == b"host" and host is None:
+                host = value.decode("latin-1")
+            elif name in _FORWARDED:
+                is_forwarded = True
+        if host is not None:
+            self._check_host(host)
         is_trusted = front.trusts(peer)
         if front.behind_proxy and not front.has_tls and not is_trusted and peer is not None and not peer.is_loopback:
             raise Refused("not_through_proxy", address=str(peer))
-        scope["headers"] = [each for each in scope["headers"] if each[0] not in _FORWARDED]
+        headers = Headers(raw=scope["headers"])
+        if is_forwarded:
+            scope["headers"] = [each for each in scope["headers"] if each[0] not in _FORWARDED]
         scope[_PUBLIC_URL_KEY] = front.public_url
         if is_trusted:
             self._believe(scope, headers)
@@ -185,6 +194,12 @@ def _without_port(hop: str) -> str:
 
 def _address(text: Any) -> Address | None:
     return address_of(str(text))
+
+
+@lru_cache(maxsize=1_024)
+def _peer_address(text: Any) -> Address | None:
+    """Return the address at the other end of a socket; the same few ask again and again."""
+    return _address(text)
 
 
 def _last(values: list[str]) -> str:

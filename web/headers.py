@@ -1,6 +1,5 @@
 """The response headers that keep our pages safe in a browser."""
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_SECURITY_POLICY = (
@@ -22,6 +21,15 @@ _ALWAYS = {
 _ON_HTTPS = {"Cross-Origin-Opener-Policy": "same-origin", "Strict-Transport-Security": _HSTS}
 
 
+def _laid_out(headers: dict[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.lower().encode(), value.encode()) for name, value in headers.items())
+
+
+# As they go over the wire: they are added to every answer.
+_PLAIN_HEADERS = _laid_out(_ALWAYS)
+_HTTPS_HEADERS = _laid_out(_ALWAYS | _ON_HTTPS)
+
+
 class SecurityHeaders:
     """ASGI middleware: add the headers to every response. It belongs outside of everything that may answer."""
 
@@ -36,9 +44,10 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in (_ALWAYS | (_ON_HTTPS if scope["scheme"] == "https" else {})).items():
-                    headers.setdefault(name, value)
+                own = message.get("headers", ())
+                named = {name for name, _ in own}
+                added = _HTTPS_HEADERS if scope["scheme"] == "https" else _PLAIN_HEADERS
+                message["headers"] = [*own, *(each for each in added if each[0] not in named)]
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

@@ -10,6 +10,7 @@ import zlib
 
 RANDOM_BYTES = 32
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_LETTERS = frozenset(_ALPHABET)
 _BODY_LENGTH = 43
 _CHECK_LENGTH = 6
 
@@ -26,7 +27,7 @@ def is_well_formed(prefix: str, token: str) -> bool:
     """Tell whether the text can be a token of this prefix at all: length, alphabet, checksum."""
     if not token.startswith(prefix) or len(token) != len(prefix) + _BODY_LENGTH + _CHECK_LENGTH:
         return False
-    if any(letter not in _ALPHABET for letter in token[len(prefix) :]):
+    if not _LETTERS.issuperset(token[len(prefix) :]):
         return False
     return hmac.compare_digest(token[-_CHECK_LENGTH:], _checksum(token[:-_CHECK_LENGTH]))
 
