@@ -180,7 +180,7 @@ class _Batch:
     # --- in columns -------------------------------------------------------------------------------------------------------
 
     def _in_columns(self, owners: Sequence[npt.NDArray[np.int32]]) -> Iterator[Columns]:
-        """Yield the series that are good as they are; those out of order, or not newer, are left to be looked at."""
+        """Yield the series that are good, in order of time; those with a time twice, or not newer, are left to be looked at."""
         sure = np.ones(len(self._places), dtype=bool)
         sure[list(self._careful)] = False
         parts = [self._sure(request.lines, sure[owner]) for request, owner in zip(self._requests, owners, strict=True)]
@@ -195,6 +195,9 @@ class _Batch:
         lengths = np.bincount(owner, minlength=len(self._places))
         present = np.flatnonzero(lengths)
         lengths = lengths[present].astype(np.int64)
+        if not self._rising(times, lengths).all():  # requests that came over several connections overtake each other
+            order = np.lexsort((times, owner))
+            asked, times, values = asked[order], times[order], values[order]
         good = self._in_order(times, lengths, present)
         streams = list(self._streams.values())
         names = [stream.name for place in present if isinstance(stream := streams[place], _Stream)]
@@ -215,12 +218,19 @@ class _Batch:
         times = np.array([lines.times[row] for row in rows], dtype=np.int64)
         return times, np.array([lines.values[row] for row in rows], dtype=np.float64)
 
+    @staticmethod
+    def _rising(times: Ints, lengths: Ints) -> npt.NDArray[np.bool_]:
+        """Tell of each time whether it is the first of its series, or later than the one before it."""
+        rising = np.ones(len(times), dtype=bool)
+        rising[1:] = times[1:] > times[:-1]
+        rising[np.cumsum(lengths) - lengths] = True
+        return rising
+
     def _in_order(self, times: Ints, lengths: Ints, present: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
         """Tell of each series whether its times rise, from one later than all that is there."""
         starts = np.cumsum(lengths) - lengths
         streams = list(self._streams.values())
-        rising = np.ones(len(times), dtype=bool)
-        rising[1:] = times[1:] > times[:-1]
+        rising = self._rising(times, lengths)
         last_ms = [
             self._catalogue.last_ms(self._connection, stream.row.series_id)
             for place in present

@@ -8,9 +8,12 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -94,6 +97,8 @@ Groups = dict[tuple[str, str], _Group]
 # Brackets nested a thousand deep are no reading either.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LINES = msgspec.json.Decoder(Line)
+_KEY, _TIMESTAMP, _VALUE = attrgetter("device", "resource"), attrgetter("timestamp"), attrgetter("value")
+_NEWLINE = 10
 # JSON has no NaN, but many programs write it: such a line is named rather than called garbage.
 _NOT_FINITE = re.compile(rb'"value"\s*:\s*[-+]?(nan|inf(inity)?)\s*[,}]', re.IGNORECASE)
 
@@ -109,7 +114,7 @@ class Lines:
 
     def __init__(self, keys: list[tuple[str, str]], index: list[int], times: list[Any], values: list[Any]) -> None:
         self.keys = keys
-        self.index = np.array(index, dtype=np.int32)
+        self.index = np.fromiter(index, np.int32, len(index))
         self.times = times
         self.values = values
         self.numbers: Sequence[int] = range(1, len(times) + 1)
@@ -119,9 +124,9 @@ class Lines:
     @classmethod
     def of(cls, lines: Sequence[Line]) -> Lines:
         """Make columns of lines numbered from 1."""
-        places: dict[tuple[str, str], int] = {}
-        index = [places.setdefault((line.device, line.resource), len(places)) for line in lines]
-        return cls(list(places), index, [line.timestamp for line in lines], [line.value for line in lines])
+        places: dict[tuple[str, str], int] = defaultdict(count().__next__)
+        index = list(map(places.__getitem__, map(_KEY, lines)))
+        return cls(list(places), index, list(map(_TIMESTAMP, lines)), list(map(_VALUE, lines)))
 
     @classmethod
     def ungrouped(cls, groups: Groups) -> Lines:
@@ -152,7 +157,7 @@ class Lines:
 
 def _whole(times: Sequence[Any]) -> Ints | None:
     try:
-        return np.array(times, dtype=np.int64) if set(map(type, times)) == {int} else None
+        return np.fromiter(times, np.int64, len(times)) if set(map(type, times)) == {int} else None
     except OverflowError:
         return None
 
@@ -162,11 +167,11 @@ def _doubles(values: Sequence[Any]) -> npt.NDArray[np.float64] | None:
     if not kinds <= {float, int}:
         return None
     try:
-        doubles = np.array(values, dtype=np.float64)
+        doubles = np.fromiter(values, np.float64, len(values))
     except OverflowError:
         return None
     # Whole numbers that a double may not hold are looked at one by one.
-    exact = np.abs(doubles).max(initial=0.0) < NUMBER_EXACT_MAX or kinds == {float}
+    exact = kinds == {float} or np.abs(doubles).max(initial=0.0) < NUMBER_EXACT_MAX
     return doubles if exact and np.isfinite(doubles).all() else None
 
 
@@ -180,12 +185,17 @@ def parse_lines(body: bytes, outcome: Outcome) -> Lines:
         lines = []
     if len(lines) > INGEST_LINES_MAX:
         raise Refused("too_many_lines", most=INGEST_LINES_MAX)
-    if lines and len(lines) == body.count(b"\n") + (not body.endswith(b"\n")):
+    if lines and len(lines) == _newlines(body) + (not body.endswith(b"\n")):
         return Lines.of(lines)
     # Blank lines, two objects in one, or what is none: refusals name lines as the sender counts them.
     groups: Groups = {}
     _parse_one_by_one(body, groups, outcome)
     return Lines.ungrouped(groups)
+
+
+def _newlines(body: bytes) -> int:
+    # bytes.count takes ten times as long where there are many.
+    return int(np.count_nonzero(np.frombuffer(body, np.uint8) == _NEWLINE))
 
 
 def parse_ndjson(body: bytes, outcome: Outcome) -> Groups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,31 @@ async def test_readings_out_of_order_all_arrive(tmp_path: Path) -> None:
         body = b"\n".join(line("pump", "flow", float(at), NOON_MS + at) for at in offsets)
         assert (await site.ingest(connector_id, body)).accepted == 6
         assert await stored(site, connector_id, "flow") == [(NOON_MS + at, float(at)) for at in range(6)]
+
+
+async def test_requests_that_overtake_each_other_into_one_commit_are_each_told_of_their_own_lines(
+    tmp_path: Path,
+) -> None:
+    def body(*offsets_ms: int, value: float = 0.0) -> bytes:
+        return b"\n".join(line("pump", "flow", at + value, NOON_MS + at) for at in offsets_ms)
+
+    async with lone_site(tmp_path) as site:
+        connector_id = await make_connector(site)
+        commits = site.database.commits
+        outcomes = await asyncio.gather(
+            *(site.ingest(connector_id, each) for each in (body(7, 9), body(1, 2, 3), body(8, 4, 6, 5)))
+        )
+        assert site.database.commits == commits + 1
+        assert [(each.accepted, each.repeated, each.refused) for each in outcomes] == [(2, 0, 0), (3, 0, 0), (4, 0, 0)]
+        assert await stored(site, connector_id, "flow") == [(NOON_MS + at, float(at)) for at in range(1, 10)]
+
+        outcomes = await asyncio.gather(
+            *(site.ingest(connector_id, each) for each in (body(12, 11), body(11, 13), body(12, value=0.5)))
+        )
+        assert [(each.accepted, each.repeated, each.refused) for each in outcomes] == [(2, 0, 0), (1, 1, 0), (0, 0, 1)]
+        assert await stored(site, connector_id, "flow") == [
+            (NOON_MS + at, float(at)) for at in (*range(1, 10), 11, 12, 13)
+        ]
 
 
 async def test_readings_without_a_time_get_strictly_increasing_ones(tmp_path: Path) -> None:
