@@ -144,48 +144,6 @@ def at(
     return dict(_listed((times[there], values[there])))
 
 
-def counts(connection: sqlite3.Connection, connector_id: str, from_ms: int, to_ms: int) -> dict[str, int]:
-    """Return how many readings of each resource (by alias) are in a span.
-
-    What is being folded at this very moment, or came twice with other values, may count twice.
-    """
-    rows = connection.execute(
-        "SELECT series_id, alias, format FROM series JOIN resource USING (resource_id) WHERE connector_id = ?",
-        (connector_id,),
-    ).fetchall()
-    found = dict.fromkeys((row[1] for row in rows), 0)
-    aliases = {str(row[0]): row[1] for row in rows}
-    for series_id, alias, _ in rows:
-        found[alias] += _count_of(connection, series_id, from_ms, to_ms)
-    opened: Opened = {}
-    recent = connection.execute(
-        "SELECT row FROM recent WHERE connector_id = ? AND last_ms >= ? AND first_ms < ?",
-        (connector_id, from_ms, to_ms),
-    ).fetchall()
-    for (row,) in recent:
-        columns = open_recent(connection, row, opened)
-        inside = (columns.times_ms >= from_ms) & (columns.times_ms < to_ms)
-        for name, count in zip(columns.series, np.add.reduceat(inside, columns.starts).tolist(), strict=True):
-            if name[0] in aliases:
-                found[aliases[name[0]]] += count
-        opened.clear()
-    return found
-
-
-def _count_of(connection: sqlite3.Connection, series_id: int, from_ms: int, to_ms: int) -> int:
-    (count,) = connection.execute(
-        "SELECT COUNT(*) FROM reading WHERE series_id = ? AND at_ms >= ? AND at_ms < ?", (series_id, from_ms, to_ms)
-    ).fetchone()
-    chunks = connection.execute(
-        "SELECT row, first_ms, last_ms, count FROM chunk WHERE series_id = ? AND last_ms >= ? AND first_ms < ?",
-        (series_id, from_ms, to_ms),
-    ).fetchall()
-    for row, first_ms, last_ms, held in chunks:
-        whole = first_ms >= from_ms and last_ms < to_ms
-        count += held if whole else len(clip(_open_chunk(connection, row), from_ms, to_ms)[0])
-    return int(count)
-
-
 def _between(
     connection: sqlite3.Connection, series_id: int, from_ms: int, to_ms: int, limit: int, opened: Opened
 ) -> Part:

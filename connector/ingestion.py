@@ -19,7 +19,7 @@ from connector.streams import Streams
 from shared.clock import Clock
 from shared.core.engine import PairEngine
 from shared.core.engine_effects import Effect
-from shared.database import Database, Unit
+from shared.database import Database
 from shared.errors import PairhubError
 from shared.limits import INGEST_REFUSALS_SHOWN_MAX
 
@@ -37,18 +37,16 @@ class Ingestion:
         catalogue: Catalogue,
         clock: Clock,
         runtime: Callable[[str], ConnectorRuntime],
-        write: Callable[[Unit[None]], Awaitable[None]],
         create: Callable[[str, Iterable[str]], Awaitable[None]],
         ring: Callable[[str, str], None],
     ) -> None:
-        """`write` runs a unit of work, `create` adds devices that readings name, `ring` tells pages: all of the site's."""
+        """`create` adds devices that readings name, `ring` tells pages: all of the site's."""
         self.taken: dict[str, int] = {}
         """Readings taken since this start, by connector."""
         self._database = database
         self._catalogue = catalogue
         self._clock = clock
         self._runtime = runtime
-        self._write = write
         self._create = create
         self._ring = ring
         self._intakes: dict[tuple[str, bool], Intake] = {}

@@ -79,7 +79,6 @@ class Site:
             catalogue=self.catalogue,
             clock=clock,
             runtime=self.runtime,
-            write=self.write,
             read=database.read,
             site_id=lambda: self.identity.site_id,
             ring=self.ring,
@@ -89,7 +88,6 @@ class Site:
             catalogue=self.catalogue,
             clock=clock,
             runtime=self.runtime,
-            write=self.write,
             create=self.editing.create_reported,
             ring=self.ring,
         )
@@ -99,7 +97,6 @@ class Site:
             catalogue=self.catalogue,
             clock=clock,
             runtime=self.runtime,
-            write=self.write,
             ring=self.ring,
         )
         self._running: dict[str, asyncio.Task[None]] = {}

@@ -27,7 +27,6 @@ from shared.columns import (
     Value,
     as_columns,
     as_values,
-    joined,
 )
 from shared.errors import Undecodable
 from shared.limits import (
@@ -38,7 +37,7 @@ from shared.limits import (
     SEGMENT_READINGS_MAX,
 )
 
-__all__ = ["FORMATS", "BatchCodec", "Format", "Packed", "Series", "Value", "count", "merge", "pack"]
+__all__ = ["FORMATS", "BatchCodec", "Format", "Packed", "Series", "Value", "count", "pack"]
 
 _VERSION: Final = 1
 _LEVEL: Final = 3
@@ -60,11 +59,6 @@ class _Plain(msgspec.Struct, array_like=True):
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(_Plain)
 _LOOSE = msgspec.msgpack.Decoder(list[Series])
-
-
-def merge(batches: Sequence[Batch]) -> list[Series]:
-    """Join several batches into one, readings of the same series behind each other."""
-    return joined(as_columns(batch) for batch in batches).listed()
 
 
 def count(batch: Batch) -> int:

@@ -11,7 +11,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.batches import BatchCodec, Format, Series, Value, count, merge
+from shared.batches import BatchCodec, Format, Series, Value, count
+from shared.columns import as_columns, joined
 from shared.errors import Undecodable
 from shared.limits import SEGMENT_PLAIN_BYTES_MAX
 
@@ -128,8 +129,9 @@ def test_batches_that_contradict_themselves_are_undecodable(plain: list[object])
         CODEC.decode(zstandard.ZstdCompressor().compress(msgspec.msgpack.encode(plain)))
 
 
-def test_merging_joins_readings_of_the_same_series_in_order() -> None:
+def test_joining_puts_readings_of_the_same_series_behind_each_other_in_order() -> None:
     a, b = Series("d", "r", "number", [1], [1.0]), Series("d", "r", "number", [0], [2.0])
     other = Series("d", "r", "string", [1], ["x"])
-    assert merge([[a, other], [b]]) == [Series("d", "r", "number", [1, 0], [1.0, 2.0]), other]
+    whole = joined(as_columns(batch) for batch in ([a, other], [b])).listed()
+    assert whole == [Series("d", "r", "number", [1, 0], [1.0, 2.0]), other]
     assert a.times_ms == [1]
