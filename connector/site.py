@@ -79,6 +79,7 @@ class Site:
             catalogue=self.catalogue,
             clock=clock,
             runtime=self.runtime,
+            write=self.write,
             read=database.read,
             site_id=lambda: self.identity.site_id,
             ring=self.ring,
@@ -97,6 +98,7 @@ class Site:
             catalogue=self.catalogue,
             clock=clock,
             runtime=self.runtime,
+            write=self.write,
             ring=self.ring,
         )
         self._running: dict[str, asyncio.Task[None]] = {}
