@@ -19,7 +19,7 @@ from connector.edit_rows import sweep as sweep_edits
 from connector.editing import Edited, Editing
 from connector.enrolment import Enrolment
 from connector.history_folding import Folding
-from connector.host import HOST_DEVICE, HostDevice
+from connector.host_desk import HostDesk
 from connector.hub_way import hub_way
 from connector.identity import Identity, load_or_create
 from connector.ingest.mqtt_desk import MqttDesk
@@ -93,6 +93,12 @@ class Site:
             ring=self.ring,
         )
         self.mqtt = MqttDesk(database=database, clock=clock, take=self.ingestion.take, ring=self.ring)
+        self.host = HostDesk(
+            database=database,
+            create_device=self.create_device,
+            create_resource=self.create_resource,
+            report=self.ingestion.report_host,
+        )
         self.resource_desk = ResourceDesk(
             database=database,
             catalogue=self.catalogue,
@@ -102,7 +108,6 @@ class Site:
             ring=self.ring,
         )
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._hosts: dict[str, asyncio.Task[None]] = {}
         self._around = Surroundings(
             database=database,
             catalogue=self.catalogue,
@@ -138,8 +143,7 @@ class Site:
             self._tasks = tasks
             for connector_id in list(self.runtimes):
                 self._start(connector_id)
-            for connector_id, every_s in await self.database.read(_host_rows):
-                self._start_host(connector_id, every_s)
+            await self.host.start(tasks)
             await self.mqtt.start(tasks)
             tasks.create_task(self._keep_house())
             tasks.create_task(Folding(self.database).run())
@@ -249,8 +253,8 @@ class Site:
         connector_id = make_connector_id(secrets.token_bytes(8))
         now_ms = self.clock.wall_ms()
 
-        def unit(connection: sqlite3.Connection) -> Connector:
-            connector = connectors.create_connector(
+        connector = await self.write(
+            lambda connection: connectors.create_connector(
                 connection,
                 connector_id,
                 name,
@@ -258,17 +262,11 @@ class Site:
                 now_ms,
                 creates_devices=creates_devices,
             )
-            connection.execute(
-                "UPDATE connector SET host_every_s = ? WHERE connector_id = ?", (host_every_s, connector_id)
-            )
-            return connector
-
-        connector = await self.write(unit)
+        )
         self._make(connector, None)
         self._start(connector_id)
         if host_every_s:
-            await self._prepare_host(connector_id)
-            self._start_host(connector_id, host_every_s)
+            await self.host.set(connector_id, host_every_s)
         self.ring("", "connectors")
         return connector
 
@@ -313,10 +311,10 @@ class Site:
         await self.write(lambda c: connectors.delete_connector(c, connector_id))
         await self.mqtt.stop(subscriptions)
         self.catalogue.forget()
-        for tasks in (self._running, self._hosts):
-            task = tasks.pop(connector_id, None)
-            if task is not None:
-                task.cancel()
+        self.host.stop(connector_id)
+        task = self._running.pop(connector_id, None)
+        if task is not None:
+            task.cancel()
         self.runtimes.pop(connector_id, None)
         self.ring("", "connectors")
 
@@ -388,19 +386,6 @@ class Site:
         """Switch a resource's readings into the stream or out of it (W9, G14); raises Refused('not_found')."""
         await self.resource_desk.switch(connector_id, [alias], on=on)
 
-    async def _prepare_host(self, connector_id: str) -> None:
-        await self.create_device(
-            connector_id, HOST_DEVICE, "This machine", "CPU, memory, disk, network of this machine"
-        )
-        for resource in await asyncio.to_thread(lambda: HostDevice().resources()):
-            await self.create_resource(
-                connector_id, NewResource(alias=resource.alias, format="number", unit=resource.unit)
-            )
-
-    def _start_host(self, connector_id: str, every_s: float) -> None:
-        assert self._tasks is not None
-        self._hosts[connector_id] = self._tasks.create_task(self.ingestion.report_host(connector_id, every_s))
-
     # --- readings ------------------------------------------------------------------------------------------------------
 
     async def ingest(
@@ -450,11 +435,6 @@ class Site:
 def _raise_refused(edited: Edited) -> None:
     for refused in edited.refused.values():
         raise refused
-
-
-def _host_rows(connection: sqlite3.Connection) -> list[tuple[str, float]]:
-    rows = connection.execute("SELECT connector_id, host_every_s FROM connector WHERE host_every_s > 0")
-    return [(row[0], row[1]) for row in rows]
 
 
 def _sweep(connection: sqlite3.Connection, now_ms: int, after: int) -> int | None:

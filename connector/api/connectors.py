@@ -14,9 +14,9 @@ from connector.api.etags import Tagged, if_match, tagged
 from connector.api.operations import ONE, Call, Operation
 from connector.api.paging import Page, after_of, cursor, limit_of, paged
 from connector.connectors import Connector
+from connector.host_desk import check_every_s
 from connector.status import ConnectorStatus, connector_status
 from shared.core.entries import GapRow
-from shared.errors import Refused
 
 
 class NewConnector(msgspec.Struct, forbid_unknown_fields=True):
@@ -85,8 +85,7 @@ async def list_connectors(call: Call) -> list[ConnectorStatus]:
 async def create_connector(call: Call) -> Tagged:
     """Make a connector."""
     body = await call.body(NewConnector)
-    if body.host_every_s and not 0.1 <= body.host_every_s <= 3600:
-        raise Refused("invalid", what="host_every_s", why="it takes 0 (none) or 0.1 to 3600 seconds")
+    check_every_s(body.host_every_s)
     made = await call.site.create_connector(
         body.name, creates_devices=body.creates_devices, host_every_s=body.host_every_s
     )

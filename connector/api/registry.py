@@ -11,6 +11,7 @@ from connector.api import (
     devices,
     edits,
     events,
+    host,
     mqtt,
     pairing,
     people,
@@ -32,6 +33,7 @@ TOPICS: Final[tuple[tuple[str, tuple[Operation, ...]], ...]] = (
     ("Resources", resources.OPERATIONS),
     ("Readings", readings.OPERATIONS),
     ("Events", events.OPERATIONS),
+    ("Host device", host.OPERATIONS),
     ("MQTT", mqtt.OPERATIONS),
     ("People and programs", people.OPERATIONS),
 )

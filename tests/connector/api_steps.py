@@ -19,6 +19,7 @@ async def walk_everything(walk: Walk) -> None:
     await _resources(walk, connector_id)
     await _devices(walk, connector_id)
     await _readings(walk, connector_id)
+    await _host(walk, connector_id)
     await _mqtt(walk, connector_id)
     await _programs(walk)
     await walk.ask("delete_connector", connector_id=connector_id)
@@ -46,10 +47,6 @@ async def _pairing(walk: Walk, connector_id: str) -> None:
     await walk.ask("refuse", connector_id=connector_id, status=404)
     await walk.ask("create_target", {"name": "t", **claim}, status=503)
     await walk.ask("claim", claim, connector_id=connector_id, status=503)
-
-
-async def _resources(walk: Walk, connector_id: str) -> None:
-    for alias in ("flow/in", "level"):
     await walk.ask("get_part", connector_id=connector_id)
     for name, body in (
         ("ask_to_part", {"flush": True}),
@@ -58,6 +55,10 @@ async def _resources(walk: Walk, connector_id: str) -> None:
         ("decline_to_part", None),
     ):
         await walk.ask(name, body, connector_id=connector_id, status=409)
+
+
+async def _resources(walk: Walk, connector_id: str) -> None:
+    for alias in ("flow/in", "level"):
         await walk.ask(
             "create_resource",
             {"alias": alias, "format": "number", "unit": "l/s", "allowed": {"low": 0, "high": 9}},
@@ -158,6 +159,13 @@ async def _programs(walk: Walk) -> None:
     await walk.ask("revoke_key", key_id=key["key_id"], status=404)
     first = (await walk.ask("list_audit", query={"limit": "1"})).json()
     assert first["rows"][0]["what"] == f"DELETE /api/v1/keys/{key['key_id']}"
+
+
+async def _host(walk: Walk, connector_id: str) -> None:
+    await walk.ask("set_host", {"every_s": 60}, connector_id=connector_id)
+    assert (await walk.ask("get_host", connector_id=connector_id)).json() == {"every_s": 60}
+    await walk.ask("set_host", {"every_s": 0}, connector_id=connector_id)
+    await walk.ask("set_host", {"every_s": 0.01}, connector_id=connector_id, status=422)
 
 
 async def _mqtt(walk: Walk, connector_id: str) -> None:
