@@ -17,6 +17,7 @@ from connector.pages import (
     devices,
     entrance,
     gaps,
+    mqtt,
     overview,
     remote_sync,
     resource,
@@ -25,6 +26,7 @@ from connector.pages import (
     settings,
     sharing,
 )
+    ways_in,
 from connector.pages.frame import Desk, Visit
 from shared.errors import Refused
 from web import paths
@@ -54,6 +56,8 @@ def page_routes(desk: Desk) -> list[BaseRoute]:
         *resource_edit.routes(desk),
         *gaps.routes(desk),
     ]
+        *ways_in.routes(desk),
+        *mqtt.routes(desk),
 
 
 async def home(visit: Visit) -> Response:

@@ -13,6 +13,7 @@ class Section(StrEnum):
     OVERVIEW = "overview"
     DEVICES = "devices"
     RESOURCES = "resources"
+    WAYS_IN = "ways_in"
     CHANGES = "changes"
     GAPS = "gaps"
     SETTINGS = "settings"
