@@ -25,8 +25,8 @@ from connector.pages import (
     resources,
     settings,
     sharing,
-)
     ways_in,
+)
 from connector.pages.frame import Desk, Visit
 from shared.errors import Refused
 from web import paths
@@ -54,10 +54,10 @@ def page_routes(desk: Desk) -> list[BaseRoute]:
         *resources.routes(desk),
         *resource.routes(desk),
         *resource_edit.routes(desk),
-        *gaps.routes(desk),
-    ]
         *ways_in.routes(desk),
         *mqtt.routes(desk),
+        *gaps.routes(desk),
+    ]
 
 
 async def home(visit: Visit) -> Response:

@@ -678,46 +678,6 @@ SHARING = c.SharingPage(
 )
 SHARING_ALONE = replace(SHARING, peer_site_name="", can_edit=False)
 
-SECRET = "phk_" + "3f9Kx0aZ" * 5 + "q7Ka1b2Zd"
-KEYS = c.ApiKeyList(
-    (
-        c.ApiKeyRow(
-            *("k1", "historian", "phk_3f9K…b2Zd", ("read", "readings")),
-            *(NOW_MS - DAY_MS, NOW_MS - 4_000, NOW_MS + 89 * DAY_MS),
-        ),
-        c.ApiKeyRow(
-            *("k2", "gateway of hall 2", "phk_77aQ…0fXk", ("readings",), NOW_MS - 99 * DAY_MS, None, NOW_MS - DAY_MS),
-            is_expired=True,
-            connector_name="Pump house",
-            device="pump-1",
-        ),
-        c.ApiKeyRow("k3", "dashboard", "phk_Qm1r…88ab", ("read",), NOW_MS - 9 * DAY_MS),
-    ),
-    412,
-)
-KEY_FORM = c.ApiKeyForm(
-    (
-        c.ScopeChoice("readings", "Post readings", is_chosen=True),
-        c.ScopeChoice("audit", "Read the audit log", is_chosen=False),
-    ),
-    ((CONNECTOR_ID, "Pump house"), ("9BD3N", "")),
-)
-API_KEYS = c.ApiKeysPage(site_shell(c.Section.API_KEY), KEYS, KEY_FORM)
-API_KEY_NEW = replace(
-    API_KEYS,
-    new_key=c.NewApiKey("historian", SECRET, f"curl -H 'Authorization: Bearer {SECRET}' -d '{{}}' http://[::1]:8471"),
-)
-API_KEY_REFUSED = replace(
-    API_KEYS,
-    keys=c.ApiKeyList((), 0, "hall 9"),
-    form=replace(
-        KEY_FORM,
-        kind="device",
-        connector_id=CONNECTOR_ID,
-        device="pump-9",
-        errors={
-            "device": "There is no such device.",
-            "scopes": "Scopes: one or more.",
 MQTT_ROW = c.MqttRow(
     "m1",
     "line 1",
@@ -813,6 +773,46 @@ MQTT_TRIED = replace(
 )
 MQTT_WATCHED = replace(MQTT, form=None)
 
+SECRET = "phk_" + "3f9Kx0aZ" * 5 + "q7Ka1b2Zd"
+KEYS = c.ApiKeyList(
+    (
+        c.ApiKeyRow(
+            *("k1", "historian", "phk_3f9K…b2Zd", ("read", "readings")),
+            *(NOW_MS - DAY_MS, NOW_MS - 4_000, NOW_MS + 89 * DAY_MS),
+        ),
+        c.ApiKeyRow(
+            *("k2", "gateway of hall 2", "phk_77aQ…0fXk", ("readings",), NOW_MS - 99 * DAY_MS, None, NOW_MS - DAY_MS),
+            is_expired=True,
+            connector_name="Pump house",
+            device="pump-1",
+        ),
+        c.ApiKeyRow("k3", "dashboard", "phk_Qm1r…88ab", ("read",), NOW_MS - 9 * DAY_MS),
+    ),
+    412,
+)
+KEY_FORM = c.ApiKeyForm(
+    (
+        c.ScopeChoice("readings", "Post readings", is_chosen=True),
+        c.ScopeChoice("audit", "Read the audit log", is_chosen=False),
+    ),
+    ((CONNECTOR_ID, "Pump house"), ("9BD3N", "")),
+)
+API_KEYS = c.ApiKeysPage(site_shell(c.Section.API_KEY), KEYS, KEY_FORM)
+API_KEY_NEW = replace(
+    API_KEYS,
+    new_key=c.NewApiKey("historian", SECRET, f"curl -H 'Authorization: Bearer {SECRET}' -d '{{}}' http://[::1]:8471"),
+)
+API_KEY_REFUSED = replace(
+    API_KEYS,
+    keys=c.ApiKeyList((), 0, "hall 9"),
+    form=replace(
+        KEY_FORM,
+        kind="device",
+        connector_id=CONNECTOR_ID,
+        device="pump-9",
+        errors={
+            "device": "There is no such device.",
+            "scopes": "Scopes: one or more.",
             "expires_days": "Expires: never.",
         },
         is_open=True,
@@ -1043,6 +1043,13 @@ PAGES: dict[str, object] = {
     "resource": RESOURCE,
     "resource-new": RESOURCE_NEW,
     "resource-empty-range": RESOURCE_EMPTY_RANGE,
+    "ways-in": WAYS_IN,
+    "ways-in-empty": WAYS_IN_EMPTY,
+    "ways-in-target": WAYS_IN_TARGET,
+    "mqtt": MQTT,
+    "mqtt-new": MQTT_NEW,
+    "mqtt-tried": MQTT_TRIED,
+    "mqtt-watched": MQTT_WATCHED,
     "gaps": GAPS,
     "gaps-none": GAPS_NONE,
     "api-keys": API_KEYS,
@@ -1069,10 +1076,3 @@ def contexts_within(context: object) -> Iterator[object]:
     if is_dataclass(context) and not isinstance(context, type):
         for each in fields(context):
             yield from contexts_within(getattr(context, each.name))
-    "ways-in": WAYS_IN,
-    "ways-in-empty": WAYS_IN_EMPTY,
-    "ways-in-target": WAYS_IN_TARGET,
-    "mqtt": MQTT,
-    "mqtt-new": MQTT_NEW,
-    "mqtt-tried": MQTT_TRIED,
-    "mqtt-watched": MQTT_WATCHED,

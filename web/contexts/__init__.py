@@ -154,7 +154,6 @@ from web.contexts.shell import (
     ToastKind,
     Toasts,
 )
-
 from web.contexts.ways_in import (
     HostWay,
     HttpWay,
@@ -169,6 +168,7 @@ from web.contexts.ways_in import (
     MqttTrial,
     WaysInPage,
 )
+
 __all__ = [
     "TEMPLATES",
     "AccountCard",
@@ -230,9 +230,9 @@ __all__ = [
     "GrantsCard",
     "Heading",
     "HeartbeatCard",
-    "HubAudit",
     "HostWay",
     "HttpWay",
+    "HubAudit",
     "HubAuditPage",
     "HubBlocked",
     "HubCertificate",
@@ -255,7 +255,6 @@ __all__ = [
     "LoginPage",
     "Mismatch",
     "MismatchFix",
-    "NavCounts",
     "MqttForm",
     "MqttList",
     "MqttPage",
@@ -265,6 +264,7 @@ __all__ = [
     "MqttStandingCard",
     "MqttState",
     "MqttTrial",
+    "NavCounts",
     "NewApiKey",
     "NewEnrolmentToken",
     "OperatorPage",
@@ -294,13 +294,13 @@ __all__ = [
     "ResourceTable",
     "ResourcesPage",
     "Role",
+    "ScopeChoice",
     "Section",
     "SeriesChoice",
     "SeriesList",
     "SettingsPage",
     "SetupPage",
     "SharingPage",
-    "ScopeChoice",
     "Shell",
     "SortLink",
     "Switcher",
@@ -314,7 +314,7 @@ __all__ = [
     "Value",
     "ValueRow",
     "ValuesCard",
+    "WaysInPage",
     "is_fragment",
     "template_of",
 ]
-    "WaysInPage",
