@@ -86,9 +86,12 @@ async def _card(visit: Visit, seen: Situation, problem_text: str) -> c.RemoteSyn
     )
     if seen.pair is not None:
         facts = pair_facts(site, seen)
+        talk = seen.talk
+        card = replace(card, peer_asks_to_part=talk.theirs is not None, asked_to_part=talk.mine is not None)
         return replace(card, pair=facts, claim=_pending_claim(seen.pair) if state is c.PairingState.PENDING else None)
     if window is None:
-        return card
+        parted = (await site.runtime(seen.connector_id).parting.seen()).parted
+        return replace(card, parted_from=parted.peer_site_name) if parted is not None else card
     if window.open:
         claimant = site.runtime(seen.connector_id).source.claimant
         return replace(card, window=_window(site, seen, window), claim=c.Claim(claimant, started_ms=None))

@@ -9,6 +9,7 @@ from connector.resources import ResourceRow
 from connector.runtime import LinkView
 from connector.site import Site
 from shared.core.completion import PairState
+from shared.core.parting import Ask, PartingTalk
 from shared.limits import SECOND_MS
 from shared.sealing import Side
 from web import contexts as c
@@ -73,6 +74,7 @@ def open_repairs(
     link: c.LinkStatus,
     rows: Sequence[ResourceRow],
     quarantined: int,
+    talk: PartingTalk,
 ) -> tuple[c.Repair, ...]:
     """Return what is wrong with a connector, and with its site, the urgent first."""
     found = list(site_repairs(site))
@@ -81,6 +83,8 @@ def open_repairs(
         found.append(_link_repair(connector_id, pair, view, link.since_ms))
     if pair is not None and pair.state is PairState.PAIRED:
         found += [repair for row in rows if (repair := _resource_repair(connector_id, pair, row)) is not None]
+        if talk.theirs is not None:
+            found.append(_parting_repair(connector_id, pair, talk.theirs))
     if quarantined:
         found.append(
             c.Repair(
@@ -99,6 +103,12 @@ def _link_repair(connector_id: str, pair: Pair | None, view: LinkView, since_ms:
     return c.Repair(
         title, _sentence(view.problem), "Open Remote-Sync", url, since_ms if since_ms is not None else view.since_ms
     )
+
+
+def _parting_repair(connector_id: str, pair: Pair, ask: Ask) -> c.Repair:
+    peer = pair.peer_site_name
+    text = f"{ask.who or 'Somebody'} at {peer} wants this pair to end. Agree or decline; until then everything flows."
+    return c.Repair(f"{peer} asks to part", text, "Answer", paths.fill(paths.PART, connector_id=connector_id))
 
 
 def _resource_repair(connector_id: str, pair: Pair, row: ResourceRow) -> c.Repair | None:

@@ -14,11 +14,13 @@ from connector.accounts import Account, Backlog
 from connector.connectors import Connector, Pair
 from connector.pages.repairs import open_repairs
 from connector.pages.samples import Sample, Samples, Track
+from connector.parting_rows import find_talk
 from connector.resources import ResourceRow
 from connector.runtime import ConnectorRuntime, LinkView
 from connector.site import Site
 from shared.core.completion import PairState
 from shared.core.link_state import LinkState
+from shared.core.parting import PartingTalk
 from shared.limits import MINUTE_MS, SECOND_MS
 from shared.sealing import Side
 from web import contexts as c
@@ -46,6 +48,7 @@ class Situation:
     link: c.LinkStatus
     track: Track
     repairs: tuple[c.Repair, ...]
+    talk: PartingTalk
 
     @property
     def connector_id(self) -> str:
@@ -74,6 +77,7 @@ class Stored:
     arrived_ms: int | None
     resources: list[ResourceRow]
     quarantined: int
+    talk: PartingTalk
 
 
 async def look(site: Site, samples: Samples, connector_id: str) -> Situation:
@@ -93,6 +97,7 @@ async def look(site: Site, samples: Samples, connector_id: str) -> Situation:
         link=link,
         rows=stored.resources,
         quarantined=stored.quarantined,
+        talk=stored.talk,
     )
     return Situation(
         connector=stored.connector,
@@ -105,6 +110,7 @@ async def look(site: Site, samples: Samples, connector_id: str) -> Situation:
         link=link,
         track=track,
         repairs=repairs,
+        talk=stored.talk,
     )
 
 
@@ -134,6 +140,7 @@ def _read(connection: sqlite3.Connection, connector_id: str, pair: Pair | None) 
         arrived_ms=accounts.last_arrival_ms(connection, connector_id),
         resources=resources.list_resources(connection, connector_id, paired=paired, latest=False),
         quarantined=quarantined,
+        talk=find_talk(connection, connector_id),
     )
 
 

@@ -101,5 +101,6 @@ def rooms(house: House, paired: Paired, waiting: str) -> list[Room]:
             Room(f"{word} gaps", site, f"{base}/gaps"),
             Room(f"{word} settings", site, f"{base}/settings"),
             Room(f"{word} remote-sync", site, f"{base}/remote-sync"),
+            Room(f"{word} parting", site, f"{base}/remote-sync/part"),
         ]
     return found

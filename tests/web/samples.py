@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 import segno
 
@@ -261,6 +262,11 @@ REMOTE_SYNC = {
         c.RemoteSyncCard(CONNECTOR_ID, c.Role.SOURCE, STATE.PAIRED, pair=PAIR),
         c.PairGuards(CONNECTOR_ID, PART_FIRST, PART_FIRST),
     ),
+    "paired-asked": c.RemoteSyncPage(
+        shell(c.Section.SETTINGS),
+        c.RemoteSyncCard(CONNECTOR_ID, c.Role.SOURCE, STATE.PAIRED, pair=PAIR, peer_asks_to_part=True),
+    ),
+    "idle-parted": remote_sync(STATE.IDLE, parted_from="riverside"),
     "expired": remote_sync(STATE.EXPIRED, ended_ms=NOW_MS - 30_000),
     "closed": remote_sync(STATE.CLOSED, ended_ms=NOW_MS - 30_000),
     "failed": remote_sync(STATE.FAILED, problem="The hub cannot be reached, so the window could not be opened."),
@@ -665,6 +671,40 @@ GAPS = c.GapsPage(
 )
 GAPS_NONE = c.GapsPage(shell(c.Section.GAPS), c.GapList(()))
 
+
+def parting(stage: c.PartingStage, role: c.Role = c.Role.SOURCE, **more: Any) -> c.PartingPage:
+    """Return the page in one stage."""
+    card = c.PartingCard(CONNECTOR_ID, role, stage, "riverside")
+    return c.PartingPage(
+        shell(c.Section.SETTINGS),
+        replace(card, **more),
+        c.PartingForms(CONNECTOR_ID, "Pump house", role, stage, "riverside"),
+    )
+
+
+_STAGE = c.PartingStage
+_ASKED: dict[str, Any] = {"asked_by": "eva", "asked_ms": NOW_MS - 2 * HOUR_MS}
+PARTING = {
+    "together": parting(_STAGE.TOGETHER, queued_count=12_345, pending_edit_count=2, declined_ms=NOW_MS - DAY_MS),
+    "asked-here": parting(_STAGE.ASKED_HERE),
+    "asked-there": parting(_STAGE.ASKED_THERE, c.Role.TARGET, held_count=7, quarantined_count=1, **_ASKED),
+    "asked-both": parting(_STAGE.ASKED_BOTH, **_ASKED),
+    "agreed": parting(_STAGE.AGREED, parted=c.PartedFacts(NOW_MS - 5_000, False, 1_000, 990, 10, 1)),
+    "parted": parting(_STAGE.PARTED, c.Role.TARGET, parted=c.PartedFacts(NOW_MS - DAY_MS, True, 1_000, 1_000, 0, 0)),
+    "alone": parting(_STAGE.ALONE),
+    "wrong": replace(
+        parting(_STAGE.ASKED_THERE, c.Role.TARGET, **_ASKED),
+        forms=c.PartingForms(
+            CONNECTOR_ID,
+            "Pump house",
+            c.Role.TARGET,
+            _STAGE.ASKED_THERE,
+            "riverside",
+            is_flush=True,
+            errors={"name": "This is not the name of this connector.", "what": "Choose what becomes of it."},
+        ),
+    ),
+}
 SHARING = c.SharingPage(
     shell(c.Section.SETTINGS),
     CONNECTOR_ID,
@@ -1025,6 +1065,7 @@ PAGES: dict[str, object] = {
     "settings": SETTINGS,
     "settings-free": SETTINGS_FREE,
     **{f"remote-sync-{name}": page for name, page in REMOTE_SYNC.items()},
+    **{f"parting-{name}": page for name, page in PARTING.items()},
     "sharing": SHARING,
     "sharing-alone": SHARING_ALONE,
     "changes": CHANGES_PAGE,

@@ -107,6 +107,7 @@ from web.contexts.overview import (
     Repair,
     RepairsCard,
 )
+from web.contexts.parting import PartedFacts, PartingCard, PartingForms, PartingPage, PartingStage
 from web.contexts.reference import ApiField, ApiOperation, ApiReferencePage, ApiTopic, ApiType
 from web.contexts.remote_sync import (
     Claim,
@@ -274,6 +275,11 @@ __all__ = [
     "PairingCard",
     "PairingState",
     "PairingWindow",
+    "PartedFacts",
+    "PartingCard",
+    "PartingForms",
+    "PartingPage",
+    "PartingStage",
     "PeerRight",
     "Place",
     "PublishAsCard",

@@ -100,6 +100,11 @@ class RemoteSyncCard:
     """When the last window expired or was closed."""
     problem: str = ""
     """What went wrong, in a sentence that says what to do."""
+    peer_asks_to_part: bool = False
+    asked_to_part: bool = False
+    """Whether this side has asked, and waits for an answer."""
+    parted_from: str = ""
+    """The site of the last pair that is over, while there is no other; empty for none."""
     enable_refusal: str = ""
     """Why ENABLE is not offered, such as `enrol this site at a hub first`; empty where it is."""
 
