@@ -124,6 +124,7 @@ async def _table(visit: Visit, seen: Situation, asked: Asked, peer: _Peer) -> c.
         next_url=address(path, asked.fields, more) if more is not None else None,
         can_edit=visit.may("edit"),
         is_paired=seen.is_paired,
+        is_target=seen.role is c.Role.TARGET,
         csv_url=address(export, asked.fields | {"format": "csv"}),
         json_url=address(export, asked.fields | {"format": "json"}),
     )

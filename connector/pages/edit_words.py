@@ -85,7 +85,8 @@ def value_words(field: str, value: str | None) -> str:
     """Return a value of a field, short enough for a table."""
     is_set = tag_pair(field) is not None or publish_as_pattern(field) is not None
     if value is None:
-        return "not there" if is_set or grant_subject(field) is not None else _NOTHING
+        is_there_or_not = is_set or field == EXISTS or grant_subject(field) is not None
+        return "not there" if is_there_or_not else "not locked" if field == LOCKED else _NOTHING
     try:
         plain: Any = msgspec.json.decode(value)
     except msgspec.DecodeError:

@@ -54,10 +54,10 @@ async def save(visit: Visit) -> Response:
     """Change the name and whether readings make devices."""
     form = await visit.form()
     seen = await visit.look()
+    # The form of a target does not ask: nothing is taken from devices there.
+    creates = seen.connector.creates_devices if seen.role is c.Role.TARGET else form.get("allows_creation") == "on"
     try:
-        await visit.site.change_connector(
-            visit.connector_id, form.get("name", ""), creates_devices=form.get("allows_creation") == "on"
-        )
+        await visit.site.change_connector(visit.connector_id, form.get("name", ""), creates_devices=creates)
     except Refused as refused:
         if refused.code not in ("invalid", "exists"):
             raise

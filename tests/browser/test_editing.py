@@ -208,3 +208,30 @@ async def test_w8_of_two_edits_that_cross_one_stands_on_both_and_the_other_is_re
         return not await paired.target.rows(f"/connectors/{paired.target_id}/conflicts")
 
     await until(settled, what="the conflict to be settled at the other side too")
+
+
+# --- refused (W5, W11) --------------------------------------------------------------------------------------------------
+
+
+async def test_w5_w11_a_logged_in_browser_that_skips_the_pages_is_refused_with_the_reason(
+    paired: Paired, visits: Visits
+) -> None:
+    """The same session, without the forms that the pages leave out: the answer says why not, and where to go."""
+    for site, connector_id, _ in ends(paired):
+        page = await visits.open(site, f"/connectors/{connector_id}/settings")
+        headers = {"Origin": site.daemon.url}
+        for form in ("disable", "delete"):
+            url = f"{site.daemon.url}/connectors/{connector_id}/{form}"
+            answer = await page.context.request.post(url, form={"confirmed": "yes"}, headers=headers)
+            assert answer.status == 409
+            assert "A paired connector can be neither disabled nor deleted" in await answer.text()
+        await page.reload()
+        await expect(page.get_by_role("button", name="Disable", exact=True)).to_be_disabled()
+    page = await visits.open(paired.target, f"/connectors/{paired.target_id}/settings")
+    await expect(page.locator("#general-settings")).to_contain_text("Devices and programs report to the source")
+    await expect(page.get_by_label("Create unknown devices")).to_have_count(0)
+    url = f"{paired.target.daemon.url}/api/v1/connectors/{paired.target_id}/readings"
+    reading = {"device": "pump-1", "resource": "speed", "value": 1.0}
+    answer = await page.context.request.post(url, data=reading, headers={"Origin": paired.target.daemon.url})
+    assert answer.status == 409
+    assert (await answer.json())["message"].endswith("come from the source site 'plant'. Send them there.")

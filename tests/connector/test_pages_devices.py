@@ -131,7 +131,7 @@ async def test_w8_each_part_of_a_device_is_edited_and_its_history_kept(tmp_path:
             "bob at hillside all devices of this connector",
             "hall-*",
             '"interval_s": 5',
-            "permission of user ann – manage admin hillside",
+            "permission of user ann not there manage admin hillside",
         ):
             assert words in text
         assert "it is a date such as" in await found.post(f"{device}/grants", 422, **grant, expires="soon")

@@ -84,6 +84,7 @@ class DeviceTable:
     """The next page, where there is one."""
     can_edit: bool = False
     is_paired: bool = False
+    is_target: bool = False
     csv_url: str | None = None
     json_url: str | None = None
 

@@ -79,6 +79,7 @@ class RatesCard:
     history_s: int
     """The time that a sparkline spans."""
     last_applied_ms: int | None
+    is_paired: bool = True
 
 
 class BeatState(StrEnum):

@@ -14,6 +14,8 @@ function show(form) {
   const all = form.querySelector("[data-bulk-all]")?.checked ?? false;
   const ticked = boxes(form).filter((box) => box.checked).length;
   form.querySelector("[data-bulk-count]").textContent = all ? "all" : ticked ? String(ticked) : "selected";
+  const noun = form.querySelector("[data-bulk-noun]");
+  if (noun) noun.textContent = noun.dataset.bulkNoun + (ticked === 1 && !all ? "" : "s");
   form.classList.toggle("has-choice", all || ticked > 0);
   const page = listOf(form).querySelector("[data-bulk-page]");
   if (page) {
