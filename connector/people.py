@@ -91,7 +91,23 @@ def list_keys(connection: sqlite3.Connection) -> list[KeyRow]:
         "SELECT key_id, name, secret_hash, hint, scopes, created_ms, expires_ms, connector_id, device, used_ms"
         " FROM api_key WHERE revoked_ms IS NULL ORDER BY created_ms, key_id"
     )
-    return [KeyRow(ApiKey(*row[:4], _scopes(row[4]), row[5], row[6], False, row[7], row[8]), row[9]) for row in rows]
+    return [
+        KeyRow(
+            ApiKey(
+                key_id=row[0],
+                name=row[1],
+                secret_hash=row[2],
+                hint=row[3],
+                scopes=_scopes(row[4]),
+                created_ms=row[5],
+                expires_ms=row[6],
+                connector_id=row[7],
+                device=row[8],
+            ),
+            row[9],
+        )
+        for row in rows
+    ]
 
 
 def _scopes(stored: str) -> frozenset[str]:

@@ -77,7 +77,7 @@ def test_each_bad_row_says_what_is_wrong_and_stops_no_other() -> None:
 
 
 def test_w12_a_row_that_ends_early_or_has_no_name_leaves_alone_what_it_lacks() -> None:
-    rows = read_devices(b"identity,name,locked\na\nb,,yes\nc,C\n\"\",x\n", "csv")
+    rows = read_devices(b'identity,name,locked\na\nb,,yes\nc,C\n"",x\n', "csv")
     assert [row.record for row in rows] == [
         DeviceRecord(identity="a"),
         DeviceRecord(identity="b", locked=True),

@@ -11,8 +11,8 @@ from connector.catalogue import Catalogue
 from connector.streams import Streams
 from shared.batches import BatchCodec, Series
 from shared.core.cells import Cell
-from shared.migration import migrate
 from shared.core.fields import EXISTS, device_object
+from shared.migration import migrate
 from shared.sealing import PairKeys, Side
 
 PAIR, ROOT, CONNECTOR = b"p" * 16, b"r" * 32, "C0NNECT0"
