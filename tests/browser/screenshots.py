@@ -32,7 +32,7 @@ async def take(house: House, room: Room, out: Path) -> None:
     """Save the four pictures of one page."""
     visits = Visits(house)
     page = await enter(visits, room)
-    if not room.is_refused:
+    if room.act is None:
         await page.reload()  # now the server knows the viewer's zone
     for width, viewport in (("wide", DESKTOP), ("narrow", PHONE)):
         await page.set_viewport_size(viewport)

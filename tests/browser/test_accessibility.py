@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import anyio
 import pytest
 
 from tests.browser.house import House, Visits
 from tests.browser.rooms import Room, enter, furnish, rooms
-from tests.chromium import inspect
+from tests.chromium import DESKTOP, PHONE, Look, inspect
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+# Each theme and each width once: a theme changes nothing but colours, and a width is too narrow in either.
+LOOKS: Final[tuple[Look, ...]] = (("light", DESKTOP), ("dark", PHONE))
 
 
 @pytest.mark.timeout(400)
@@ -23,7 +29,7 @@ async def test_every_page_of_both_sites_and_the_hub_is_accessible_in_both_themes
     async def walk(through: list[Room]) -> None:
         for room in through:
             page = await enter(visits, room)
-            problems.extend(await inspect(page, room.name))
+            problems.extend(await inspect(page, room.name, LOOKS))
             await page.close()
 
     every = rooms(house, paired, waiting)
