@@ -27,6 +27,7 @@ async def paired(_house: House) -> Paired:
         {"identity": f"fan-{number:02}", "name": f"Fan {FAN_COUNT - number:02}", "tags": [["row", str(number % 3)]]}
         for number in range(FAN_COUNT)
     ]
+    devices.append({"identity": "vane", "name": "Wind vane"})
     await paired.source.post(f"/connectors/{paired.source_id}/devices/create", {"devices": devices})
     await paired.sync("flow")
     return paired
@@ -53,13 +54,17 @@ async def test_w12_one_device_is_added_at_the_target_and_wrong_fields_are_named(
     await page.get_by_role("button", name="Add device").click()
     await expect(page.locator("#field-device-identity-error")).to_contain_text("already")
     await expect(page.locator("#field-device-name")).to_have_value("Again")
-    await page.locator("#field-device-identity").fill("vane")
-    await page.locator("#field-device-name").fill("Wind vane")
+    await page.locator("#field-device-identity").fill("weathercock")
+    await page.locator("#field-device-name").fill("Weathercock")
     await page.get_by_role("button", name="Add device").click()
-    await expect(page.locator("#toasts")).to_contain_text("Device “vane” added.")
+    await expect(page.locator("#toasts")).to_contain_text("Device “weathercock” added.")
     await expect(page.locator("#device-facts")).to_contain_text("applied on both")
-    there = await open_list(paired, visits, "?search=vane")
+    there = await open_list(paired, visits, "?search=weathercock")
     await expect(rows(there)).to_have_count(1)
+    await page.get_by_role("link", name="Devices", exact=True).first.click()
+    await expect(count(page)).to_contain_text("62 devices")
+    await paired.source.ask("DELETE", f"/connectors/{paired.source_id}/devices/weathercock")
+    await expect(rows(there)).to_have_count(0)
 
 
 async def test_w12_filters_order_and_page_stand_in_the_address_and_survive_a_reload(
@@ -152,15 +157,17 @@ async def test_w12_ticked_devices_are_tagged_locked_and_deleted_together_while_t
 async def test_w12_everything_that_matches_is_edited_across_pages(paired: Paired, visits: Visits) -> None:
     page = await open_list(paired, visits)
     bulk = page.locator("#device-bulk")
+    total = (await count(page).inner_text()).split()[0]
+    assert int(total) > 50
     await bulk.locator("summary").click()
-    await bulk.get_by_label("All 59 devices, on every page").check()
+    await bulk.get_by_label(f"All {total} devices, on every page").check()
     await expect(bulk.locator("summary")).to_have_text("Edit all devices", use_inner_text=True)
     await bulk.get_by_label("Name").first.fill("checked")
     await bulk.get_by_label("Value").fill("2026")
     await bulk.get_by_role("button", name="Add", exact=True).click()
-    await expect(page.locator("#toasts")).to_contain_text("added to 59 devices.")
+    await expect(page.locator("#toasts")).to_contain_text(f"added to {total} devices.")
     await page.goto(page.url.partition("?")[0] + "?tag=checked")
-    await expect(count(page)).to_contain_text("59 match")
+    await expect(count(page)).to_contain_text(f"{total} match")
 
 
 async def test_w12_a_file_is_imported_after_a_preview_that_names_wrong_rows(paired: Paired, visits: Visits) -> None:
