@@ -6,6 +6,8 @@ import os
 from typing import Final
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # Files of half a minute and more, the longest first: what begins last should end soon. Short of them, order is free.
 LONGEST: Final = (
@@ -24,6 +26,12 @@ LONGEST: Final = (
     "tests/install/test_three_namespaces.py",
     "tests/e2e/test_expiry.py",
     "tests/simulation/test_seeds.py",
+    "tests/core/test_two_way_edits.py",
+    "tests/core/test_pairing.py",
+)
+# Of these, tests may run in different processes.
+SHARING_NOTHING: Final = frozenset(
+    {"tests/simulation/test_seeds.py", "tests/core/test_two_way_edits.py", "tests/core/test_pairing.py"}
 )
 
 
@@ -32,10 +40,23 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * len(os.sched_getaffinity(0))
 
 
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """Gives each process whole files, so that what a file or a session sets up is there once.
+
+    xdist's own groups (`--dist loadgroup`) do nothing with pytest 9.2, without a word: pytest-dev/pytest-xdist#1386.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return nodeid if path in SHARING_NOTHING else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """Return what hands the tests out."""
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test the group of its file, unless it names one; a group runs in one process, in order."""
+    """Put the longest files first."""
     places = {path: place for place, path in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.location[0], len(LONGEST)))
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.location[0]))

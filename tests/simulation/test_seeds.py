@@ -14,10 +14,7 @@ pytestmark = pytest.mark.simulation
 _CHUNKS, _SEEDS = 10, 500
 
 
-# Chunks share nothing, so each may run in another process.
-@pytest.mark.parametrize(
-    "chunk", [pytest.param(chunk, marks=pytest.mark.xdist_group(f"seeds {chunk}")) for chunk in range(_CHUNKS)]
-)
+@pytest.mark.parametrize("chunk", range(_CHUNKS))  # tests/conftest.py spreads them over processes
 def test_both_ends_come_out_equal_and_accounted_for_whatever_goes_wrong(chunk: int) -> None:
     size = _SEEDS // _CHUNKS
     failed = []
