@@ -14,6 +14,7 @@ from connector.pages.situation import Stored, stalled_ms, unlinked_status
 from connector.runtime import LinkView
 from shared.core.completion import PairState
 from shared.core.link_state import LinkState
+from shared.core.parting import PartingTalk
 from shared.limits import MINUTE_MS
 from shared.sealing import Side
 from web import contexts as c
@@ -85,7 +86,7 @@ def stored(
     arrived_ms: int | None = None,
 ) -> Stored:
     connector = Connector("C", "Pump house", "source", 0, disabled=False, creates_devices=False)
-    return Stored(connector, None, stated, Backlog(0, 0, oldest_ms, applied_ms), arrived_ms, [], 0)
+    return Stored(connector, None, stated, Backlog(0, 0, oldest_ms, applied_ms), arrived_ms, [], 0, PartingTalk())
 
 
 TOGETHER = Track(linked_ms=NOW_MS - 60 * MINUTE_MS, peer_linked_ms=NOW_MS - 50 * MINUTE_MS)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CONNECTOR = "C0NNECT0"
 # Units of work between two foldings of history: often enough that all its forms are met.
 _FOLD_EVERY = 7
-history.HISTORY_ROWS_MAX = 2  # type: ignore[misc]  # small batches meet the form of great ones
+history.HISTORY_ROWS_MAX = 2  # type: ignore[attr-defined]  # small batches meet the form of great ones
 Key = tuple[str, str, int]
 _SCRIPTS = Path(__file__).parents[2] / "connector" / "sql"
 
