@@ -14,12 +14,13 @@ from tests.chromium import DESKTOP, PHONE, Look, inspect
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
-# Each theme and each width once: a theme changes nothing but colours, and a width is too narrow in either.
-LOOKS: Final[tuple[Look, ...]] = (("light", DESKTOP), ("dark", PHONE))
+# The samples of tests/web are looked at in both themes and widths with the same markup and colours; what is real here is
+# what stands in the pages.
+LOOKS: Final[tuple[Look, ...]] = (("light", DESKTOP),)
 
 
 @pytest.mark.timeout(400)
-async def test_every_page_of_both_sites_and_the_hub_is_accessible_in_both_themes_and_widths(
+async def test_every_page_of_both_sites_and_the_hub_is_accessible_and_fits_both_widths(
     house: House, visits: Visits
 ) -> None:
     visits.expect_complaint("status of 4")  # the pages of refusals
@@ -29,7 +30,7 @@ async def test_every_page_of_both_sites_and_the_hub_is_accessible_in_both_themes
     async def walk(through: list[Room]) -> None:
         for room in through:
             page = await enter(visits, room)
-            problems.extend(await inspect(page, room.name, LOOKS))
+            problems.extend(await inspect(page, room.name, LOOKS, widths=(PHONE,)))
             await page.close()
 
     every = rooms(house, paired, waiting)

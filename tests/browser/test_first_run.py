@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.house import PASSWORD, setup_url
-from tests.chromium import inspect, listen, running_chromium
+from tests.chromium import DESKTOP, PHONE, inspect, listen, running_chromium
 from tests.e2e.stage import open_stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -44,7 +44,7 @@ async def test_the_console_token_sets_each_daemon_up_and_one_browser_is_logged_i
             await page.goto(daemon.url)
             await expect(page).to_have_url(f"{daemon.url}/setup")
             if daemon is not stage.office.daemon:  # it looks as plant's does
-                problems += await inspect(page, f"set-up page of {daemon.name}")
+                problems += await inspect(page, f"set-up page of {daemon.name}", (("light", DESKTOP),), widths=(PHONE,))
             await set_up(page, setup_url(daemon), again="something else")
             await expect(page.get_by_text("The two passwords differ")).to_be_visible()
             await set_up(page, f"{daemon.url}/setup?token=phs_wrong")

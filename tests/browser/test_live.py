@@ -58,7 +58,7 @@ async def test_w8_tags_edited_on_either_side_appear_and_disappear_on_both_withou
     target = await visits.open(paired.target, f"/connectors/{paired.target_id}/devices/pump")
     await target.get_by_label("Tag", exact=True).fill("floor")
     await target.get_by_label("Value", exact=True).fill("2")
-    await target.get_by_role("button", name="Add", exact=True).click()
+    await target.get_by_role("region", name="Tags").get_by_role("button", name="Add").click()
     await expect(target.get_by_label("Value", exact=True)).to_have_value("")  # ready for the next one
     await expect(chip(source, "floor", "2")).to_be_visible()
     await expect(chip(target, "floor", "2")).to_contain_text("applied on both")
@@ -76,7 +76,7 @@ async def test_w8_edit_is_pending_while_the_other_site_is_away_and_applied_once_
     await expect(source.locator("#link-pill")).to_contain_text("peer off line")
     await source.get_by_label("Tag", exact=True).fill("shift")
     await source.get_by_label("Value", exact=True).fill("night")
-    await source.get_by_role("button", name="Add", exact=True).click()
+    await source.get_by_role("region", name="Tags").get_by_role("button", name="Add").click()
     await expect(chip(source, "shift", "night")).to_contain_text("pending")
     await expect(source.locator("#device-facts")).to_contain_text("last good copy")
     paired.target.proxy.mend()

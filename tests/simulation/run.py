@@ -138,7 +138,9 @@ class Run:
             if not missing:
                 break
             for fault in missing:
-                if fault not in _WEATHER:
+                if fault in _WEATHER:  # few packets went, and luck spared them
+                    setattr(world.weather, _WEATHER[fault][0], 0.5)
+                else:
                     self._strike(fault)
             world.dial()
             self._accept()

@@ -18,7 +18,7 @@ from web import pairing_text
 # One browser for all: starting it takes longer than most of these tests.
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-# The real pages are looked at in every theme and width (tests/browser); their samples, which show more states, in two.
+# The samples show every state in both themes and widths; of the real pages (tests/browser) one look and the other width do.
 SAMPLE_LOOKS: tuple[Look, ...] = (("light", PHONE), ("dark", DESKTOP))
 
 
