@@ -155,6 +155,8 @@ def _refusal(status: int, body: bytes) -> Refused | LinkLost:
 
 
 Handler = Callable[[list[AnyFrame]], Awaitable[None]]
+# Takes a frame that waits for nothing and that nothing waits for; says whether it did.
+AtOnce = Callable[[AnyFrame], bool]
 
 
 class Link:
@@ -209,11 +211,14 @@ class Link:
         self.hello = first
         return first
 
-    async def run(self, handle: Handler) -> None:
-        """Read, write and handle until the link ends; raises LinkLost or ProtocolError with the reason."""
+    async def run(self, handle: Handler, at_once: AtOnce) -> None:
+        """Read, write and handle until the link ends; raises LinkLost or ProtocolError with the reason.
+
+        What `at_once` takes passes what waits for the engine: a lookup must not queue behind readings.
+        """
         tasks = [
             asyncio.ensure_future(part)
-            for part in (self._read(), self._write(), self._handle(handle), self._measure(), self._ended.wait())
+            for part in (self._read(at_once), self._write(), self._handle(handle), self._measure(), self._ended.wait())
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -237,11 +242,14 @@ class Link:
         except (TimeoutError, OSError, websockets.WebSocketException):
             pass
 
-    async def _read(self) -> None:
+    async def _read(self, at_once: AtOnce) -> None:
         while True:
             message = await self._socket.recv()
             self.bytes_received += _framed_bytes(len(message), masked=False)
-            self._arrived.append(decode_frame(message))
+            frame = decode_frame(message)
+            if at_once(frame):
+                continue
+            self._arrived.append(frame)
             self._to_take.set()
             if len(self._arrived) >= LINK_QUEUE_FRAMES_MAX:
                 # Segments are bounded by credit; this bounds the rest. The socket's own buffers push back further.

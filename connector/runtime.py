@@ -378,7 +378,7 @@ class ConnectorRuntime:
         beside = [asyncio.ensure_future(part) for part in (self._end_unwanted(link), self._answer_calls())]
         try:
             await self._open(link)
-            await link.run(lambda frames: self._handle(link, frames))
+            await link.run(lambda frames: self._handle(link, frames), self._at_once)
         finally:
             for task in beside:
                 task.cancel()
@@ -431,12 +431,17 @@ class ConnectorRuntime:
 
     # --- frames ---------------------------------------------------------------------------------------------------------
 
+    def _at_once(self, frame: AnyFrame) -> bool:
+        """Take a question or an answer of a live call."""
+        if not isinstance(frame, Sealed) or self.calls is None or not self.calls.is_call(frame):
+            return False
+        self.calls.on_frame(frame)
+        return True
+
     async def _handle(self, link: Link, frames: list[AnyFrame]) -> None:
         for_engine: list[Sealed | Statement | AskStatement | Held | Credit] = []
         for frame in frames:
-            if isinstance(frame, Sealed) and self.calls is not None and self.calls.is_call(frame):
-                self.calls.on_frame(frame)
-            elif isinstance(frame, Sealed | Statement | AskStatement | Held | Credit):
+            if isinstance(frame, Sealed | Statement | AskStatement | Held | Credit):
                 for_engine.append(frame)
             else:
                 await self._take(for_engine)
