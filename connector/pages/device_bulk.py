@@ -9,9 +9,8 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from connector import device_queries
 from connector.editing import Edited, Grant, Subject
-from connector.pages.device_filters import read_filters
+from connector.pages.device_filters import found_here, read_filters
 from connector.pages.frame import Desk, Visit, done, problem
 from shared.errors import Refused
 from shared.limits import BULK_DEVICES_MAX, LOOKUP_PAGE_ROWS_MAX
@@ -33,11 +32,9 @@ def _one(fields: Fields, name: str) -> str:
 async def _chosen(visit: Visit, fields: Fields) -> list[str]:
     """Return the identities that the form is about; raises Refused('invalid') where it is about none, or too many."""
     if _one(fields, "everything") == "yes":
-        query = read_filters({name: values[-1] for name, values in fields.items()}).query
+        asked = read_filters({name: values[-1] for name, values in fields.items()})
         connector_id, now_ms = visit.connector_id, visit.now_ms
-        found = await visit.site.database.read(
-            lambda connection: device_queries.identities(connection, connector_id, query, now_ms)
-        )
+        found = await visit.site.database.read(lambda connection: found_here(connection, connector_id, asked, now_ms))
     else:
         found = list(fields.get("identity", ()))
     if not found:

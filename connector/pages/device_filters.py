@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args
 from urllib.parse import urlencode
@@ -9,7 +10,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from connector.cursors import decode_cursor, encode_cursor
-from connector.device_queries import SEARCH_CHARS_MAX, DeviceQuery, Key, Lock, Sort, Status, Sync, Where
+from connector.device_queries import SEARCH_CHARS_MAX, DeviceQuery, Key, Lock, Sort, Status, Sync, Where, identities
 from shared.errors import Refused
 from web import contexts as c
 
@@ -74,6 +75,11 @@ def read_filters(given: Mapping[str, str]) -> Asked:
     if query.after is not None and isinstance(query.after[0], int) != (query.sort == "last_seen"):
         raise Refused("invalid", what="Cursor", why="it belongs to a list in another order; start again without it")
     return Asked(query, only_there=where == "there")
+
+
+def found_here(connection: sqlite3.Connection, connector_id: str, asked: Asked, now_ms: int) -> list[str]:
+    """Return the identities of this side's devices that the filters let through: none where only the other side has them."""
+    return [] if asked.only_there else identities(connection, connector_id, asked.query, now_ms)
 
 
 def _one_of(word: str, known: Sequence[Any], otherwise: str) -> Any:

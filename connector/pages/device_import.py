@@ -8,10 +8,9 @@ from starlette.datastructures import UploadFile
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from connector import device_queries
 from connector.device_files import COLUMNS, FileForm, Row, read_devices, write_devices
 from connector.device_import import ImportOutcome, RowOutcome, export_devices, import_devices
-from connector.pages.device_filters import read_filters
+from connector.pages.device_filters import found_here, read_filters
 from connector.pages.frame import Desk, Visit, done, problem
 from shared.errors import Refused
 from web import contexts as c
@@ -112,7 +111,7 @@ async def export(visit: Visit) -> Response:
     records = await visit.site.database.read(lambda connection: export_devices(connection, connector_id))
     if asked.has_filters:
         named = await visit.site.database.read(
-            lambda connection: frozenset(device_queries.identities(connection, connector_id, asked.query, now_ms))
+            lambda connection: frozenset(found_here(connection, connector_id, asked, now_ms))
         )
         records = [record for record in records if record.identity in named]
     media = "application/json" if form == "json" else "text/csv; charset=utf-8"

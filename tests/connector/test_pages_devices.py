@@ -67,6 +67,9 @@ async def test_w12_many_devices_are_tagged_locked_and_deleted_at_once(tmp_path: 
         assert "Tag “vendor=acme” added to 2 devices." in text
         assert "Refused for 1." in text
         assert await rows_of(found, f"{listed}?tag=vendor%3Dacme") == ["d-0001", "d-0002"]
+        assert "no device is selected" in await do(action="lock", everything="yes", where="there")
+        only_there = f"{path_of(connector_id)}/devices-export?format=json&where=there"
+        assert (await found.http.get(only_there)).json() == []
         await do(action="lock", everything="yes", tag="floor=3")
         assert len(await rows_of(found, f"{listed}?lock=locked")) == len(range(3, 60, 7))
         await do(action="grant", identity=["d-0001"], subject_kind="group", subject="night shift", level="write")
