@@ -213,13 +213,6 @@ def forget_connector(connection: sqlite3.Connection, connector_id: str) -> None:
     connection.execute("DELETE FROM recent WHERE connector_id = ?", (connector_id,))
 
 
-def forget_resource(connection: sqlite3.Connection, resource_id: int) -> None:
-    """Delete all readings of a resource; what of them is in recent batches goes when those are folded."""
-    mine = "(SELECT series_id FROM series WHERE resource_id = ?)"
-    for table in ("reading", "chunk"):
-        connection.execute(f"DELETE FROM {table} WHERE series_id IN {mine}", (resource_id,))  # noqa: S608  # names of ours
-
-
 def forget_series(connection: sqlite3.Connection, series_id: int, *, limit: int) -> bool:
     """Delete a bite of the readings of one series, for one that is gone; return whether more may be left."""
     return _forget_before(connection, series_id, FAR_MS, limit) >= limit

@@ -362,12 +362,6 @@ class Site:
         """Take a tag from a device; raises Refused('not_found')."""
         _raise_refused(await self.editing.remove_tags(connector_id, [identity], [(name, value)], who=who))
 
-    async def rename_device(
-        self, connector_id: str, identity: str, name: str, description: str, *, who: str = ""
-    ) -> None:
-        """Change a device's name and description; raises Refused('not_found', 'invalid')."""
-        await self.editing.rename(connector_id, identity, name, description, who=who)
-
     # --- resources ------------------------------------------------------------------------------------------------------
 
     async def resources(self, connector_id: str) -> list[ResourceRow]:
