@@ -1,12 +1,11 @@
 """The origin of a stream of readings: tail, segments, epochs, and the account of them all (G1 to G6; DESIGN section 5).
 
-What must survive is in the store; what this object holds is about the present link only and is rebuilt by `load` and
+What must survive is in the store; what is about the present link only is in `shared.core.sending`, rebuilt by
 `on_link_opened`. All methods that take a store run inside one unit of work.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,13 +15,10 @@ from shared.columns import Batch, Columns, Series, as_columns, joined
 from shared.core.gaps import GapTally
 from shared.core.intervals import IntervalSet
 from shared.core.ports import EpochOut, OutboxStore, Segment, SentSegment, TailChunk, TailTotal
+from shared.core.sending import Outgoing, Sending
 from shared.errors import Refused, SealBroken, Undecodable
 from shared.limits import (
-    BACKFILL_AFTER_LIVE_BYTES,
-    FRESH_SEGMENTS_MAX,
     HISTORY_RETENTION_MS,
-    LIVE_AGE_MS,
-    LIVE_IN_FLIGHT_MAX,
     OUTBOX_BYTES_MAX,
     RETENTION_MS,
     SEGMENT_GREAT_READINGS,
@@ -30,15 +26,13 @@ from shared.limits import (
     SEGMENT_READINGS_MAX,
     TAIL_AGE_MS_MAX,
 )
-from shared.messages import LANE_BACKFILL, LANE_LIVE
 from shared.sealing import NONCE_BYTES, Kind, PairKeys
 
 Chance = Callable[[int], bytes]
 # One unit of work expires at most this many segments, so that a month's backlog does not stop the writer.
 _EXPIRE_SEGMENTS_MAX: Final = 64
 _TAIL_CHUNKS_EXPIRED_MAX: Final = 512
-# Segments looked at, and segments sealed out of the tail, in one unit of work: what is beyond comes with the next.
-_LOOKED_AT_MAX: Final = 1_024
+# Segments sealed out of the tail in one unit of work: what is beyond comes with the next.
 _TAIL_SEALED_MAX: Final = 16
 _SENT_FORGOTTEN_MAX: Final = 512
 # The part of the tail whose resources the target took when it came; the others wait under their alias.
@@ -55,15 +49,6 @@ class OutboxLimits:
     refuse_when_full: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A segment to send now in a lane."""
-
-    lane: int
-    header: bytes
-    body: bytes
-
-
 class Outbox:
     """Origin side of one pair's readings."""
 
@@ -75,7 +60,7 @@ class Outbox:
         self._epoch: EpochOut | None = None  # opened by the first segment of this start (G2)
         self._accepts: frozenset[str] = frozenset()
         self._tail: dict[str, TailTotal] = {}
-        self.on_link_closed()
+        self._sending = Sending()
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -92,49 +77,32 @@ class Outbox:
 
     def on_link_closed(self) -> None:
         """Forget the present link."""
-        self._reachable = False
-        self._open = False
-        self._credit_bytes = 0
-        self._sent = IntervalSet()
-        self._fresh: deque[int] = deque()
-        self._in_flight: set[int] = set()  # live segments without a word: while there are some, small accepts wait
-        self._live_run_bytes = 0  # sent live since backfill had its turn
-        self._cursor = 0
-        self._hub_holds: dict[int, IntervalSet] = {}
-        self.behind = False
+        self._sending.close()
 
     def on_link_opened(self, store: OutboxStore, hub_holds: dict[int, IntervalSet], now_ms: int) -> None:
         """Start sending what neither the destination nor the hub has. `hub_holds`: numbers by epoch, stated by the hub."""
-        self._open = True
-        self._hub_holds = hub_holds
-        self._sent = IntervalSet()
-        self._in_flight.clear()
-        self._cursor = 0
-        # Newest first: what is live is worth most while it is fresh; the rest follows as backfill.
-        self._fresh = deque(store.fresh_rows(now_ms - LIVE_AGE_MS, FRESH_SEGMENTS_MAX))
+        self._sending.open(store, hub_holds, now_ms)
 
     def set_reachable(self, reachable: bool) -> None:
         """Whether the destination is linked: readings are then sealed at once."""
-        self._reachable = reachable
-        if not reachable:
-            self._in_flight.clear()
+        self._sending.set_reachable(reachable)
 
     def add_credit(self, body_bytes: int) -> None:
         """The hub takes this many more bytes."""
-        self._credit_bytes += body_bytes
+        self._sending.add_credit(body_bytes)
 
     def on_hub_holds(self, epoch: int, numbers: IntervalSet) -> None:
         """The hub holds these numbers durably; they need not be sent again while this link lives."""
-        self._hub_holds.setdefault(epoch, IntervalSet()).update(numbers)
+        self._sending.on_hub_holds(epoch, numbers)
 
     def on_hub_holds_all(self, hub_holds: dict[int, IntervalSet]) -> None:
         """The hub holds these numbers, by epoch, and no others."""
-        self._hub_holds = hub_holds
+        self._sending.on_hub_holds_all(hub_holds)
 
     @property
     def has_work(self) -> bool:
         """Whether the last `pump` left something to do although nothing further may happen."""
-        return self.behind and self._credit_bytes > 0
+        return self._sending.behind and self._sending.has_credit
 
     # --- accepting ------------------------------------------------------------------------------------------------
 
@@ -172,9 +140,8 @@ class Outbox:
 
     def _accept_ready(self, store: OutboxStore, piece: Packed, now_ms: int) -> None:
         """Seal at once what can be sent now, or is a segment of a size; what is small waits while others are in flight."""
-        great = len(piece) >= (SEGMENT_GREAT_READINGS if self._reachable else SEGMENT_READINGS_MAX)
-        sendable = self._reachable and self._credit_bytes > 0
-        if great or (sendable and len(self._in_flight) < LIVE_IN_FLIGHT_MAX):
+        great = len(piece) >= (SEGMENT_GREAT_READINGS if self._sending.reachable else SEGMENT_READINGS_MAX)
+        if great or self._sending.takes_at_once:
             self._seal(store, piece, now_ms)
             return
         self._add_tail(store, _READY, piece, now_ms)
@@ -227,12 +194,7 @@ class Outbox:
             self._seal(store, piece, accepted_ms)
 
     def _seal(self, store: OutboxStore, piece: Packed, accepted_ms: int) -> None:
-        row = self._store_sealed(store, *self._next_number(store), piece, len(piece), accepted_ms)
-        if self._open:
-            self._fresh.append(row)
-            if len(self._fresh) > FRESH_SEGMENTS_MAX:
-                # The oldest becomes backfill: the cursor must still come by it.
-                self._cursor = min(self._cursor, self._fresh.popleft() - 1)
+        self._sending.on_sealed(self._store_sealed(store, *self._next_number(store), piece, len(piece), accepted_ms))
 
     def _next_number(self, store: OutboxStore) -> tuple[int, int]:
         if self._epoch is None:
@@ -259,59 +221,19 @@ class Outbox:
 
     def pump(self, store: OutboxStore, now_ms: int) -> list[Outgoing]:
         """Return the segments to send now, live before backfill, as far as the credit reaches."""
-        self.behind = False
-        if not self._open:
-            return []
+        self._sending.behind = False
         self._seal_ready_tail(store)
-        outgoing: list[Outgoing] = []
-        while self._credit_bytes > 0 and self._fresh:
-            if self._live_run_bytes >= BACKFILL_AFTER_LIVE_BYTES:  # backfill always gets a tenth of the credit (G6)
-                self._live_run_bytes = 0
-                self._send_backfill(store, outgoing, segments_max=1)
-                continue
-            segment = store.segment(self._fresh.popleft())
-            if segment is not None and self._wants(segment.row, segment.epoch, segment.number, segment.dropped):
-                lane = LANE_LIVE if segment.accepted_ms > now_ms - LIVE_AGE_MS else LANE_BACKFILL
-                outgoing.append(self._send(segment, lane))
-        self._send_backfill(store, outgoing, segments_max=_LOOKED_AT_MAX)
-        return outgoing
-
-    def _send_backfill(self, store: OutboxStore, outgoing: list[Outgoing], *, segments_max: int) -> None:
-        """Send what comes after the cursor, oldest first, as far as the credit reaches."""
-        if self._credit_bytes <= 0:
-            return
-        rows = store.undropped_after(self._cursor, _LOOKED_AT_MAX)
-        self.behind |= len(rows) == _LOOKED_AT_MAX
-        for row, epoch, number in rows:
-            if self._credit_bytes <= 0 or segments_max == 0:
-                break
-            self._cursor = row
-            if self._wants(row, epoch, number) and (segment := store.segment(row)) is not None:
-                outgoing.append(self._send(segment, LANE_BACKFILL))
-                segments_max -= 1
+        return self._sending.pump(store, now_ms)
 
     def _seal_ready_tail(self, store: OutboxStore) -> None:
         """Seal what waits in the tail, as soon as what was sent live before has found a word."""
-        if not self._reachable or self._credit_bytes <= 0 or len(self._in_flight) >= LIVE_IN_FLIGHT_MAX:
+        if not (self._sending.is_open and self._sending.takes_at_once):
             return
         for _ in range(_TAIL_SEALED_MAX):
             if not self._ready_tail().count:
                 return
             self._seal_tail(store)
-        self.behind = bool(self._ready_tail().count)
-
-    def _wants(self, row: int, epoch: int, number: int, dropped: str | None = None) -> bool:
-        held = self._hub_holds.get(epoch)
-        return dropped is None and row not in self._sent and not (held and number in held)
-
-    def _send(self, segment: Segment, lane: int) -> Outgoing:
-        self._sent.add(segment.row)
-        if self._reachable and lane == LANE_LIVE:
-            self._in_flight.add(segment.row)
-        self._credit_bytes -= len(segment.body)
-        if lane == LANE_LIVE:
-            self._live_run_bytes += len(segment.body)
-        return Outgoing(lane, segment.header, segment.body)
+        self._sending.behind = bool(self._ready_tail().count)
 
     # --- the destination's word -------------------------------------------------------------------------------------
 
@@ -323,8 +245,7 @@ class Outbox:
         `fresh` tells that it answers a question of this link, so that what it lacks is really lacking there (G4).
         Losses it reveals go into `tally`; into `closed` what we, since restored, had given up there before.
         """
-        if (held := self._hub_holds.get(stated.epoch)) is not None:  # the hub read the same word and trimmed its copies
-            self._hub_holds[stated.epoch] = held.minus(stated.recorded).minus(stated.closed)
+        self._sending.on_stated(stated.epoch, stated.recorded, stated.closed)
         known = store.epochs_out().get(stated.epoch)
         if known is None:
             # Ours from before a restore: the backup does not know the epoch at all.
@@ -362,7 +283,7 @@ class Outbox:
             if segment.dropped is not None:
                 store.undrop_segment(segment)  # the destination's first word wins over our notice that crossed it
             store.settle_segment(segment, now_ms)
-            self._in_flight.discard(segment.row)
+            self._sending.on_word(segment.row)
             readings += segment.count
         return readings
 
@@ -372,7 +293,7 @@ class Outbox:
                 # Given up by an origin that was restored since; the destination will never take the number.
                 self._drop(store, segment, closed)
             store.forget_segment(segment)
-            self._in_flight.discard(segment.row)
+            self._sending.on_word(segment.row)
 
     def _make_again(self, store: OutboxStore, known: EpochOut, stated: EpochOut, now_ms: int, tally: GapTally) -> int:
         """Make segments again that a restored destination lacks; return the readings that are recorded no longer."""
@@ -387,7 +308,7 @@ class Outbox:
             if found < sent.count:
                 store.count_dropped(tally.lost(sent.count - found, sent.first_ms, sent.last_ms), sent.count - found)
         known.recorded = known.recorded.minus(lost)
-        self._cursor = 0
+        self._sending.start_over()
         return readings
 
     def _seal_again(self, store: OutboxStore, sent: SentSegment, now_ms: int) -> int:
@@ -450,7 +371,7 @@ class Outbox:
 
     def _drop(self, store: OutboxStore, segment: Segment, tally: GapTally) -> None:
         store.drop_segment(segment, tally.cause)
-        self._in_flight.discard(segment.row)
+        self._sending.on_word(segment.row)
         try:
             _, plain = self._keys.open(Kind.SEGMENT, segment.header, segment.body, own=True)
             tally.batch(self._codec.decode(plain))

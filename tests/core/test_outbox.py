@@ -9,8 +9,9 @@ from shared.batches import Series
 from shared.core.entries import CAUSE_DESTINATION_RESTORED, CAUSE_ORIGIN_RESTORED
 from shared.core.gaps import GapTally
 from shared.core.intervals import IntervalSet
-from shared.core.outbox import Outbox, OutboxLimits, Outgoing
+from shared.core.outbox import Outbox, OutboxLimits
 from shared.core.ports import EpochOut
+from shared.core.sending import Outgoing
 from shared.errors import Refused
 from shared.limits import (
     CREDIT_BYTES,
@@ -163,7 +164,8 @@ def test_a_big_batch_is_cut_into_segments_by_readings_and_by_text() -> None:
     text = series(*range(10), resource="text")
     text.format, text.values = "string", ["x" * READING_VALUE_BYTES_MAX] * 10
     store.ledger()
-    box._in_flight.clear()
+    box.set_reachable(False)
+    box.set_reachable(True)  # forgets what was on its way
     box.accept(store, [text], NOW_MS)
     assert len(box.pump(store, NOW_MS)) == 10
 

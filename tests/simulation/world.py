@@ -12,7 +12,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from shared.batches import Format, Value
-from shared.core import control, engine, entries, inbox, outbox, relay_stream
+from shared.core import control, engine, entries, inbox, outbox, relay_stream, sending
 from shared.core.outbox import OutboxLimits
 from shared.limits import DAY_MS, HOUR_MS, SECOND_MS
 from shared.sealing import Side
@@ -34,14 +34,12 @@ TIGHT: Final[tuple[tuple[ModuleType, dict[str, int]], ...]] = (
         outbox,
         {
             "SEGMENT_READINGS_MAX": 8,
-            "FRESH_SEGMENTS_MAX": 3,
-            "LIVE_IN_FLIGHT_MAX": 2,
             "_EXPIRE_SEGMENTS_MAX": 2,
             "_TAIL_CHUNKS_EXPIRED_MAX": 3,
-            "_LOOKED_AT_MAX": 2,
             "_TAIL_SEALED_MAX": 2,
         },
     ),
+    (sending, {"FRESH_SEGMENTS_MAX": 3, "LIVE_IN_FLIGHT_MAX": 2, "_LOOKED_AT_MAX": 2}),
     (control, {"CONTROL_IN_FLIGHT_MAX": 3}),
     (entries, {"CELLS_PER_ENTRY_MAX": 2}),
     (inbox, {"_HELD_RELEASED_MAX": 2}),
