@@ -49,6 +49,8 @@ _DENSE: Final = 128
 # Small chunks of a series taken up by one that is written; chunks looked into for readings that are there already.
 _GROWING_MAX: Final = 4
 _OVERLAPPING_MAX: Final = 4
+# A chunk of so many times the readings that were added last is left as it is: writing it again costs more than it saves.
+_ADDED_WORTH: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,9 @@ class Bite:
 def next_bite(connection: sqlite3.Connection, *, everything: bool = False) -> Bite | None:
     """Return which recent batches are to be folded next; `everything`: even where they are few. None where none are."""
     found = connection.execute(
-        "SELECT connector_id, level FROM recent GROUP BY connector_id, level HAVING COUNT(*) > ? ORDER BY level DESC LIMIT 1",
-        (0 if everything else HISTORY_RECENT_MAX,),
+        "SELECT connector_id, level FROM recent GROUP BY connector_id, level"
+        " HAVING COUNT(*) > ? OR (level = 0 AND SUM(count) >= ?) ORDER BY level DESC LIMIT 1",
+        (0 if everything else HISTORY_RECENT_MAX, HISTORY_FOLD_READINGS_MAX),
     ).fetchone()
     if found is None:
         return None
@@ -166,11 +169,18 @@ def _write_chunk(connection: sqlite3.Connection, series_id: int, part: Part) -> 
     connection.executemany("DELETE FROM chunk WHERE row = ?", [(row,) for row, _ in growing])
     for some in _pieces(_not_there(connection, series_id, whole)):
         times, values = some
-        small = len(times) < HISTORY_CHUNK_READINGS_MIN and _text_bytes(values) < HISTORY_CHUNK_TEXT_BYTES_MAX // 2
+        small = _grows(len(times), len(part[0])) and _text_bytes(values) < HISTORY_CHUNK_TEXT_BYTES_MAX // 2
         connection.execute(
             "INSERT INTO chunk (series_id, first_ms, last_ms, count, growing, body) VALUES (?, ?, ?, ?, ?, ?)",
             (series_id, int(times[0]), int(times[-1]), len(times), small, pack_chunk(some)),
         )
+
+
+def _grows(readings: int, added: int) -> bool:
+    """Whether a chunk is to be opened again for later readings: half-full ones only where what is added is worth it."""
+    return readings < HISTORY_CHUNK_READINGS_MIN or readings < min(
+        HISTORY_CHUNK_READINGS_MAX // 2, _ADDED_WORTH * added
+    )
 
 
 def _pieces(part: Part) -> list[Part]:

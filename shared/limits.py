@@ -72,8 +72,35 @@ LIVE_IN_FLIGHT_MAX: Final = 4
 RESYNC_AFTER_MS: Final = 10 * SECOND_MS
 # Gap notices group what was dropped; one notice names at most this many (device, resource) rows.
 GAP_ROWS_MAX: Final = 1_000
+# Resources named in one statement as held or given up at the destination; the rest is summed up under no name.
+APART_RESOURCES_STATED_MAX: Final = 256
+# Accounts of resources in one statement of the source; those that changed and found no room follow with the next.
+RESOURCE_LEDGERS_STATED_MAX: Final = 256
+# Statements of a destination that its origin's ledger may refer to, and resources kept with them (about 1 MiB).
+CUTS_KEPT_MAX: Final = 256
+CUTS_RESOURCES_MAX: Final = 16_384
 # Epochs stated in one acknowledgement: one per start of the origin; completed ones are forgotten after twice 30 days.
 EPOCHS_STATED_MAX: Final = 4_096
+
+# --- replays (N9) ---------------------------------------------------------------------------------------------------------
+# Segments of a replay under way: enough to fill a link of 200 ms with 80,000 readings/s, few enough to cost nothing kept.
+REPLAY_SEGMENTS_MAX: Final = 4
+# Series read for one segment: each means opening history at both ends, which holds the writer for some 0.1 ms.
+REPLAY_SERIES_MAX: Final = 64
+# Readings of texts read at once: each may be 64 KiB.
+REPLAY_TEXTS_MAX: Final = 256
+# A replay reads what it covers reading by reading; who wants more than ten years asks twice.
+REPLAY_RANGE_MS_MAX: Final = 3_660 * DAY_MS
+# Resources and devices named in one ask, which has to fit a control entry.
+REPLAY_NAMES_MAX: Final = 200
+# Open replays of a connector: one runs, the others wait for it.
+REPLAY_JOBS_OPEN_MAX: Final = 8
+# Replays that are over are shown until there are more than this.
+REPLAY_JOBS_KEPT_MAX: Final = 100
+# The newest ones start over where the target was restored; far fewer than are kept, so that both sides know them.
+REPLAY_JOBS_WATCHED_MAX: Final = 20
+# Epochs of replays remembered by a target: one per start of a source that had a replay running.
+REPLAY_EPOCHS_KEPT_MAX: Final = 64
 
 # --- control log ----------------------------------------------------------------------------------------------------
 CONTROL_ENTRY_BYTES_MAX: Final = 256 * 1024
@@ -224,16 +251,73 @@ EVENT_BEAT_S: Final = 10.0
 # --- clocks (G5) ----------------------------------------------------------------------------------------------------
 CLOCK_JUMP_MS_MAX: Final = HOUR_MS
 
+# --- health and repairs (G9, N2) ------------------------------------------------------------------------------------
+# A link that moved nothing for this long although something waits is stalled, not connected.
+STALLED_AFTER_MS: Final = MINUTE_MS
+# An attempt now and then is `reconnecting`; after this long it is `off line`, and a repair.
+OFFLINE_AFTER_MS: Final = MINUTE_MS
+# A daemon that restarts, or a machine that reboots, is back by then.
+PEER_OFFLINE_AFTER_MS: Final = 2 * MINUTE_MS
+# Against flapping: what figures show has to hold, or be gone, for so long before a repair is raised, or cleared.
+REPAIR_RAISE_AFTER_MS: Final = 30 * SECOND_MS
+REPAIR_CLEAR_AFTER_MS: Final = 10 * SECOND_MS
+# Two copies displace each other in turns: each link looks well for a while.
+DUPLICATE_CLEAR_AFTER_MS: Final = 2 * MINUTE_MS
+# A clock that differs by so much from the hub's or the peer's is told of, until it differs by less than half.
+CLOCK_OFF_MS_MAX: Final = 30 * SECOND_MS
+# Room on the disk has to grow by so much beyond the warning for it to end.
+DISK_LOW_CLEARED_FACTOR: Final = 1.25
+DISK_WARN_BYTES: Final = 1024 * 1024 * 1024
+# Of the cap and of the time that readings may wait; told of from the first, until below the second.
+BACKLOG_NEAR_SHARE: Final = 0.8
+BACKLOG_NEAR_CLEARED_SHARE: Final = 0.7
+# A backlog that needs longer than this at its drain budget is told of, until it needs less than half.
+DRAIN_HELD_MS: Final = HOUR_MS
+# A question through the whole pair and back, this often; unanswered for so long it is a repair.
+CANARY_EVERY_S: Final = 15.0
+CANARY_LOST_AFTER_MS: Final = MINUTE_MS
+# Repairs that are over stay on the page for so long, and no more than so many.
+REPAIRS_KEPT_MS: Final = 30 * DAY_MS
+REPAIRS_KEPT_MAX: Final = 500
+# Repairs of one connector: a thousand mismatched resources are named by these and counted.
+REPAIRS_OF_KIND_MAX: Final = 50
+
+# --- notices ----------------------------------------------------------------------------------------------------------
+# Notices that wait for one webhook or mail server; beyond it the oldest gives way and is counted.
+NOTICES_WAITING_MAX: Final = 200
+# Repairs named in one notice; of more, the rest is counted.
+NOTICE_REPAIRS_MAX: Final = 50
+# Tried again after the first, then twice as long, up to the last; given up once it is so old.
+NOTICE_RETRY_FIRST_MS: Final = 5 * SECOND_MS
+NOTICE_RETRY_LAST_MS: Final = HOUR_MS
+NOTICE_LIFE_MS: Final = 3 * DAY_MS
+# From connecting to the answer.
+NOTICE_DEADLINE_S: Final = 15.0
+
+# --- diagnostics ------------------------------------------------------------------------------------------------------
+# Log lines kept in memory for a bundle, and the length of each.
+LOG_LINES_KEPT_MAX: Final = 2_000
+LOG_LINE_CHARS_MAX: Final = 2_000
+# Counting the rows of great tables and checking a great file ends after this.
+DIAGNOSTICS_DATABASE_S: Final = 5.0
+
 # --- storage --------------------------------------------------------------------------------------------------------
 # Units of work in one commit: more save fsyncs, fewer keep the wait of the first one short.
 COMMIT_UNITS_MAX: Final = 64
 # A database that nobody has written to for so long gives the room of its write-ahead log back, if that is more than this.
 LOG_TRUNCATED_AFTER_S: Final = 1.0
 LOG_KEPT_BYTES: Final = 64 * 1024
+# A backup copies the database in steps of a MiB with a pause after each: the stream goes on beside it.
+BACKUP_STEP_PAGES: Final = 256
+BACKUP_PAUSE_S: Final = 0.001
+# A backup holds every key of a site; a shorter passphrase is guessed at leisure by whoever has the file.
+PASSPHRASE_CHARS_MIN: Final = 12
+# Room for the write-ahead log, and for what a daemon writes first, beside what is restored.
+RESTORE_BYTES_SPARE: Final = 64 * 1024 * 1024
 # Up to this many readings taken at once are kept as rows; more are kept as they were packed: from here on that is cheaper.
 HISTORY_ROWS_MAX: Final = 48
-# Readings in a chunk of history: few enough to open one for a chart, many enough to pack well.
-HISTORY_CHUNK_READINGS_MAX: Final = 4_096
+# Readings in a chunk of history: few enough to open one for a chart, many enough to pack well and to fill pages of a database.
+HISTORY_CHUNK_READINGS_MAX: Final = 8_192
 # A chunk below this still grows, unless its texts are that long.
 HISTORY_CHUNK_READINGS_MIN: Final = 1_024
 HISTORY_CHUNK_TEXT_BYTES_MAX: Final = 256 * 1024
