@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import orjson
 import uvloop
@@ -27,6 +27,9 @@ from shared.exit_codes import ExitCode, code_of
 from shared.service_manager import this_process
 from shared.settings import Loaded, SettingWrong, load
 from shared.settings_flags import takes_settings
+
+if TYPE_CHECKING:
+    from shared.backup import Belongings
 
 T = TypeVar("T")
 
@@ -281,6 +284,83 @@ def enrol(
         print(f"The site '{found['site_name']}' is enrolled.")
 
 
+# --- backup and restore -------------------------------------------------------------------------------------------------
+
+KeyFile = Annotated[Path | None, Parameter(help="Key of a hub that is not beside its data directory.")]
+PassphraseFile = Annotated[
+    Path | None, Parameter(help="Its first line seals the backup; so does PAIRHUB_BACKUP_PASSPHRASE.")
+]
+
+
+@main.command
+def backup(
+    file: Annotated[Path, Parameter(help="The backup: a new file; with --check, one that is there.")],
+    *,
+    data_dir: DataDir = Path("site-data"),
+    check: Annotated[bool, Parameter(help="Only read FILE, and compare it with its manifest.", negative="")] = False,
+    key_file: KeyFile = None,
+    passphrase_file: PassphraseFile = None,
+    json: Json = False,
+) -> None:
+    """Write database, keys and certificates of a site or hub into FILE, checked; the daemon may be running.
+
+    Whoever has FILE can be this site or hub: keep it as you keep keys, or seal it with a passphrase.
+    """
+    from shared.backup import check as read_through
+    from shared.backup import take
+    from shared.backup_words import manifest_json, manifest_line, read_passphrase, shown_progress
+
+    assert data_dir is not None
+    with _told_in_words(), shown_progress(sys.stderr) as progress:
+        passphrase = read_passphrase(passphrase_file, os.environ)
+        if check:
+            manifest = read_through(file, passphrase, progress=progress)
+        else:
+            whose = _belongings(data_dir, key_file)
+            manifest = take(whose, file, version=_version(), passphrase=passphrase, progress=progress)
+    if json:
+        _print_json(manifest_json(file, manifest))
+    else:
+        print(manifest_line(f"{file} is whole" if check else f"Wrote {file}", manifest))
+
+
+@main.command
+def restore(
+    file: Annotated[Path, Parameter(help="The backup.")],
+    *,
+    data_dir: Annotated[Path, Parameter(help="Data directory to restore into; no daemon may run there.")],
+    replace: Annotated[bool, Parameter(help="Move aside what is there already.", negative="")] = False,
+    key_file: KeyFile = None,
+    passphrase_file: PassphraseFile = None,
+    json: Json = False,
+) -> None:
+    """Put the backup FILE into an empty data directory. Everybody has to log in anew afterwards.
+
+    Never let what it was taken of run beside what is restored.
+    """
+    from shared.backup import read_manifest
+    from shared.backup_words import manifest_json, manifest_line, read_passphrase, shown_progress
+    from shared.restore import restore as put_back
+
+    with _told_in_words(), shown_progress(sys.stderr) as progress:
+        passphrase = read_passphrase(passphrase_file, os.environ)
+        whose = _belongings(data_dir, key_file, kind=read_manifest(file, passphrase).kind)
+        manifest = put_back(whose, file, passphrase=passphrase, replace=replace, progress=progress)
+    if json:
+        _print_json(manifest_json(file, manifest))
+    else:
+        print(manifest_line(f"Restored {data_dir}", manifest))
+
+
+def _belongings(data_dir: Path, key_file: Path | None, kind: str = "") -> Belongings:
+    """Return what makes up the hub or the site of a data directory: of the kind named, or that is there."""
+    from connector.backup import belongings as of_site
+    from hub.backup import belongings as of_hub
+
+    hub = of_hub(data_dir, key_file)
+    return hub if kind == "hub" or (not kind and hub.database_path.exists()) else of_site(data_dir)
+
+
 # --- demo and bench -----------------------------------------------------------------------------------------------------
 
 
@@ -337,6 +417,29 @@ def demo(
                 await stage.stop()
 
     if not _run(run()):
+        raise SystemExit(ExitCode.FAILED)
+
+
+@main.command
+def chaos(
+    *,
+    minutes: Annotated[float, Parameter(help="How long faults happen.")] = 1.0,
+    seed: Annotated[int, Parameter(help="Which faults happen, and when.")] = 1,
+    keep: Annotated[Path | None, Parameter(help="A folder for data and logs, which stay; else they are deleted.")] = None,
+    json: Json = False,
+) -> None:
+    """Run hub and two sites under load, kill, cut, fill and shift them, then look for every reading.
+
+    Exit code 1 where a reading was lost, doubled or is not accounted for, or where the two sides differ.
+    """
+    from shared.rig.chaos.run import measure
+
+    found = _run(measure(minutes, seed, lambda line: print(line, file=sys.stderr, flush=True), keep))
+    if json:
+        _print_json(found)
+    else:
+        print("\n".join(f"{name}: {value}" for name, value in found.items()))
+    if not found["clean"]:
         raise SystemExit(ExitCode.FAILED)
 
 
@@ -409,6 +512,18 @@ def bench_live(
     from shared.rig.bench_live import measure
 
     _print_figures(_run(measure(readings, per_s, _progress)), json=json)
+
+
+@bench_app.command(name="drain")
+def bench_drain(
+    *,
+    behind: Annotated[int, Parameter(help="Readings that wait when the network comes back.")] = 1_000_000,
+    json: Json = False,
+) -> None:
+    """Measure live readings and lookups while a backlog drains, and how soon all flows again."""
+    from shared.rig.bench_drain import measure
+
+    _print_figures(_run(measure(behind, _progress)), json=json)
 
 
 @bench_app.command(name="lookup")

@@ -14,6 +14,7 @@ from connector.site import Site
 from shared.address_file import leave_address
 from shared.clock import Clock
 from shared.core.link_state import LinkState
+from shared.data_directory import Residence
 from shared.listening import front_of
 from shared.served_certificate import served_certificate
 from shared.service_manager import ServiceManager
@@ -42,8 +43,18 @@ async def serve(
     too. Raises StorageFailed or SettingWrong where it cannot start.
     """
     front_of(settings)  # refuses, before anything is made
+    with Residence(settings.data_dir):
+        await _serve(settings, ready, stop, clock, manager or ServiceManager())
+
+
+async def _serve(
+    settings: SiteSettings,
+    ready: Callable[[RunningSite], None],
+    stop: asyncio.Event | None,
+    clock: Clock | None,
+    manager: ServiceManager,
+) -> None:
     listening = listen(settings.host, settings.port)
-    manager = manager or ServiceManager()
     async with manager.starting():
         site = await Site.open(settings, clock)
     try:

@@ -22,6 +22,7 @@ from hub.store.interface import HubStore
 from hub.store.sqlite import SqliteStore
 from shared.address_file import leave_address
 from shared.clock import Clock, SystemClock
+from shared.data_directory import Residence
 from shared.listening import front_of
 from shared.served_certificate import served_certificate
 from shared.service_manager import ServiceManager
@@ -58,7 +59,7 @@ async def _serve(
     key = load_or_make_key(settings.key_path)
     bell = ChangeBell()
     front_of(settings)  # refuses, before anything is made
-    with closing(listen(settings.host, settings.port)) as listening:
+    with Residence(settings.data_dir) as residence, closing(listen(settings.host, settings.port)) as listening:
         async with manager.starting():
             store = await SqliteStore.open(settings.data_dir)
         async with asyncio.TaskGroup() as tasks, _closed_at_the_end(store) as current:
@@ -67,7 +68,7 @@ async def _serve(
             await hub.load()
             hub.certificate = served_certificate(settings, settings.data_dir, SystemClock())
             url = url_of(listening, is_tls=hub.certificate is not None)
-            service = _Service(hub, await Access.open(hub), url, bell, manager)
+            service = _Service(hub, await Access.open(hub), url, bell, manager, residence)
             await service.run(tasks, listening, ready, stop)
 
 
@@ -90,6 +91,7 @@ class _Service:
     url: str
     bell: ChangeBell
     manager: ServiceManager
+    residence: Residence
     stopping: anyio.Event = field(default_factory=anyio.Event)
 
     async def run(
@@ -123,6 +125,7 @@ class _Service:
                 task.cancel()
 
     async def _open_store(self) -> HubStore:
+        self.residence.renew()
         return await SqliteStore.open(self.hub.settings.data_dir)
 
     async def _leave_files(self) -> None:

@@ -35,6 +35,14 @@ class DatabaseNewer(StorageFailed):
     """The database was written by a newer release; nothing in it was touched."""
 
 
+class InTheWay(PairhubError):
+    """What is there already, or runs there, would be overwritten; nothing was touched."""
+
+
+class BackupUnusable(PairhubError):
+    """A backup that is missing, damaged, of another kind, or sealed with another passphrase."""
+
+
 class Misuse(PairhubError):
     """Our own bug: a call that must not happen in this state."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from shared.errors import DatabaseNewer, StorageFailed
+from shared.errors import BackupUnusable, DatabaseNewer, InTheWay, StorageFailed
 from shared.settings import AddressUnavailable, SettingWrong
 
 
@@ -31,9 +31,18 @@ class ExitCode(IntEnum):
     )
     WRONG_USE = 2, "Wrong use: an unknown command or flag, or an argument that is missing."
     DATABASE_NEWER = 65, "The database was written by a newer release. Use that release; nothing was changed."
+    BACKUP_UNUSABLE = (
+        66,
+        "`backup --check`, `restore`: the file is missing, damaged, of another kind, or the passphrase is another.",
+    )
     ADDRESS_TAKEN = (
         69,
         "The address cannot be listened on: the port is in use, not allowed, or no address of this machine.",
+    )
+    IN_THE_WAY = (
+        73,
+        "`backup`, `restore`: a file is there already, the directory is not empty, or a daemon runs there. "
+        "Nothing was touched.",
     )
     DATA_DIRECTORY = (
         74,
@@ -52,6 +61,10 @@ def code_of(error: BaseException) -> ExitCode:
             return ExitCode.CONFIGURATION
         case DatabaseNewer():
             return ExitCode.DATABASE_NEWER
+        case BackupUnusable():
+            return ExitCode.BACKUP_UNUSABLE
+        case InTheWay():
+            return ExitCode.IN_THE_WAY
         case StorageFailed():
             return ExitCode.DATA_DIRECTORY
         case _:

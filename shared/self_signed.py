@@ -45,6 +45,10 @@ class SelfSigned:
         """The authority's certificate."""
         return self.folder / "ca.pem"
 
+    def named(self, prefix: str) -> dict[str, Path]:
+        """Return all four files by the names under which a backup holds them."""
+        return {f"{prefix}/{path.name}": path for path in (self.ca, self._ca_key, self.cert, self.key)}
+
     def ensure(self, names: tuple[str, ...], now_ms: int) -> bool:
         """Make or renew what is missing, has other names, or ends soon; return whether anything is new.
 

@@ -1,0 +1,60 @@
+"""What of a site a backup holds, and what a restored site has to know about itself."""
+
+from __future__ import annotations
+
+import sqlite3
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from connector.identity import read_meta, write_meta
+from shared.backup import Belongings
+from shared.self_signed import SelfSigned
+from shared.served_certificate import TLS_FOLDER
+
+DATABASE_NAME: Final = "site.db"
+_RESTORED: Final = "restored"
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """That this site was restored: the moment of the state in the backup, and when, both ms since 1970."""
+
+    backup_ms: int
+    restored_ms: int
+
+
+def belongings(data_dir: Path) -> Belongings:
+    """Return what makes up the site of a data directory."""
+    return Belongings(
+        kind="site",
+        data_dir=data_dir,
+        database=DATABASE_NAME,
+        scripts=files("connector") / "sql",
+        files=SelfSigned(data_dir / TLS_FOLDER).named(TLS_FOLDER),
+        needed=frozenset(),
+        facts=_facts,
+        settle=_settle,
+    )
+
+
+def _facts(connection: sqlite3.Connection) -> dict[str, str]:
+    return {name: str(read_meta(connection, name) or "") for name in ("site_id", "site_name")}
+
+
+def _settle(connection: sqlite3.Connection, made_ms: int, now_ms: int) -> None:
+    """End all log-ins, which may have been ended since the backup, and leave word of the restore for the next start."""
+    connection.execute("DELETE FROM session")
+    write_meta(connection, _RESTORED, msgspec.json.encode(Restored(made_ms, now_ms)))
+
+
+def find_restored(connection: sqlite3.Connection) -> Restored | None:
+    """Return the restore that no start has dealt with yet."""
+    packed = read_meta(connection, _RESTORED)
+    return msgspec.json.decode(packed, type=Restored) if isinstance(packed, bytes) else None
+
+
+def forget_restored(connection: sqlite3.Connection) -> None:
+    """The restore is dealt with."""
+    connection.execute("DELETE FROM meta WHERE name = ?", (_RESTORED,))
