@@ -11,6 +11,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 # Files of half a minute and more, the longest first: what begins last should end soon. Short of them, order is free.
 LONGEST: Final = (
+    "tests/test_chaos.py",
     "tests/browser/test_accessibility.py",
     "tests/e2e/test_streaming.py",
     "tests/web/test_in_browser.py",

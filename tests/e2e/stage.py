@@ -17,7 +17,7 @@ import msgspec
 
 from shared.rig.client import ApiClient, ApiRefused, operator_token, pair, until
 from shared.rig.daemons import Daemon
-from tests.e2e.fault_proxy import FaultProxy
+from shared.rig.fault_proxy import FaultProxy
 
 START_MS = 1_763_647_200_000
 _names = itertools.count(1)

@@ -13,7 +13,7 @@ from connector.site import Site
 from hub.serve import running_hub
 from hub.settings import HubSettings
 from shared.rig.client import until
-from tests.e2e.fault_proxy import FaultProxy
+from shared.rig.fault_proxy import FaultProxy
 
 
 async def test_n2_a_half_open_link_is_found_out_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from shared.messages import AnyFrame, Recorded, RecordedEpoch, Sealed, Statement
 from shared.rig.client import until
 from shared.sealing import Header, Kind
 from tests.e2e.conftest import SAME_LOOP
-from tests.e2e.fault_proxy import Direction
+from shared.rig.fault_proxy import Direction
 from tests.e2e.stage import NotYet, Paired, Stage
 
 pytestmark = SAME_LOOP

@@ -16,7 +16,7 @@ from shared.rig.client import until
 from shared.rig.daemons import Daemon
 from shared.sealing import Header, Kind
 from tests.e2e.conftest import SAME_LOOP
-from tests.e2e.fault_proxy import Direction
+from shared.rig.fault_proxy import Direction
 from tests.e2e.stage import NotYet, Site, Stage
 
 pytestmark = SAME_LOOP

@@ -50,7 +50,7 @@ from shared.messages import (
 from shared.sealing import Header, Kind, PairKeys, Side
 from tests.connector.site_stage import line, stored
 from tests.connector.visitors import Two, Visitor, until, visitor
-from tests.e2e.fault_proxy import Direction, FaultProxy, Passed
+from shared.rig.fault_proxy import Direction, FaultProxy, Passed
 from tests.hub.builders import TestPair, TestSite
 from tests.hub.client import SiteClient, Wire
 
