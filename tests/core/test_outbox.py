@@ -19,6 +19,7 @@ from shared.limits import (
     HOUR_MS,
     LIVE_AGE_MS,
     LIVE_IN_FLIGHT_MAX,
+    MINUTE_MS,
     READING_VALUE_BYTES_MAX,
     SEGMENT_READINGS_MAX,
     TAIL_AGE_MS_MAX,
@@ -161,6 +162,7 @@ def test_a_big_batch_is_cut_into_segments_by_readings_and_by_text() -> None:
     box.accept(store, [series(*range(2 * SEGMENT_READINGS_MAX + 1))], NOW_MS)
     counts = [Header.unpack(sent.header).count for sent in box.pump(store, NOW_MS)]
     assert counts == [SEGMENT_READINGS_MAX, SEGMENT_READINGS_MAX, 1]
+    assert store.ledger().accepted == store.ledger().outbox == 2 * SEGMENT_READINGS_MAX + 1
     text = series(*range(10), resource="text")
     text.format, text.values = "string", ["x" * READING_VALUE_BYTES_MAX] * 10
     store.ledger()
@@ -294,6 +296,15 @@ def test_given_up_segments_are_named_closed_and_forgotten() -> None:
     state(store, box, [], applied=0, closed=[1, 1])
     assert rows(store, "SELECT COUNT(*) FROM segment") == [(0,)]
     assert store.ledger().dropped == {"retention": 1}
+
+
+def test_giving_up_what_is_thirty_days_old_leaves_what_is_a_minute_younger() -> None:
+    store = open_store()
+    box = linked(store, outbox(store))
+    accept(store, box, 1)
+    accept(store, box, 2, now_ms=NOW_MS + MINUTE_MS)
+    box.expire(store, NOW_MS + box.limits.retention_ms, GapTally("retention"))
+    assert (store.ledger().dropped, store.ledger().outbox) == ({"retention": 1}, 1)
 
 
 def test_the_destinations_first_word_corrects_a_notice_that_crossed_it() -> None:

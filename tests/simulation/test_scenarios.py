@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from shared.core.engine_effects import Effect
 from shared.core.entries import CAUSE_DESTINATION_RESTORED, CAUSE_ORIGIN_RESTORED, CAUSE_RETENTION
 from shared.core.fields import NAME, fields_object, tag_field
 from shared.core.outbox import OutboxLimits
+from shared.core.ports import PairStore
 from shared.limits import DAY_MS, HOUR_MS, MINUTE_MS, RETENTION_MS, SECOND_MS, TAIL_AGE_MS_MAX
-from shared.messages import HeldEpoch, Statement, decode_frame
+from shared.messages import HeldEpoch, Statement, decode_frame, encode_frame
 from shared.sealing import Kind, Side
 from tests.simulation.demands import check, notices, settle
 from tests.simulation.hub import PAIR_ID
@@ -254,6 +256,31 @@ def test_an_old_statement_that_a_hub_replays_on_a_new_link_is_not_believed(world
     world.pass_time(SECOND_MS)
     ledger = world.source.store().ledger()
     assert (ledger.applied, ledger.dropped) == (6, {})
+
+
+def test_what_a_restored_destination_says_unasked_counts_nothing_as_lost(world: World) -> None:
+    take(world, 2)
+    world.drain()
+    backup = world.target.connection.serialize()
+    take(world, 4)
+    world.drain()
+    world.target.restore(backup)
+    world.target.start()
+    world.dial()
+    engine, link = world.target.engine, world.source.link
+    assert engine is not None
+    assert link is not None
+    said: list[bytes] = []
+
+    def say(store: PairStore) -> list[Effect]:
+        said.append(encode_frame(engine._statement(store, nonce=b"", whole=True, now_ms=world.now_ms).frame))
+        return []
+
+    world.target.work("says", say)
+    link.to_site.appendleft(said[0])  # overtakes all that would make the origin ask
+    healed(world)
+    assert world.source.store().ledger().dropped == {}
+    assert at_target(world) == 6
 
 
 def test_a_fresh_statement_that_a_later_word_overtook_is_not_taken_for_a_restore(world: World) -> None:
