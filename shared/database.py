@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,19 +17,21 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import aiosqlite
 
-from shared.errors import Misuse, PairhubError, StorageFailed
-from shared.limits import COMMIT_UNITS_MAX, LOG_KEPT_BYTES, LOG_TRUNCATED_AFTER_S
+from shared.database_rescue import check_at_start, copy_out, put_in_place, try_to_write
+from shared.errors import StorageFailed
+from shared.group_commit import Closing, ClosingFailed, Waiting, commit
+from shared.limits import COMMIT_UNITS_MAX, LOG_KEPT_BYTES, LOG_TRUNCATED_AFTER_S, STORE_TRIED_EVERY_S
 from shared.migration import migrate
+from shared.storage_trouble import Trouble, TroubleKind, file_id, trouble, trouble_of
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 Unit = Callable[[sqlite3.Connection], T]
 
-# What undoes one unit of work and leaves the others of its transaction alone.
-_UNIT_FAILURES = (PairhubError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -77,34 +80,15 @@ def _conditional(unit: Unit[T]) -> Unit[T]:
 
 @dataclass(frozen=True, slots=True)
 class StoreFigures:
-    """How a store fares: commits since the start, units of work that wait for the writer, whether the last one failed."""
+    """How a store fares: commits since the start, units of work that wait for the writer, whether the last one failed.
+
+    `problem` says why, empty where it did not.
+    """
 
     commits: int = 0
     waiting: int = 0
     failing: bool = False
-
-
-class Closing(Protocol):
-    """What units of work that share a transaction want done once, after the last of them and before the commit."""
-
-    def close(self, connection: sqlite3.Connection) -> Any:
-        """Do it, on the writer's thread. What it raises undoes the transaction with all its units."""
-
-    def on_closed(self, outcome: Any) -> None:
-        """Hear on the event loop what `close` returned, once that is durable, or the exception that undid it all.
-
-        Comes before the units' own `after`. Must not raise.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A unit of work that waits for the writer."""
-
-    unit: Callable[[sqlite3.Connection], Any]
-    future: asyncio.Future[Any]
-    after: Callable[[Any], None] | None
-    closing: Closing | None = None
+    problem: str = ""
 
 
 class _Threaded(aiosqlite.Connection):
@@ -126,50 +110,58 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
 class Database:
     """An open database. Make it with `Database.open`, end it with `close`."""
 
-    def __init__(self, path: Path, writer: _Threaded, readers: list[_Threaded]) -> None:
+    def __init__(self, path: Path, writer: _Threaded, readers: list[_Threaded], *, puts_back: bool = False) -> None:
         self.path = path
+        self._puts_back = puts_back
+        self._file_id = file_id(path)
+        self._trial: asyncio.TimerHandle | None = None
+        self._storing = asyncio.Event()
+        self._storing.set()
         self._writer = writer
         self._readers = readers
+        self._readers_count = len(readers)
         self._glancing: sqlite3.Connection | None = None
         self._free: asyncio.LifoQueue[_Threaded] = asyncio.LifoQueue()
         for reader in readers:
             self._free.put_nowait(reader)
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._resting: asyncio.TimerHandle | None = None
         self._closing = False
         self.commits = 0
         self.undone: deque[int] = deque(maxlen=64)
         """Which of the last transactions, counted as `commits` counts them, were undone as a whole."""
-        self.problem = ""
+        self.trouble: Trouble | None = None
+        """Why nothing can be stored; None while that works. It is tried again every STORE_TRIED_EVERY_S."""
+        self.on_trouble: Callable[[], None] = lambda: None
+        """Called when `trouble` begins, changes or ends."""
+        self._error = ""
+
+    @property
+    def problem(self) -> str:
         """Why the last commit failed; empty while storing works."""
+        return self.trouble.why if self.trouble is not None else self._error
 
     @classmethod
-    async def open(cls, path: Path, scripts: Traversable, *, readers: int = 2) -> Database:
+    async def open(cls, path: Path, scripts: Traversable, *, readers: int = 2, puts_back: bool = False) -> Database:
         """Open (or create, mode 0600) a database and bring it up to date, after a checked copy.
 
+        With `puts_back`, a file that is deleted while it is open is put back, for this process still holds all of it.
         Raises DatabaseNewer, or StorageFailed where that is impossible.
         """
-        opened: list[_Threaded] = []
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not path.exists():
                 path.touch(mode=0o600)
             # What cannot be opened says so here, before there are threads to be ended.
-            await asyncio.to_thread(lambda: _connect(path, read_only=False).close())
-            for at in range(1 + readers):
-                connection = _Threaded(lambda read_only=at > 0: _connect(path, read_only=read_only), iter_chunk_size=64)  # type: ignore[misc]
-                await connection
-                opened.append(connection)
-                if at == 0:
-                    await connection.run(lambda writer: migrate(writer, scripts, path))
-        except (sqlite3.Error, OSError, StorageFailed) as error:
-            for connection in opened:  # their threads would keep the process alive
-                await connection.close()
-            if isinstance(error, StorageFailed):
-                raise
+            await asyncio.to_thread(lambda: check_at_start(_connect(path, read_only=False), path))
+            opened = await _open_all(path, readers, lambda writer: migrate(writer, scripts, path))
+        except sqlite3.Error as error:
+            found = trouble_of(error, path)
+            raise StorageFailed(f"cannot open {path}: {error}" if found is None else found.why) from error
+        except OSError as error:
             raise StorageFailed(f"cannot open {path}: {error}") from error
-        return cls(path, opened[0], opened[1:])
+        return cls(path, opened[0], opened[1:], puts_back=puts_back)
 
     async def write(
         self, unit: Unit[T], after: Callable[[T | BaseException], None] | None = None, closing: Closing | None = None
@@ -180,12 +172,14 @@ class Database:
         caller does not cancel the unit: it is committed or not, as a whole, and its result is dropped. `after` is
         called on the event loop with the result or the exception, in the order of the units, whether or not the caller
         still waits: effects that must follow a commit belong there. It must not raise. `closing` runs once for all units
-        of the transaction that name it.
+        of the transaction that name it. While there is `trouble`, nothing is begun and `after` is not called.
         """
         if self._closing:
             raise StorageFailed("the database is closing")
+        if self.trouble is not None:
+            raise StorageFailed(self.trouble.why)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(_conditional(unit), future, after, closing))
+        self._waiting.append(Waiting(_conditional(unit), future, after, closing))
         if self._pump is None or self._pump.done():
             self._pump = asyncio.get_running_loop().create_task(self._commit_waiting(), name=f"writer {self.path.name}")
         return await asyncio.shield(future)
@@ -196,7 +190,7 @@ class Database:
         try:
             return await asyncio.shield(reader.run(lambda connection: _snapshot(connection, unit)))
         except sqlite3.Error as error:
-            raise StorageFailed(str(error)) from error
+            raise self._unreadable(error) from error
         finally:
             self._free.put_nowait(reader)
 
@@ -213,11 +207,22 @@ class Database:
                 self._glancing = _connect(self.path, read_only=True)
             return _snapshot(self._glancing, unit)
         except sqlite3.Error as error:
-            raise StorageFailed(str(error)) from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: sqlite3.Error) -> StorageFailed:
+        """Note damage that a reader met: nothing more is stored into a file that is not whole."""
+        found = trouble_of(error, self.path)
+        if found is not None and found.kind is TroubleKind.DAMAGED and not self._closing:
+            self._begin_trouble(found)
+        return StorageFailed(str(error))
+
+    async def until_storing(self) -> None:
+        """Return once there is no `trouble`."""
+        await self._storing.wait()
 
     def figures(self) -> StoreFigures:
         """Return how the writer fares."""
-        return StoreFigures(self.commits, len(self._waiting), bool(self.problem))
+        return StoreFigures(self.commits, len(self._waiting), bool(self.problem), self.problem)
 
     async def beat(self) -> None:
         """Come back once the writer's thread has done what it was at: proof that it moves, whatever the disk says.
@@ -230,8 +235,9 @@ class Database:
     async def close(self) -> None:
         """Finish the waiting units, then close. Units offered afterwards are refused."""
         self._closing = True
-        if self._resting is not None:
-            self._resting.cancel()
+        for timer in (self._resting, self._trial):
+            if timer is not None:
+                timer.cancel()
         if self._pump is not None:
             await asyncio.shield(self._pump)
         if self._glancing is not None:
@@ -244,36 +250,109 @@ class Database:
         while self._waiting:
             units = [self._waiting.popleft() for _ in range(min(len(self._waiting), COMMIT_UNITS_MAX))]
             closings = list(dict.fromkeys(waiting.closing for waiting in units if waiting.closing is not None))
-            try:
-                outcomes, closed = await self._writer.run(
-                    lambda connection, units=units, closings=closings: _commit(connection, units, closings)  # type: ignore[misc]
-                )
-                self.problem = ""
-            except _ClosingFailed as failed:
-                self.undone.append(self.commits)
-                outcomes, closed = [failed.error for _ in units], [failed.error for _ in closings]
-            except (sqlite3.Error, ValueError) as error:
-                self.problem = str(error)
-                self.undone.append(self.commits)
-                outcomes = [StorageFailed(str(error)) for _ in units]
-                closed = [StorageFailed(str(error)) for _ in closings]
+            if self.trouble is not None:
+                closings = []  # nothing was begun that would have to be ended
+            outcomes, closed = await self._outcomes(units, closings)
             self.commits += 1
             for closing, outcome in zip(closings, closed, strict=True):
                 closing.on_closed(outcome)
             for waiting, outcome in zip(units, outcomes, strict=True):
-                future = waiting.future
-                if waiting.after is not None:
-                    waiting.after(outcome)
-                if future.cancelled():
-                    continue
-                if isinstance(outcome, BaseException):
-                    future.set_exception(outcome)
-                    future.exception()  # a caller that was cancelled never looks
-                else:
-                    future.set_result(outcome)
+                _tell(waiting, outcome)
         if self._resting is not None:
             self._resting.cancel()
         self._resting = asyncio.get_running_loop().call_later(LOG_TRUNCATED_AFTER_S, self._truncate_log)
+
+    async def _outcomes(self, units: list[Waiting], closings: list[Closing]) -> tuple[list[Any], list[Any]]:
+        """Run one transaction; return what to tell units and closings: results, or why all of it is undone."""
+        failure: Exception
+        try:
+            if self.trouble is not None:
+                raise StorageFailed(self.trouble.why)
+            self._refuse_moved()
+            done = await self._writer.run(lambda connection: commit(connection, units, closings))
+            self._refuse_moved()  # what went into a file without a name is not stored
+            self._error = ""
+            return done
+        except ClosingFailed as failed:
+            failure = failed.error
+        except StorageFailed as failed:
+            failure = failed
+        except (sqlite3.Error, ValueError) as error:
+            self._error = str(error)
+            if (found := trouble_of(error, self.path)) is not None:
+                self._begin_trouble(found)
+            failure = StorageFailed(self.problem)
+        self.undone.append(self.commits)
+        return [failure for _ in units], [failure for _ in closings]
+
+    # --- trouble ------------------------------------------------------------------------------------------------------
+
+    def _refuse_moved(self) -> None:
+        """Raise StorageFailed where the name leads to another file than ours, or to none."""
+        found = file_id(self.path)
+        if found != self._file_id:
+            self._begin_trouble(trouble(TroubleKind.GONE if found is None else TroubleKind.REPLACED, self.path))
+            raise StorageFailed(self.problem)
+
+    def _begin_trouble(self, found: Trouble) -> None:
+        changed = self.trouble is None or self.trouble.kind is not found.kind
+        self.trouble = found
+        self._storing.clear()
+        if self._trial is not None:
+            self._trial.cancel()
+        self._trial = asyncio.get_running_loop().call_later(STORE_TRIED_EVERY_S, self._try_soon)
+        if changed:
+            _log.error("Nothing can be stored: %s", found.why)
+            self.on_trouble()
+
+    def _try_soon(self) -> None:
+        """Try again beside nothing else: after what the writer is at."""
+        self._trial = None
+        if self._closing:
+            return
+        before = self._pump
+        self._pump = asyncio.get_running_loop().create_task(self._try_again(before), name=f"trial {self.path.name}")
+
+    async def _try_again(self, before: asyncio.Task[None] | None) -> None:
+        """Go on where the cause of the trouble is gone."""
+        if before is not None:
+            await asyncio.wait([before])
+        assert self.trouble is not None
+        kind = self.trouble.kind
+        try:
+            found = file_id(self.path)
+            if found is None and self._puts_back:
+                await self._put_back()
+            else:
+                self._refuse_moved()
+            await self._writer.run(lambda connection: try_to_write(connection, self.path, kind))
+        except StorageFailed as error:
+            if self._trial is None:
+                self._begin_trouble(Trouble(kind, str(error)))
+        except (sqlite3.Error, OSError, ValueError) as error:
+            self._begin_trouble(trouble_of(error, self.path) or Trouble(kind, str(error)))
+        else:
+            self.trouble, self._error = None, ""
+            self._storing.set()
+            _log.warning("%s is stored into again", self.path)
+            self.on_trouble()
+        await self._commit_waiting()
+
+    async def _put_back(self) -> None:
+        """Give a deleted file its name again, by a copy of what the open one holds, and go on with that."""
+        with contextlib.suppress(ValueError):  # closed already, by an attempt that came so far
+            await self._writer.run(lambda connection: copy_out(connection, self.path))
+            for connection in [await self._free.get() for _ in self._readers]:
+                await connection.close()
+            await self._writer.close()
+            if self._glancing is not None:
+                self._glancing.close()
+                self._glancing = None
+        await asyncio.to_thread(put_in_place, self.path)
+        self._writer, *self._readers = await _open_all(self.path, self._readers_count)
+        for reader in self._readers:
+            self._free.put_nowait(reader)
+        self._file_id = file_id(self.path)
 
     def _truncate_log(self) -> None:
         """Bring the write-ahead log of a database at rest into its file, so that the log takes no room."""
@@ -292,6 +371,37 @@ class Database:
         await self._commit_waiting()
 
 
+async def _open_all(path: Path, readers: int, first: Unit[object] = lambda _: None) -> list[_Threaded]:
+    """Open a writer and readers; `first` runs on the writer before there are readers. Raises what they raise."""
+    opened: list[_Threaded] = []
+    try:
+        for at in range(1 + readers):
+            connection = _Threaded(lambda read_only=at > 0: _connect(path, read_only=read_only), iter_chunk_size=64)  # type: ignore[misc]
+            await connection
+            opened.append(connection)
+            if at == 0:
+                await connection.run(first)
+    except BaseException:
+        for connection in opened:  # their threads would keep the process alive
+            await connection.close()
+        raise
+    return opened
+
+
+def _tell(waiting: Waiting, outcome: Any) -> None:
+    """Tell whoever waits for a unit of work what became of it."""
+    future = waiting.future
+    if waiting.after is not None:
+        waiting.after(outcome)
+    if future.cancelled():
+        return
+    if isinstance(outcome, BaseException):
+        future.set_exception(outcome)
+        future.exception()  # a caller that was cancelled never looks
+    else:
+        future.set_result(outcome)
+
+
 def _snapshot(connection: sqlite3.Connection, unit: Unit[T]) -> T:
     connection.execute("BEGIN")
     try:
@@ -307,49 +417,3 @@ def _truncate(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         connection.execute("PRAGMA busy_timeout=5000")
-
-
-class _ClosingFailed(Exception):
-    """A closing raised: everything of its transaction is undone, and everybody in it hears why."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-def _close(connection: sqlite3.Connection, closings: list[Closing]) -> list[Any]:
-    try:
-        return [closing.close(connection) for closing in closings]
-    except sqlite3.IntegrityError as error:
-        raise _ClosingFailed(Misuse(f"a unit of work broke a constraint: {error}")) from error
-    except _UNIT_FAILURES as error:
-        raise _ClosingFailed(error) from error
-
-
-def _commit(
-    connection: sqlite3.Connection, units: list[_Waiting], closings: list[Closing]
-) -> tuple[list[Any], list[Any]]:
-    """Run units and closings in one transaction; return their results, or per unit the exception that undid it."""
-    outcomes: list[Any] = []
-    if connection.in_transaction:  # a COMMIT that failed (disk full) can leave one open
-        connection.execute("ROLLBACK")
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for waiting in units:
-            connection.execute("SAVEPOINT unit")
-            try:
-                outcomes.append(waiting.unit(connection))
-            except sqlite3.IntegrityError as error:
-                connection.execute("ROLLBACK TO unit")
-                outcomes.append(Misuse(f"a unit of work broke a constraint: {error}"))
-            except _UNIT_FAILURES as error:
-                connection.execute("ROLLBACK TO unit")
-                outcomes.append(error)
-            connection.execute("RELEASE unit")
-        closed = _close(connection, closings)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return outcomes, closed

@@ -166,6 +166,12 @@ HUB_STORE_RETRY_MS: Final = 5 * SECOND_MS
 REDELIVER_AFTER_MS_MAX: Final = 10 * MINUTE_MS
 # Live goes first, yet backfill always gets a tenth: one segment of it after nine times a segment's usual bytes (G6).
 BACKFILL_AFTER_LIVE_BYTES: Final = 9 * SEGMENT_PLAIN_BYTES_TARGET
+# Backfill on its way on one hop without a word: enough to keep the other side busy, and little enough that what lies
+# before a live segment in queues and sockets is gone in 0.2 s at 10 Mbit/s. As bytes, and as a count of tiny segments.
+BACKFILL_IN_FLIGHT_BYTES: Final = 4 * SEGMENT_PLAIN_BYTES_TARGET
+BACKFILL_IN_FLIGHT_MAX: Final = 256
+# Readings of a backlog that a destination takes in one unit of work: about 5 ms, after which live has its turn.
+BACKFILL_READINGS_AT_ONCE: Final = SEGMENT_READINGS_MAX
 # Credit that backfill leaves to live.
 LIVE_RESERVE_BYTES: Final = 512 * 1024
 # What compression may add to incompressible bytes, and the seal to those.
@@ -307,6 +313,12 @@ COMMIT_UNITS_MAX: Final = 64
 # A database that nobody has written to for so long gives the room of its write-ahead log back, if that is more than this.
 LOG_TRUNCATED_AFTER_S: Final = 1.0
 LOG_KEPT_BYTES: Final = 64 * 1024
+# A store that refused is tried again this often: soon enough for a person who has just made room.
+STORE_TRIED_EVERY_S: Final = 1.0
+# The look at a database's structure before it is served: small ones are seen whole, large ones in part.
+STORE_CHECK_AT_START_S: Final = 0.3
+# A disk that was full has room again once this much is free: one page alone would be gone with the next reading.
+DISK_ROOM_BYTES_MIN: Final = 256 * 1024
 # A backup copies the database in steps of a MiB with a pause after each: the stream goes on beside it.
 BACKUP_STEP_PAGES: Final = 256
 BACKUP_PAUSE_S: Final = 0.001

@@ -149,6 +149,6 @@ async def test_a_damaged_database_is_not_upgraded(tmp_path: Path) -> None:
     content[4096 * 5 : 4096 * 6] = b"\xff" * 4096
     path.write_bytes(content)
     folder_of(tmp_path, n0002="ALTER TABLE a ADD COLUMN z INTEGER;")
-    with pytest.raises(StorageFailed, match="cannot be copied"):
+    with pytest.raises(StorageFailed, match="is damaged"):
         await brought_up(path, scripts)
     assert not list(tmp_path.glob("*.schema-*"))

@@ -1,0 +1,96 @@
+"""What a database in trouble needs: a look before it is served, a trial whether it stores again, a name it lost given back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from shared.errors import StorageFailed
+from shared.limits import DISK_ROOM_BYTES_MIN, STORE_CHECK_AT_START_S
+from shared.storage_trouble import TroubleKind, trouble
+
+_RESCUED: Final = ".rescued"
+_STEPS: Final = 10_000  # of SQLite's machine, between looks at the clock
+
+
+def check_at_start(connection: sqlite3.Connection, path: Path) -> None:
+    """Look at a database for a bounded time and close it; raises sqlite3.Error or StorageFailed where it is damaged."""
+    with closing(connection):
+        problem = problem_of(connection, STORE_CHECK_AT_START_S)
+        if problem:
+            raise StorageFailed(trouble(TroubleKind.DAMAGED, path, problem).why)
+
+
+def problem_of(connection: sqlite3.Connection, within_s: float) -> str:
+    """Return the first thing that is wrong with a database's structure; empty where nothing was found in that time."""
+    end_s = time.monotonic() + within_s
+    connection.set_progress_handler(lambda: time.monotonic() > end_s, _STEPS)
+    try:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+            return ""
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
+    return "" if found == "ok" else str(found).splitlines()[-1]
+
+
+def try_to_write(connection: sqlite3.Connection, path: Path, kind: TroubleKind) -> None:
+    """Commit something that changes nothing; raises sqlite3.Error or StorageFailed where the trouble goes on."""
+    if kind is TroubleKind.DAMAGED and (problem := problem_of(connection, STORE_CHECK_AT_START_S)):
+        raise StorageFailed(trouble(kind, path, problem).why)
+    if kind is TroubleKind.FULL and shutil.disk_usage(path.parent).free < DISK_ROOM_BYTES_MIN:
+        raise StorageFailed(trouble(kind, path).why)
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute(f"PRAGMA user_version={version}")  # writes a page all the same
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def copy_out(connection: sqlite3.Connection, path: Path) -> None:
+    """Copy an open database whose file has no name any more beside that name, durably."""
+    rescued = _rescued(path)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    rescued.unlink(missing_ok=True)
+    rescued.touch(mode=0o600)
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+    with closing(sqlite3.connect(rescued)) as target:
+        target.execute("PRAGMA synchronous=OFF")
+        connection.backup(target)
+    _sync(rescued)
+
+
+def put_in_place(path: Path) -> None:
+    """Give the copy the name, unless that has been taken meanwhile; raises OSError. Nobody may have the old one open."""
+    rescued = _rescued(path)
+    for suffix in ("-wal", "-shm"):  # of the deleted file: what they held is in the copy
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+        rescued.with_name(rescued.name + suffix).unlink(missing_ok=True)
+    os.link(rescued, path)
+    rescued.unlink()
+    _sync(path.parent)
+
+
+def _rescued(path: Path) -> Path:
+    return path.with_name(path.name + _RESCUED)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

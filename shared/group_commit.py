@@ -1,0 +1,83 @@
+"""One transaction of many units of work: each under a savepoint of its own, closings at its end (shared.database)."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shared.errors import Misuse, PairhubError
+
+# What undoes one unit of work and leaves the others of its transaction alone.
+_UNIT_FAILURES = (PairhubError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
+
+
+class Closing(Protocol):
+    """What units of work that share a transaction want done once, after the last of them and before the commit."""
+
+    def close(self, connection: sqlite3.Connection) -> Any:
+        """Do it, on the writer's thread. What it raises undoes the transaction with all its units."""
+
+    def on_closed(self, outcome: Any) -> None:
+        """Hear on the event loop what `close` returned, once that is durable, or the exception that undid it all.
+
+        Comes before the units' own `after`. Must not raise.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A unit of work that waits for the writer."""
+
+    unit: Callable[[sqlite3.Connection], Any]
+    future: asyncio.Future[Any]
+    after: Callable[[Any], None] | None
+    closing: Closing | None = None
+
+
+class ClosingFailed(Exception):
+    """A closing raised: everything of its transaction is undone, and everybody in it hears why."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _close(connection: sqlite3.Connection, closings: list[Closing]) -> list[Any]:
+    try:
+        return [closing.close(connection) for closing in closings]
+    except sqlite3.IntegrityError as error:
+        raise ClosingFailed(Misuse(f"a unit of work broke a constraint: {error}")) from error
+    except _UNIT_FAILURES as error:
+        raise ClosingFailed(error) from error
+
+
+def commit(
+    connection: sqlite3.Connection, units: list[Waiting], closings: list[Closing]
+) -> tuple[list[Any], list[Any]]:
+    """Run units and closings in one transaction; return their results, or per unit the exception that undid it."""
+    outcomes: list[Any] = []
+    if connection.in_transaction:  # a COMMIT that failed (disk full) can leave one open
+        connection.execute("ROLLBACK")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for waiting in units:
+            connection.execute("SAVEPOINT unit")
+            try:
+                outcomes.append(waiting.unit(connection))
+            except sqlite3.IntegrityError as error:
+                connection.execute("ROLLBACK TO unit")
+                outcomes.append(Misuse(f"a unit of work broke a constraint: {error}"))
+            except _UNIT_FAILURES as error:
+                connection.execute("ROLLBACK TO unit")
+                outcomes.append(error)
+            connection.execute("RELEASE unit")
+        closed = _close(connection, closings)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return outcomes, closed

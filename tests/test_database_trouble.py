@@ -1,0 +1,190 @@
+"""A database whose disk fails: nothing is said to be stored that is not, reading goes on, and it comes back by itself (N6)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from shared.database import Database
+from shared.errors import StorageFailed
+from shared.storage_trouble import TroubleKind
+
+
+@pytest.fixture(autouse=True)
+def _tried_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.database.STORE_TRIED_EVERY_S", 0.02)
+
+
+@asynccontextmanager
+async def opened(folder: Path, **more: bool) -> AsyncIterator[Database]:
+    """Open a site's database for the time of a block."""
+    database = await Database.open(folder / "site.db", files("connector") / "sql", **more)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def store(database: Database, name: str, value: bytes = b"x") -> None:
+    """Store a fact."""
+    await database.write(lambda c: c.execute("INSERT INTO meta VALUES (?, ?)", (name, value)).rowcount)
+
+
+async def stored(database: Database) -> set[str]:
+    """Return the names of all facts."""
+    return await database.read(lambda c: {row[0] for row in c.execute("SELECT name FROM meta")})
+
+
+def on_disk(path: Path) -> set[str]:
+    """Return the names of all facts as another process sees them."""
+    with closing(sqlite3.connect(path)) as connection:
+        return {row[0] for row in connection.execute("SELECT name FROM meta")}
+
+
+async def until_well(database: Database) -> None:
+    """Wait until it stores again."""
+    async with asyncio.timeout(20):
+        await database.until_storing()
+
+
+def kind_of(database: Database) -> TroubleKind | None:
+    """Return what is wrong."""
+    return None if database.trouble is None else database.trouble.kind
+
+
+async def test_n6_a_full_disk_refuses_at_once_goes_on_reading_and_stores_again_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as database:
+        rung: list[TroubleKind | None] = []
+        database.on_trouble = lambda: rung.append(kind_of(database))
+        await store(database, "before")
+        await database.write(lambda c: c.execute("PRAGMA max_page_count=1").fetchone())  # as many as there are
+        with pytest.raises(StorageFailed, match=r"full.*Make room"):
+            await store(database, "large", os.urandom(100_000))
+        begun: list[str] = []
+        with pytest.raises(StorageFailed, match="full"):
+            await database.write(lambda c: begun.append("it was tried"))
+        assert not begun
+        assert await stored(database) == {"before"}
+        assert "full" in database.problem
+        assert database.figures().failing
+        await database._writer.run(lambda c: c.execute("PRAGMA max_page_count=1000000").fetchone())
+        await until_well(database)
+        await store(database, "after", os.urandom(100_000))
+        assert database.problem == ""
+    assert on_disk(tmp_path / "site.db") == {"before", "after"}
+    assert rung == [TroubleKind.FULL, None]
+
+
+async def test_n6_a_disk_that_became_read_only_is_named_and_left_alone_until_it_is_not(tmp_path: Path) -> None:
+    async with opened(tmp_path) as database:
+        await database._writer.run(lambda c: c.execute("PRAGMA query_only=ON"))
+        with pytest.raises(StorageFailed, match="cannot be written to"):
+            await store(database, "lost")
+        assert kind_of(database) is TroubleKind.READ_ONLY
+        await database._writer.run(lambda c: c.execute("PRAGMA query_only=OFF"))
+        await until_well(database)
+        await store(database, "after")
+        assert await stored(database) == {"after"}
+
+
+@pytest.mark.parametrize("whole_directory", [False, True])
+async def test_n6_a_database_that_was_deleted_is_put_back_with_everything_in_it(
+    tmp_path: Path, whole_directory: bool
+) -> None:
+    folder = tmp_path / "data"
+    async with opened(folder, puts_back=True) as database:
+        await store(database, "before")
+        reading = asyncio.ensure_future(stored(database))
+        if whole_directory:
+            shutil.rmtree(folder)
+        else:
+            (folder / "site.db").unlink()
+        with pytest.raises(StorageFailed, match="was deleted"):
+            await store(database, "refused")
+        assert await reading == {"before"}
+        assert await stored(database) == {"before"}, "what is held is not served meanwhile"
+        await until_well(database)
+        await store(database, "after")
+        assert await stored(database) == {"before", "after"}
+        assert (folder / "site.db").stat().st_mode & 0o077 == 0
+    assert on_disk(folder / "site.db") == {"before", "after"}
+    assert not list(folder.glob("*.rescued*"))
+
+
+async def test_n6_what_goes_into_a_file_that_lost_its_name_meanwhile_is_not_called_stored(tmp_path: Path) -> None:
+    async with opened(tmp_path, puts_back=True) as database:
+
+        def vanish(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT INTO meta VALUES ('under way', 1)")
+            (tmp_path / "site.db").unlink()
+
+        with pytest.raises(StorageFailed, match="was deleted"):
+            await database.write(vanish)
+        await until_well(database)
+        await store(database, "after")
+
+
+async def test_n6_another_file_of_its_name_is_never_written_to_and_never_replaced(tmp_path: Path) -> None:
+    path, other = tmp_path / "site.db", tmp_path / "other"
+    async with opened(tmp_path, puts_back=True) as database:
+        path.rename(other)
+        path.write_text("somebody else's")
+        with pytest.raises(StorageFailed, match="another file has taken the place"):
+            await store(database, "lost")
+        path.unlink()
+        other.rename(path)
+        await until_well(database)
+        await store(database, "after")
+    assert on_disk(path) == {"after"}
+
+
+async def test_n6_damage_that_a_reader_meets_ends_storing_until_the_file_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "site.db"
+    async with opened(tmp_path) as database:
+        for at in range(40):
+            await store(database, f"fact {at}", os.urandom(20_000))
+        await database.write(lambda c: None)
+    whole = path.read_bytes()
+    async with opened(tmp_path) as database:
+        with path.open("r+b") as file:  # in the middle of what is stored, as a failing disk would
+            file.seek(len(whole) // 2)
+            file.write(bytes(120_000))
+        with pytest.raises(StorageFailed):
+            await database.read(lambda c: c.execute("SELECT name, value FROM meta").fetchall())
+        assert kind_of(database) is TroubleKind.DAMAGED
+        with pytest.raises(StorageFailed, match="pairhub restore FILE --data-dir"):
+            await store(database, "lost")
+        path.write_bytes(whole)
+        await until_well(database)
+        await store(database, "after")
+
+
+@pytest.mark.parametrize("how", ["garbage", "torn"])
+async def test_n6_a_damaged_database_does_not_start_and_says_how_to_restore(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "site.db"
+    async with opened(tmp_path) as database:
+        for at in range(20):
+            await store(database, f"fact {at}", os.urandom(20_000))
+    whole = path.read_bytes()
+    path.write_bytes(b"garbage" * 10_000 if how == "garbage" else whole[: len(whole) // 2] + bytes(len(whole) // 2))
+    with pytest.raises(StorageFailed, match=r"is damaged .*pairhub restore FILE"):
+        async with opened(tmp_path):
+            pass
+
+
+async def test_an_error_of_a_unit_of_work_is_no_trouble_of_the_disk(tmp_path: Path) -> None:
+    async with opened(tmp_path) as database:
+        with pytest.raises(StorageFailed, match="no such table"):
+            await database.write(lambda c: c.execute("SELECT * FROM absent"))
+        assert database.trouble is None
+        await store(database, "after")
