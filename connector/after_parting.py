@@ -43,6 +43,9 @@ _OF_THE_PAIR: Final = (
     "request",
     "pairing_window",
     "parting_talk",
+    "replay",
+    "replay_segment",
+    "replay_epoch",
     "waiting",  # after what its triggers count
     "pair",
 )

@@ -104,9 +104,18 @@ class Catalogue:
         return applied
 
     def note_states(
-        self, connection: sqlite3.Connection, rows: Sequence[SeriesRow | None], columns: Columns, now_ms: int
+        self,
+        connection: sqlite3.Connection,
+        rows: Sequence[SeriesRow | None],
+        columns: Columns,
+        now_ms: int,
+        *,
+        came_now: bool = True,
     ) -> None:
-        """Let the states of series and their devices follow new readings: the latest timestamp wins."""
+        """Let the states of series and their devices follow new readings: the latest timestamp wins.
+
+        Without `came_now` no device sent them just now: they count in no rate, and nobody was seen.
+        """
         states: list[tuple[int, Any, int, int]] = []
         stops = np.cumsum(columns.lengths)
         latest = np.maximum.reduceat(columns.times_ms, columns.starts) if len(columns) else columns.times_ms
@@ -116,7 +125,8 @@ class Catalogue:
         for at, (row, latest_ms, end_ms, value, length) in enumerate(seen):
             if row is None:
                 continue
-            self.flow.note(row.resource_id, length, now_ms)
+            if came_now:
+                self.flow.note(row.resource_id, length, now_ms)
             if latest_ms != end_ms:  # out of order
                 start = int(stops[at]) - length
                 value = columns.values[start : start + length].tolist()[
@@ -126,6 +136,8 @@ class Catalogue:
                 self._last_ms[row.series_id] = latest_ms
                 states.append((latest_ms, value, row.series_id, now_ms))
         connection.executemany(_FOLLOW, states)
+        if not came_now:
+            return
         connection.executemany(
             "UPDATE device SET last_seen_ms = ?1 WHERE device_id = ?2 AND (last_seen_ms IS NULL OR last_seen_ms < ?1)",
             [(now_ms, device_id) for device_id in dict.fromkeys(row.device_id for row in rows if row is not None)],

@@ -87,10 +87,15 @@ def between(
 
 
 def columns_between(
-    connection: sqlite3.Connection, series_id: int, from_ms: int = 0, to_ms: int = FAR_MS, limit: int = -1
+    connection: sqlite3.Connection,
+    series_id: int,
+    from_ms: int = 0,
+    to_ms: int = FAR_MS,
+    limit: int = -1,
+    opened: Opened | None = None,
 ) -> Part:
     """Return the same as two arrays, times and values: for those who look at very many."""
-    return _between(connection, series_id, from_ms, to_ms, limit, {})
+    return _between(connection, series_id, from_ms, to_ms, limit, {} if opened is None else opened)
 
 
 def latest(

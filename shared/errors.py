@@ -234,6 +234,13 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
         False,
         "The other site does not let this one look up devices. Its operator decides that on Settings, Sharing.",
     ),
+    "replay_not_allowed": (
+        403,
+        False,
+        "The other site does not let this one ask for readings again. Its operator decides that on Settings, Sharing.",
+    ),
+    "too_many_replays": (409, True, "{most} replays are open already. Wait until one has ended, or cancel one."),
+    "nothing_to_replay": (409, False, "None of the resources asked for is one that this pair sends."),
     "not_settable": (409, False, "'{resource}' is not settable. Its definition at the source says so."),
     "too_many": (422, False, "A device has at most {most} {what}. Remove some first."),
     "too_many_devices": (413, False, "One request takes at most {most} devices. Send the rest in another."),

@@ -20,6 +20,7 @@ _RIGHTS: Final = (
     ("edit_grants", "Edit permissions", "Who may do what with a device, and for which others a gateway may report."),
     ("edit_configuration", "Edit configuration", "Of devices, and what decides conflicts."),
     ("set_values", "Set values", "Of resources that are settable."),
+    ("replay", "Ask for readings again", "Past ranges, from this side's history."),
     ("edit_resources", "Create resources", "The same as there, in one click."),
 )
 _CLASSES: Final = {

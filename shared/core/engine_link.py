@@ -31,6 +31,8 @@ class EngineLink:
     entries: Watch = field(default_factory=Watch)
     insist_segment: int = 0  # rows to send although the hub says that it holds them
     insist_entry: int = 0
+    replays: Watch = field(default_factory=Watch)
+    replayed: IntervalSet = field(default_factory=IntervalSet)  # rows of replays' segments sent on this link
 
 
 def held_segments(held: dict[tuple[int, int], IntervalSet]) -> dict[int, IntervalSet]:

@@ -44,6 +44,7 @@ class PeerRights(msgspec.Struct, frozen=True, kw_only=True):
     set_values: bool = True
     edit_resources: bool = True
     look_up: bool = True
+    replay: bool = True
 
     def allows(self, kind: FieldClass) -> bool:
         """Whether fields of a class may be edited."""
