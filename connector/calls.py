@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from shared.clock import Clock
-from shared.errors import PairhubError, ProtocolError, Refused, SealBroken, refused_there
+from shared.errors import PairhubError, Refused, SealBroken, refused_there
 from shared.limits import CALL_BODY_BYTES_MAX, CALL_DEADLINE_S, CALLS_IN_FLIGHT_MAX
 from shared.messages import LANE_CONTROL, AnyFrame, Sealed
 from shared.sealing import NONCE_BYTES, Header, Kind, PairKeys
@@ -39,20 +39,33 @@ class Answer:
     round_trip_ms: float
 
 
-Answerer = Callable[[str, bytes], Awaitable[bytes]]
+# The answer to a question (method, body); or, where it takes more than microseconds, how to find it beside the stream.
+Answerer = Callable[[str, bytes], bytes | Callable[[], Awaitable[bytes]]]
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_QUESTIONS: Final = msgspec.msgpack.Decoder(_Question)
+_REPLIES: Final = msgspec.msgpack.Decoder(_Reply)
+_UNANSWERABLE: Final = (PairhubError, msgspec.MsgspecError, ValueError)
+
+
+def _refusal(error: Exception) -> _Reply:
+    return _Reply(error.code if isinstance(error, Refused) else "invalid", b"")
 
 
 class Calls:
     """Asks and answers over one pair's present link."""
 
     def __init__(self, keys: PairKeys, clock: Clock, answer: Answerer) -> None:
-        """`answer(method, body)` answers the peer's questions; Refused becomes a refusal there."""
+        """`answer(method, body)` answers the peer's questions; Refused becomes a refusal there.
+
+        It is asked where the question is read, because the turn of a task would cost as much as an answer by key.
+        """
         self._keys = keys
         self._clock = clock
         self._answer = answer
         self._send: Callable[[AnyFrame], None] | None = None
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
-        self._questions: asyncio.Queue[tuple[Header, bytes]] = asyncio.Queue(CALLS_IN_FLIGHT_MAX)
+        self._questions: asyncio.Queue[tuple[Header, _Question]] = asyncio.Queue(CALLS_IN_FLIGHT_MAX)
 
     def open_link(self, send: Callable[[AnyFrame], None]) -> None:
         """Calls go out over this link from here on."""
@@ -81,14 +94,14 @@ class Calls:
         future = self._waiting[call_id] = asyncio.get_running_loop().create_future()
         started = time.perf_counter()
         try:
-            self._send(self._sealed(call_id, _REQUEST, msgspec.msgpack.encode(_Question(method, body))))
+            self._send(self._sealed(call_id, _REQUEST, _ENCODER.encode(_Question(method, body))))
             async with asyncio.timeout(deadline_s):
                 plain = await future
         except TimeoutError:
             raise Refused("call_timed_out") from None
         finally:
             del self._waiting[call_id]
-        reply = msgspec.msgpack.decode(plain, type=_Reply)
+        reply = _REPLIES.decode(plain)
         if reply.code:
             raise refused_there(reply.code, {})
         return Answer(reply.body, (time.perf_counter() - started) * 1000)
@@ -98,7 +111,7 @@ class Calls:
         return len(frame.header) > 1 and frame.header[1] == Kind.CALL
 
     def on_frame(self, frame: Sealed) -> None:
-        """Take a question (for `run` to answer) or an answer (wakes who waits); broken seals are dropped (G7)."""
+        """Take a question (answered now, or by `run`) or an answer (wakes who waits); broken seals are dropped (G7)."""
         try:
             header, plain = self._keys.open(Kind.CALL, frame.header, frame.body)
         except SealBroken:
@@ -108,28 +121,36 @@ class Calls:
             if future is not None and not future.done():
                 future.set_result(plain)
             return
-        if not self._questions.full():  # beyond it the asker hears nothing and gives up: our stream comes first
-            self._questions.put_nowait((header, plain))
+        try:
+            question = _QUESTIONS.decode(plain)
+            # Before the link is open to calls (the hub's word of the pair waits to be handled) nothing can be sent.
+            answer = self._answer(question.method, question.body) if self._send is not None else None
+        except _UNANSWERABLE as error:
+            self._reply(header, _refusal(error))
+            return
+        if isinstance(answer, bytes):
+            self._reply(header, _Reply("", answer))
+        elif not self._questions.full():  # beyond it the asker hears nothing and gives up: our stream comes first
+            self._questions.put_nowait((header, question))
 
     async def run(self) -> None:
         """Answer questions until cancelled, beside the stream: a slow answer must not hold readings up."""
         while True:
-            await self._reply(*await self._questions.get())
+            header, question = await self._questions.get()
+            try:
+                answer = self._answer(question.method, question.body)
+                reply = _Reply("", answer if isinstance(answer, bytes) else await answer())
+            except _UNANSWERABLE as error:
+                reply = _refusal(error)
+            self._reply(header, reply)
 
-    async def _reply(self, header: Header, plain: bytes) -> None:
-        send = self._send
-        if send is None:
+    def _reply(self, header: Header, reply: _Reply) -> None:
+        if self._send is None:
             return
-        try:
-            question = msgspec.msgpack.decode(plain, type=_Question)
-            body = await self._answer(question.method, question.body)
-            reply = _Reply("", body) if len(body) <= CALL_BODY_BYTES_MAX else _Reply("body_too_large", b"")
-        except Refused as refused:
-            reply = _Reply(refused.code, b"")
-        except (PairhubError, ProtocolError, msgspec.MsgspecError, ValueError):
-            reply = _Reply("invalid", b"")
+        if len(reply.body) > CALL_BODY_BYTES_MAX:
+            reply = _Reply("body_too_large", b"")
         # The answer's id is the request's, inside the authenticated header: it fits no other question (G10).
-        send(self._sealed(header.epoch, _ANSWER, msgspec.msgpack.encode(reply)))
+        self._send(self._sealed(header.epoch, _ANSWER, _ENCODER.encode(reply)))
 
     def _sealed(self, call_id: int, number: int, plain: bytes) -> Sealed:
         header, body = self._keys.seal(

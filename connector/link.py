@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable
 import httpx2
 import msgspec
 import websockets
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 
 from connector.hub_way import HubWay
 from connector.identity import Identity
+from connector.link_socket import LinkSocket
 from shared.certificates import public_bytes
 from shared.core.lanes import Lanes
 from shared.errors import LinkLost, ProtocolError, Refused, refused_there
@@ -93,14 +94,14 @@ class HubClient:
         """Show the enrolment certificate to a hub that lost its disk; raises Refused, LinkLost."""
         await self._ask("POST", PRESENT_PATH, PresentRequest(identity.enrolment.hex()))
 
-    async def open(self, identity: Identity, connector_id: str, start_id: bytes, now_s: float) -> ClientConnection:
+    async def open(self, identity: Identity, connector_id: str, start_id: bytes, now_s: float) -> LinkSocket:
         """Open an authenticated WebSocket; raises Refused with the hub's reason, LinkLost."""
         nonce = await self.nonce()
         if identity.hub_key and nonce.hub_key != identity.hub_key:
             raise Refused("certificate_refused", why="the hub has another key than the one this site enrolled with")
         assertion = self._assertion(identity, connector_id, nonce, now_s)
         try:
-            return await connect(
+            socket = await connect(
                 self._way.link_address + LINK_PATH,
                 additional_headers={"Authorization": f"Bearer {assertion}", "Pairhub-Start": start_id.hex()},
                 compression=None,
@@ -111,7 +112,10 @@ class HubClient:
                 ping_interval=PING_INTERVAL_S,
                 ping_timeout=PING_TIMEOUT_S,
                 close_timeout=2,
+                create_connection=LinkSocket,
             )
+            assert isinstance(socket, LinkSocket)
+            return socket
         except websockets.InvalidStatus as error:
             raise _refusal(error.response.status_code, bytes(error.response.body or b"")) from error
         except (OSError, TimeoutError, websockets.WebSocketException) as error:
@@ -160,16 +164,20 @@ AtOnce = Callable[[AnyFrame], bool]
 
 
 class Link:
-    """An open link: `run` reads and writes until it ends; `send` queues by lane."""
+    """An open link: `run` handles what arrives until it ends; `send` sends, or queues by lane where the hub is slow."""
 
-    def __init__(self, socket: ClientConnection, start_id: bytes) -> None:
+    def __init__(self, socket: LinkSocket, start_id: bytes, at_once: AtOnce) -> None:
+        """What `at_once` takes passes what waits for the engine: a lookup must not queue behind readings."""
         self._socket = socket
         self._start_id = start_id
+        self._at_once = at_once
         self._lanes = Lanes()
         self._to_send = asyncio.Event()
+        self._sending = False  # a frame that was taken from the lanes waits for the socket
         self._arrived: deque[AnyFrame] = deque()
         self._to_take = asyncio.Event()
         self._taken = asyncio.Event()
+        self._held = False  # nothing is read from the network until enough is handled
         self._ended = asyncio.Event()
         self.why = ""
         self.hello: HelloBack | None = None
@@ -184,7 +192,12 @@ class Link:
         return self._round_trip_s * 1000
 
     def send(self, frame: AnyFrame) -> None:
-        """Queue a frame; a queue that overflows means the hub does not read, and ends the link."""
+        """Send a frame, or queue it; a queue that overflows means the hub does not read, and ends the link."""
+        if not (self._sending or self._lanes) and self._socket.is_writable:
+            message = encode_frame(frame)
+            self._socket.send_now(message)
+            self.bytes_sent += _framed_bytes(len(message), masked=True)
+            return
         self._lanes.put(frame)
         if self._lanes.urgent_count > LINK_QUEUE_FRAMES_MAX:
             self.abort("the hub does not take what is sent")
@@ -201,7 +214,7 @@ class Link:
         await self._put(Hello(PROTOCOL_LOWEST, PROTOCOL_HIGHEST, self._start_id))
         try:
             async with asyncio.timeout(HANDSHAKE_DEADLINE_S):
-                first = decode_frame(await self._socket.recv())
+                first = decode_frame(await self._socket.read())
         except (TimeoutError, websockets.WebSocketException) as error:
             raise LinkLost("the hub did not greet back") from error
         if isinstance(first, Notice):
@@ -209,16 +222,14 @@ class Link:
         if not isinstance(first, HelloBack):
             raise ProtocolError("the hub's first frame is no greeting")
         self.hello = first
+        self._socket.take_message = self._take
         return first
 
-    async def run(self, handle: Handler, at_once: AtOnce) -> None:
-        """Read, write and handle until the link ends; raises LinkLost or ProtocolError with the reason.
-
-        What `at_once` takes passes what waits for the engine: a lookup must not queue behind readings.
-        """
+    async def run(self, handle: Handler) -> None:
+        """Read, write and handle until the link ends; raises LinkLost or ProtocolError with the reason."""
         tasks = [
             asyncio.ensure_future(part)
-            for part in (self._read(at_once), self._write(), self._handle(handle), self._measure(), self._ended.wait())
+            for part in (self._read(), self._write(), self._handle(handle), self._measure(), self._ended.wait())
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -242,17 +253,30 @@ class Link:
         except (TimeoutError, OSError, websockets.WebSocketException):
             pass
 
-    async def _read(self, at_once: AtOnce) -> None:
-        while True:
-            message = await self._socket.recv()
-            self.bytes_received += _framed_bytes(len(message), masked=False)
-            frame = decode_frame(message)
-            if at_once(frame):
-                continue
+    def _take(self, message: bytes | bytearray | memoryview) -> bool:
+        """Take a message where it is read; a malformed one is left for `_read`, which says so."""
+        try:
+            self._on_message(message)
+        except ProtocolError:
+            return False
+        if len(self._arrived) >= LINK_QUEUE_FRAMES_MAX and not self._held:
+            # Segments are bounded by credit; this bounds the rest. The socket's own buffers push back further.
+            self._held = True
+            self._socket.hold(held=True)
+        return True
+
+    def _on_message(self, message: bytes | bytearray | memoryview | str) -> None:
+        frame = decode_frame(message)
+        self.bytes_received += _framed_bytes(len(message), masked=False)
+        if not self._at_once(frame):
             self._arrived.append(frame)
             self._to_take.set()
+
+    async def _read(self) -> None:
+        """Read what is not taken where it arrives: fragments, what is malformed, and that the connection has ended."""
+        while True:
+            self._on_message(await self._socket.read())
             if len(self._arrived) >= LINK_QUEUE_FRAMES_MAX:
-                # Segments are bounded by credit; this bounds the rest. The socket's own buffers push back further.
                 self._taken.clear()
                 await self._taken.wait()
 
@@ -263,13 +287,18 @@ class Link:
             if not self._arrived:
                 self._to_take.clear()
             self._taken.set()
+            if self._held and len(self._arrived) < LINK_QUEUE_FRAMES_MAX:
+                self._held = False
+                self._socket.hold(held=False)
             await handle(frames)
 
     async def _write(self) -> None:
         while True:
             await self._to_send.wait()
             while (frame := self._lanes.take()) is not None:
+                self._sending = True  # what is sent meanwhile must not overtake it
                 await self._put(frame)
+                self._sending = False
             self._to_send.clear()
 
     async def _measure(self) -> None:

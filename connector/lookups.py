@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -40,6 +41,13 @@ class DeviceAnswer(msgspec.Struct, frozen=True):
     configuration: str = "{}"
 
 
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_QUERIES: Final = msgspec.msgpack.Decoder(DeviceQuery)
+_GET_QUESTIONS: Final = msgspec.msgpack.Decoder(GetQuestion)
+_PAGES: Final = msgspec.msgpack.Decoder(DevicePage)
+_ANSWERS: Final = msgspec.msgpack.Decoder(DeviceAnswer)
+
+
 def read_device(connection: sqlite3.Connection, connector_id: str, identity: str, now_ms: int) -> DeviceAnswer:
     """Return one device as both sides look it up; raises Refused('not_found')."""
     row = get_device(connection, connector_id, identity, now_ms)
@@ -74,39 +82,43 @@ class Lookups:
         self._database = database
         self._clock = clock
 
-    async def answer(self, connector_id: str, method: str, body: bytes) -> bytes:
-        """Answer a question of the other side from this connector's tables.
+    def answer(self, connector_id: str, method: str, body: bytes) -> bytes | Callable[[], Awaitable[bytes]]:
+        """Answer a question of the other side from this connector's tables: one by key at once, others when awaited.
 
-        Raises Refused('not_found', 'invalid'), or 'look_up_not_allowed' where peer rights say so (G18).
+        Raises Refused('not_found', 'invalid'), or 'look_up_not_allowed' where peer rights say so (G18); StorageFailed;
+        msgspec.MsgspecError where the question is malformed.
         """
         now_ms = self._clock.wall_ms()
         if method == LIST_DEVICES:
-            query = msgspec.msgpack.decode(body, type=DeviceQuery)
-            page = await self._database.read(
-                lambda c: _allowed(c, connector_id) and list_devices(c, connector_id, query, now_ms)
-            )
-            return msgspec.msgpack.encode(page)
+            query = _QUERIES.decode(body)
+            return lambda: self._answer_list(connector_id, query, now_ms)
         if method == GET_DEVICE:
-            identity = msgspec.msgpack.decode(body, type=GetQuestion).identity
+            identity = _GET_QUESTIONS.decode(body).identity
             found = self._database.glance(
                 lambda c: _allowed(c, connector_id) and read_device(c, connector_id, identity, now_ms)
             )
-            return msgspec.msgpack.encode(found)
+            return _ENCODER.encode(found)
         raise Refused("invalid", what="Question", why="it is not known here")
+
+    async def _answer_list(self, connector_id: str, query: DeviceQuery, now_ms: int) -> bytes:
+        page = await self._database.read(
+            lambda c: _allowed(c, connector_id) and list_devices(c, connector_id, query, now_ms)
+        )
+        return _ENCODER.encode(page)
 
     async def list_devices(
         self, connector_id: str, calls: Calls | None, question: DeviceQuery
     ) -> tuple[DevicePage | None, Origin]:
         """Ask the other side for devices; None where it cannot be reached and there is no copy."""
-        body, origin = await self._ask(connector_id, calls, LIST_DEVICES, msgspec.msgpack.encode(question))
-        return (msgspec.msgpack.decode(body, type=DevicePage) if body is not None else None), origin
+        body, origin = await self._ask(connector_id, calls, LIST_DEVICES, _ENCODER.encode(question))
+        return (_PAGES.decode(body) if body is not None else None), origin
 
     async def get_device(
         self, connector_id: str, calls: Calls | None, identity: str
     ) -> tuple[DeviceAnswer | None, Origin]:
         """Ask the other side for one device; None where it has none, or cannot be reached and there is no copy."""
-        body, origin = await self._ask(connector_id, calls, GET_DEVICE, msgspec.msgpack.encode(GetQuestion(identity)))
-        return (msgspec.msgpack.decode(body, type=DeviceAnswer) if body is not None else None), origin
+        body, origin = await self._ask(connector_id, calls, GET_DEVICE, _ENCODER.encode(GetQuestion(identity)))
+        return (_ANSWERS.decode(body) if body is not None else None), origin
 
     async def _ask(
         self, connector_id: str, calls: Calls | None, method: str, body: bytes

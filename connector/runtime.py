@@ -64,7 +64,7 @@ class Surroundings:
     start_id: bytes
     enrolment: Enrolment
     needs_accept: bool
-    answer: Callable[[str, str, bytes], Awaitable[bytes]]
+    answer: Callable[[str, str, bytes], bytes | Callable[[], Awaitable[bytes]]]
     ring: Callable[[str, str], None]
 
 
@@ -80,6 +80,7 @@ class LinkView:
     problem: str
     bytes_sent: int
     bytes_received: int
+    problem_code: str = ""
 
 
 class ConnectorRuntime:
@@ -119,7 +120,7 @@ class ConnectorRuntime:
         self._since_ms = surroundings.clock.wall_ms()
         self._next_attempt_ms = 0
         self._peer_linked = False
-        self._problem = ""
+        self._problem = self._problem_code = ""
         self._link: Link | None = None
         self._carried_bytes = (0, 0)  # by links of this start that are over
         self._claiming = 0
@@ -156,6 +157,7 @@ class ConnectorRuntime:
             self._problem or self._completion.waits_for,
             sent,
             received,
+            self._problem_code,
         )
 
     async def claim(self, *, site_name: str, source_connector: str, code: str) -> Pair:
@@ -204,12 +206,15 @@ class ConnectorRuntime:
                 ring=self._ring,
             )
 
-    async def _answer(self, method: str, body: bytes) -> bytes:
+    def _answer(self, method: str, body: bytes) -> bytes | Callable[[], Awaitable[bytes]]:
         if method == HELLO_METHOD:
-            if self.pair is None:
-                raise Refused("rolled_back")
-            return await self._completion.on_hello(self.pair)
-        return await self._around.answer(self.connector_id, method, body)
+            return self._answer_hello
+        return self._around.answer(self.connector_id, method, body)
+
+    async def _answer_hello(self) -> bytes:
+        if self.pair is None:
+            raise Refused("rolled_back")
+        return await self._completion.on_hello(self.pair)
 
     async def _on_agreed(self, pair: Pair) -> None:
         self.pair = pair
@@ -314,7 +319,7 @@ class ConnectorRuntime:
                 try:
                     await self._link_once()
                 except (LinkLost, ProtocolError, Refused, StorageFailed) as error:
-                    self._problem = str(error)
+                    self._problem, self._problem_code = str(error), getattr(error, "code", "")
                     _log.info("link lost: %s", error, extra={"connector": self.connector_id})
                 lived_ms = self._around.clock.monotonic_ms() - started_ms
                 wait_ms = backoff.next_ms(lived_ms=lived_ms, chance=secrets.randbelow(1 << 24) / (1 << 24))
@@ -364,7 +369,7 @@ class ConnectorRuntime:
                 # A hub that lost its disk: show the certificate, or enrol anew where even its key is new.
                 await self._around.enrolment.ensure(forgotten=True)
             raise
-        link = Link(socket, self._around.start_id)
+        link = Link(socket, self._around.start_id, self._at_once)
         try:
             hello = await link.greet()
         except BaseException:
@@ -372,13 +377,13 @@ class ConnectorRuntime:
             raise
         self._around.guard.on_hub_time(hello.time_ms, self._around.clock.wall_ms())
         self._link = link
-        self._problem = ""
+        self._problem = self._problem_code = ""
         self._move(LinkEvent.CONNECTED)
         _log.info("linked to the hub", extra={"connector": self.connector_id})
         beside = [asyncio.ensure_future(part) for part in (self._end_unwanted(link), self._answer_calls())]
         try:
             await self._open(link)
-            await link.run(lambda frames: self._handle(link, frames), self._at_once)
+            await link.run(lambda frames: self._handle(link, frames))
         finally:
             for task in beside:
                 task.cancel()

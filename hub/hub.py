@@ -175,6 +175,14 @@ class Hub:
 
     # --- frames ------------------------------------------------------------------------------------------------------
 
+    def relay(self, link: Link, frame: AnyFrame) -> bool:
+        """Pass on what is of a pair's traffic, which waits for nothing; say whether it is."""
+        if not isinstance(frame, Sealed | Statement | AskStatement | AskHeld | Credit):
+            return False
+        if self.links.get(link.connector) is link:
+            self.pairs.on_frame(link, frame)
+        return True
+
     async def on_frame(self, link: Link, frame: AnyFrame) -> None:
         """Act on a frame; raises ProtocolError. Only those about pairs wait, for the store; others are immediate."""
         if self.links.get(link.connector) is not link:

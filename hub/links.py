@@ -39,7 +39,7 @@ from shared.messages import (
     decode_frame,
     encode_frame,
 )
-from shared.serving import ABORT_KEY
+from shared.serving import ABORT_KEY, DIRECT_KEY, BytesLike, DirectMessages
 
 _log = logging.getLogger(__name__)
 _CLOSE_DEADLINE_S = 2.0
@@ -62,6 +62,9 @@ class LinkOwner(Protocol):
 
     def on_link_closed(self, link: Link) -> None:
         """A link has ended. Called once for each that was opened."""
+
+    def relay(self, link: Link, frame: AnyFrame) -> bool:
+        """A frame arrived: pass it on, where it is of a kind that waits for nothing; say whether it is."""
 
     async def on_frame(self, link: Link, frame: AnyFrame) -> None:
         """A frame arrived; raises ProtocolError."""
@@ -116,9 +119,13 @@ class Link:
         self.ended = anyio.Event()
         self._websocket = websocket
         self._owner = owner
-        self._abort: Callable[[], None] = websocket.scope.get("state", {}).get(ABORT_KEY, lambda: None)
+        state = websocket.scope.get("state", {})
+        self._abort: Callable[[], None] = state.get(ABORT_KEY, lambda: None)
+        self._direct: DirectMessages | None = state.get(DIRECT_KEY)
         self._lanes = Lanes()
         self._to_send = anyio.Event()
+        self._sending = False  # a frame that was taken from the lanes waits for the socket
+        self._acting = False  # a frame that was read is still acted on
         self._closing = anyio.Event()
         self._close: tuple[int, str] = (1000, "")
         self._gone = False
@@ -129,7 +136,11 @@ class Link:
     # --- what others ask of a link -----------------------------------------------------------------------------------
 
     def send(self, frame: AnyFrame) -> None:
-        """Queue a frame, urgent ones before segments; a queue that overflows means a peer that does not read."""
+        """Send a frame, or queue it, urgent ones before segments; a queue that overflows means a peer that does not read."""
+        direct = self._direct
+        if direct is not None and not (self._sending or self._lanes) and direct.is_writable:
+            direct.send_now(encode_frame(frame))
+            return
         self._lanes.put(frame)
         if self._lanes.urgent_count > LINK_QUEUE_FRAMES_MAX or self._lanes.queued_bytes > LINK_QUEUE_BYTES_MAX:
             self._block(NOT_READING)
@@ -182,10 +193,14 @@ class Link:
         try:
             opened = await self._greet()
             if opened:
+                if self._direct is not None:
+                    self._direct.take_message = self._take
                 async with anyio.create_task_group() as tasks:
                     for part in (self._read, self._write, self._closing.wait):
                         tasks.start_soon(self._first, part, tasks.cancel_scope)
         finally:
+            if self._direct is not None:
+                self._direct.take_message = None
             if opened:
                 self._owner.on_link_closed(self)
             with anyio.CancelScope(shield=True):
@@ -237,10 +252,26 @@ class Link:
             raise Refused("version_mismatch", ours=ours, theirs=theirs)
         return version
 
+    def _take(self, message: BytesLike) -> bool:
+        """Relay a message where it is read; no where one before it is acted on, and where `_read` has to say or do more."""
+        if self._acting or self._allowance < 1 or self.leaving:
+            return False
+        try:
+            frame = decode_frame(message)
+        except ProtocolError:
+            return False
+        if not self._owner.relay(self, frame):
+            return False
+        self._spend()
+        return True
+
     async def _read(self) -> None:
         while True:
-            await self._owner.on_frame(self, decode_frame(await self._receive()))
+            message = await self._receive()
+            self._acting = True
+            await self._owner.on_frame(self, decode_frame(message))
             await self._slow_down()
+            self._acting = False
 
     async def _receive(self) -> bytes:
         event = await self._websocket.receive()
@@ -253,17 +284,21 @@ class Link:
 
     async def _slow_down(self) -> None:
         """Take a short rest where more frames came than one link may bring."""
+        self._spend()
+        if self._allowance < 0:
+            if not self._is_slowed:
+                self._is_slowed = True
+                self._owner.on_link_blocked(self, FLOOD)
+            await anyio.sleep(0.05)
+
+    def _spend(self) -> None:
+        """Count a frame against what one link may bring in a second."""
         now_ms = self._owner.now_ms()
         gained = (now_ms - self._allowed_ms) * LINK_FRAMES_PER_S_MAX / 1000
         self._allowance = min(self._allowance + gained, float(LINK_FRAMES_PER_S_MAX)) - 1
         self._allowed_ms = now_ms
         if self._allowance >= LINK_FRAMES_PER_S_MAX / 2:
             self._is_slowed = False
-        if self._allowance < 0:
-            if not self._is_slowed:
-                self._is_slowed = True
-                self._owner.on_link_blocked(self, FLOOD)
-            await anyio.sleep(0.05)
 
     async def _write(self) -> None:
         while True:
@@ -272,7 +307,9 @@ class Link:
                 self._to_send = anyio.Event()
                 await self._to_send.wait()
                 continue
+            self._sending = True  # what is sent meanwhile must not overtake it
             await self._put(frame)
+            self._sending = False
 
     async def _put(self, frame: AnyFrame) -> None:
         try:

@@ -264,7 +264,7 @@ def encode_frame(frame: AnyFrame) -> bytes:
     return _ENCODER.encode(frame)
 
 
-def decode_frame(message: bytes | str) -> AnyFrame:
+def decode_frame(message: bytes | bytearray | memoryview | str) -> AnyFrame:
     """Read one WebSocket message; raises ProtocolError for text, for over-long and for malformed ones."""
     if isinstance(message, str):
         raise ProtocolError("text message on a connector link", 1003)

@@ -14,7 +14,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -22,6 +22,7 @@ from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
+from websockets.protocol import State
 
 from shared.limits import (
     CONNECTIONS_MAX,
@@ -41,6 +42,8 @@ from shared.settings import AddressUnavailable
 
 _log = logging.getLogger(__name__)
 ABORT_KEY = "abort_connection"
+DIRECT_KEY = "direct_messages"
+BytesLike: TypeAlias = bytes | bytearray | memoryview
 _BACKLOG = 1_024
 _COLLECT_AFTER_OBJECTS = 20_000
 _LINGER_S = 3.0
@@ -125,9 +128,24 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self.transport.abort()
 
 
-class GuardedWebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSockets with bounds on pings, fragments and unsent bytes; the app finds `abort` in `scope["state"]`."""
+class DirectMessages(Protocol):
+    """A short way past the queues and tasks of ASGI, for an app that relays; in `scope["state"]` under DIRECT_KEY."""
 
+    take_message: Callable[[BytesLike], bool] | None
+    """Offered each whole binary message where it is read, unless earlier ones wait for `receive`; says whether it took it."""
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether `send_now` may be called: the connection is open, and the peer reads what it is sent."""
+
+    def send_now(self, message: bytes) -> None:
+        """Send a binary message without waiting; only while `is_writable`."""
+
+
+class GuardedWebSocketProtocol(WebSocketsSansIOProtocol):
+    """WebSockets with bounds on pings, fragments and unsent bytes, and DirectMessages."""
+
+    take_message: Callable[[BytesLike], bool] | None = None
     _fragments = 0
     _pings = 0
     _pings_since = 0.0
@@ -138,7 +156,7 @@ class GuardedWebSocketProtocol(WebSocketsSansIOProtocol):
         self._stall = _Stall()
 
     async def run_asgi(self) -> None:
-        self.scope["state"][ABORT_KEY] = self.transport.abort
+        self.scope["state"] |= {ABORT_KEY: self.transport.abort, DIRECT_KEY: self}
         try:
             await super().run_asgi()
         finally:
@@ -179,8 +197,23 @@ class GuardedWebSocketProtocol(WebSocketsSansIOProtocol):
             self._message_timer.cancel()
             self._message_timer = None
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether `send_now` may be called."""
+        is_open = self.handshake_complete and not self.close_sent and self.conn.state is State.OPEN
+        return is_open and self.writable.is_set() and not self.transport.is_closing()
+
+    def send_now(self, message: bytes) -> None:
+        """Send a binary message without waiting."""
+        self.conn.send_binary(message)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+
     def send_receive_event_to_app(self) -> None:
         self._message_done()
+        is_whole = len(self.frames) == 1 and self.curr_msg_data_type == "bytes" and not self.close_sent
+        if is_whole and self.take_message is not None and self.queue.empty() and self.take_message(self.frames[0]):
+            self.frames = []
+            return
         super().send_receive_event_to_app()
 
     def handle_events(self) -> None:
