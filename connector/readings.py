@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -30,6 +30,8 @@ from shared.limits import (
     READING_AHEAD_MS_MAX,
     READING_VALUE_BYTES_MAX,
 )
+
+Doubles: TypeAlias = npt.NDArray[np.float64]
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -99,6 +101,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LINES = msgspec.json.Decoder(Line)
 _KEY, _TIMESTAMP, _VALUE = attrgetter("device", "resource"), attrgetter("timestamp"), attrgetter("value")
 _NEWLINE = 10
+_SHORT_BYTES = 4_096
 # JSON has no NaN, but many programs write it: such a line is named rather than called garbage.
 _NOT_FINITE = re.compile(rb'"value"\s*:\s*[-+]?(nan|inf(inity)?)\s*[,}]', re.IGNORECASE)
 
@@ -110,30 +113,59 @@ class Lines:
     Iterating yields the keys, as it does for `Groups`.
     """
 
-    __slots__ = ("doubles", "index", "keys", "numbers", "times", "times_ms", "values")
+    __slots__ = ("_times", "_values", "doubles", "index", "keys", "numbers", "times_ms")
 
-    def __init__(self, keys: list[tuple[str, str]], index: list[int], times: list[Any], values: list[Any]) -> None:
+    def __init__(
+        self,
+        keys: list[tuple[str, str]],
+        index: npt.NDArray[np.int32],
+        times_ms: Ints | None,
+        doubles: Doubles | None,
+        times: list[Any] | None = None,
+        values: list[Any] | None = None,
+    ) -> None:
+        """`times` and `values` as they were sent are needed where there are no columns of them."""
         self.keys = keys
-        self.index = np.fromiter(index, np.int32, len(index))
-        self.times = times
-        self.values = values
-        self.numbers: Sequence[int] = range(1, len(times) + 1)
-        self.times_ms = _whole(times)
-        self.doubles = _doubles(values)
+        self.index = index
+        self.numbers: Sequence[int] = range(1, len(index) + 1)
+        self.times_ms = times_ms
+        self.doubles = doubles
+        self._times = times
+        self._values = values
+
+    @classmethod
+    def listed(cls, keys: list[tuple[str, str]], index: list[int], times: list[Any], values: list[Any]) -> Lines:
+        """Make columns of lists."""
+        places = np.fromiter(index, np.int32, len(index))
+        return cls(keys, places, _whole(times), doubles_of(values), times, values)
+
+    @property
+    def times(self) -> Sequence[Any]:
+        """The time of each line as it was sent."""
+        if self._times is None:
+            self._times = [] if self.times_ms is None else self.times_ms.tolist()
+        return self._times
+
+    @property
+    def values(self) -> Sequence[Any]:
+        """The value of each line; of columns a double, also where the sender wrote a whole number."""
+        if self._values is None:
+            self._values = [] if self.doubles is None else self.doubles.tolist()
+        return self._values
 
     @classmethod
     def of(cls, lines: Sequence[Line]) -> Lines:
         """Make columns of lines numbered from 1."""
         places: dict[tuple[str, str], int] = defaultdict(count().__next__)
         index = list(map(places.__getitem__, map(_KEY, lines)))
-        return cls(list(places), index, list(map(_TIMESTAMP, lines)), list(map(_VALUE, lines)))
+        return cls.listed(list(places), index, list(map(_TIMESTAMP, lines)), list(map(_VALUE, lines)))
 
     @classmethod
     def ungrouped(cls, groups: Groups) -> Lines:
         """Make columns of groups."""
         index = [place for place, group in enumerate(groups.values()) for _ in group.lines]
         times = [at for group in groups.values() for at in group.times]
-        lines = cls(list(groups), index, times, [value for group in groups.values() for value in group.values])
+        lines = cls.listed(list(groups), index, times, [value for group in groups.values() for value in group.values])
         lines.numbers = [number for group in groups.values() for number in group.lines]
         return lines
 
@@ -152,7 +184,7 @@ class Lines:
         return iter(self.keys)
 
     def __len__(self) -> int:
-        return len(self.times)
+        return len(self.index)
 
 
 def _whole(times: Sequence[Any]) -> Ints | None:
@@ -162,7 +194,8 @@ def _whole(times: Sequence[Any]) -> Ints | None:
         return None
 
 
-def _doubles(values: Sequence[Any]) -> npt.NDArray[np.float64] | None:
+def doubles_of(values: Sequence[Any]) -> Doubles | None:
+    """Return values as doubles; None where one is no number, or would not come out as it went in."""
     kinds = set(map(type, values))
     if not kinds <= {float, int}:
         return None
@@ -194,6 +227,8 @@ def parse_lines(body: bytes, outcome: Outcome) -> Lines:
 
 
 def _newlines(body: bytes) -> int:
+    if len(body) < _SHORT_BYTES:
+        return body.count(b"\n")
     # bytes.count takes ten times as long where there are many.
     return int(np.count_nonzero(np.frombuffer(body, np.uint8) == _NEWLINE))
 

@@ -65,6 +65,11 @@ def lookup_hash(secret: str) -> bytes | None:
     return tokens.hash_token(secret) if tokens.is_well_formed(API_KEY_PREFIX, secret) else None
 
 
+def is_over(key: ApiKey, now_ms: int) -> bool:
+    """Tell whether a key opens no door any more."""
+    return key.is_revoked or (key.expires_ms is not None and now_ms >= key.expires_ms)
+
+
 def refusal(secret: str, key: ApiKey | None, scope: str, now_ms: int) -> KeyRefusal | None:
     """Judge a presented key against the stored one found by its hash; `None` means it may pass."""
     if lookup_hash(secret) is None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from shared.errors import Refused
+from shared.errors import LinkLost, Refused, StorageFailed
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -32,3 +32,14 @@ def refusal(refused: Refused) -> Response:
     facts = {name: str(value) for name, value in refused.facts.items()}
     headers = {"ETag": facts["etag"]} if refused.code == "changed_meanwhile" else None
     return answer(Refusal(refused.code, str(refused), facts), refused.status, headers)
+
+
+def no_of(error: Refused | StorageFailed | LinkLost) -> Response:
+    """Return the answer to a request that ended in one of these."""
+    match error:
+        case Refused():
+            return refusal(error)
+        case StorageFailed():
+            return refusal(Refused("storage_failed", why=str(error)))
+        case LinkLost():
+            return answer(Refusal("hub_not_reachable", str(error), {}), 503)

@@ -10,9 +10,10 @@ import msgspec
 from connector import history
 from connector.api.operations import ONE, Call, Operation, Query
 from connector.api.paging import after_of, cursor, limit_of, paged
-from connector.readings import RefusedLine, read_time
+from connector.readings import Outcome, RefusedLine, read_time
 from shared.errors import Refused
 from shared.limits import INGEST_BODY_BYTES_MAX
+from web.authorize import Principal
 
 NDJSON: Final = "application/x-ndjson"
 _READINGS_SHOWN_MAX: Final = 100_000
@@ -31,7 +32,12 @@ async def post_readings(call: Call) -> Taken:
     """Take readings: one JSON object a line, a list of them, or batches (connector.ingest.bodies)."""
     body = await call.bytes(INGEST_BODY_BYTES_MAX)
     content_type = call.request.headers.get("content-type", "")
-    outcome = await call.site.ingest(call.connector_id, body, content_type, _reporters(call))
+    reporters = reporters_of(call.principal, call.connector_id, call.request.headers.get("x-report-as", ""))
+    return taken(await call.site.ingest(call.connector_id, body, content_type, reporters))
+
+
+def taken(outcome: Outcome) -> Taken:
+    """Return the answer that says what became of the lines."""
     return Taken(outcome.accepted, outcome.repeated, outcome.refused, outcome.refusals)
 
 
@@ -44,15 +50,15 @@ class Readings(msgspec.Struct, frozen=True):
     next: str | None = None
 
 
-def _reporters(call: Call) -> tuple[str, ...]:
+def reporters_of(principal: Principal, connector_id: str, named: str) -> tuple[str, ...]:
     """Return who reports: the device of the key, or the gateway that the request names for itself; nobody in particular else.
 
     Raises Refused('forbidden') for a device of another connector, or one that poses as another.
     """
-    named, bound = call.request.headers.get("x-report-as", "").strip(), call.principal.device
+    named, bound = named.strip(), principal.device
     if not bound:
         return (named,) if named else ()
-    if call.principal.connector_id != call.connector_id:
+    if principal.connector_id != connector_id:
         raise Refused("forbidden", why="the API key is bound to a device of another connector")
     if named not in ("", bound):
         raise Refused("forbidden", why=f"the API key is bound to the device '{bound}' and cannot report as another")

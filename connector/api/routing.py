@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Match, NoMatchFound, Route
 from starlette.types import Receive, Scope, Send
 
 from connector.access import Access
-from connector.api.answers import Refusal, answer, refusal
+from connector.api.answers import answer, no_of, refusal
 from connector.api.etags import Tagged, is_unchanged
 from connector.api.openapi import openapi_document
 from connector.api.operations import Call, Operation
@@ -124,12 +124,8 @@ def _guarded(site: Site, access: Access, operation: Operation) -> Endpoint:
             principal = await access.require(request, operation.action)
             call = Call(site, access, request, principal, operation)
             return _answered(call, await operation.handler(call))
-        except Refused as refused:
-            return refusal(refused)
-        except StorageFailed as failed:
-            return refusal(Refused("storage_failed", why=str(failed)))
-        except LinkLost as lost:
-            return answer(Refusal("hub_not_reachable", str(lost), {}), 503)
+        except (Refused, StorageFailed, LinkLost) as error:
+            return no_of(error)
         except ClientDisconnect:
             return Response(status_code=499)
 
