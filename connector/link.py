@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 
 import httpx2
@@ -174,7 +173,7 @@ class Link:
         self._lanes = Lanes()
         self._to_send = asyncio.Event()
         self._sending = False  # a frame that was taken from the lanes waits for the socket
-        self._arrived: deque[AnyFrame] = deque()
+        self._arrived = Lanes()
         self._to_take = asyncio.Event()
         self._taken = asyncio.Event()
         self._held = False  # nothing is read from the network until enough is handled
@@ -269,7 +268,7 @@ class Link:
         frame = decode_frame(message)
         self.bytes_received += _framed_bytes(len(message), masked=False)
         if not self._at_once(frame):
-            self._arrived.append(frame)
+            self._arrived.put(frame)
             self._to_take.set()
 
     async def _read(self) -> None:
@@ -283,7 +282,7 @@ class Link:
     async def _handle(self, handle: Handler) -> None:
         while True:
             await self._to_take.wait()
-            frames = [self._arrived.popleft() for _ in range(min(len(self._arrived), _FRAMES_AT_ONCE_MAX))]
+            frames = self._arrived.take_some(_FRAMES_AT_ONCE_MAX)
             if not self._arrived:
                 self._to_take.clear()
             self._taken.set()

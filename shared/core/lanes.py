@@ -1,11 +1,13 @@
-"""What waits to be sent on one link, most urgent first (G6): control, then live, then backfill with its tenth."""
+"""What waits on one link, to be sent or to be taken, most urgent first (G6): control, then live, then backfill's tenth."""
 
 from __future__ import annotations
 
 from collections import deque
 
-from shared.limits import BACKFILL_AFTER_LIVE_BYTES
+from shared.errors import ProtocolError
+from shared.limits import BACKFILL_AFTER_LIVE_BYTES, BACKFILL_READINGS_AT_ONCE
 from shared.messages import LANE_BACKFILL, LANE_LIVE, AnyFrame, Sealed
+from shared.sealing import Header
 
 
 class Lanes:
@@ -44,6 +46,16 @@ class Lanes:
         self._live_run_bytes = 0 if backfill_next else self._live_run_bytes + len(segment.body)
         return segment
 
+    def take_some(self, frames_max: int) -> list[AnyFrame]:
+        """Take what one unit of work is to take: of backfill so little that live finds its turn a few milliseconds later."""
+        taken: list[AnyFrame] = []
+        readings = 0
+        while len(taken) < frames_max and readings < BACKFILL_READINGS_AT_ONCE and (frame := self.take()) is not None:
+            taken.append(frame)
+            if isinstance(frame, Sealed) and frame.lane == LANE_BACKFILL:
+                readings += _readings(frame)
+        return taken
+
     @property
     def urgent_count(self) -> int:
         """Frames that bypass credit and wait."""
@@ -51,3 +63,11 @@ class Lanes:
 
     def __len__(self) -> int:
         return len(self._urgent) + len(self._live) + len(self._backfill)
+
+
+def _readings(frame: Sealed) -> int:
+    """Return how many readings a segment says it has; one that says nothing is taken alone."""
+    try:
+        return Header.unpack(frame.header).count
+    except ProtocolError:
+        return BACKFILL_READINGS_AT_ONCE

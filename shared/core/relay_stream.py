@@ -15,6 +15,8 @@ from shared.core.number_sets import Key, NumberSets
 from shared.core.relay_effects import Copy, Effect, LoadCopies, Send, StoreCopies, TrimCopies
 from shared.limits import (
     BACKFILL_AFTER_LIVE_BYTES,
+    BACKFILL_IN_FLIGHT_BYTES,
+    BACKFILL_IN_FLIGHT_MAX,
     CONTROL_IN_FLIGHT_MAX,
     CREDIT_BYTES,
     CREDIT_GRANT_BYTES,
@@ -84,6 +86,9 @@ class StreamRelay:
         self._live: deque[Key] = deque()
         self._backfill: deque[Key] = deque()
         self._live_run_bytes = 0
+        # Segments forwarded on the destination's present link without a word, by lane: their bytes.
+        self._on_their_way: dict[int, dict[Key, int]] = {LANE_LIVE: {}, LANE_BACKFILL: {}}
+        self._backfill_bytes = 0
         self._forwarded = NumberSets()  # on the destination's present link, and not acknowledged
         self._credit = 0
         self._shelves = {Kind.CONTROL: _Shelf(), Kind.SEGMENT: _Shelf()}
@@ -119,7 +124,7 @@ class StreamRelay:
     def on_destination_unlinked(self) -> None:
         """The destination's link ended: what was forwarded and not acknowledged counts as not forwarded."""
         self.destination_linked = False
-        self._forwarded = NumberSets()
+        self._forget_forwarded()
         for waiting in self._memory.values():
             waiting.forwarded = False
         for line in (self._control, self._live, self._backfill):
@@ -155,6 +160,8 @@ class StreamRelay:
     def on_recorded(self, kind: Kind, epoch: int, stated: IntervalSet, now_ms: int) -> None:
         """The destination has these numbers: nothing of them is kept."""
         self._forwarded.take(kind, epoch, stated)
+        if kind is Kind.SEGMENT:
+            self._on_word(epoch, stated)
         arrived = self._memory_numbers.take(kind, epoch, stated)
         for number in arrived:
             self._forget((kind, epoch, number))
@@ -252,6 +259,18 @@ class StreamRelay:
     def _line_up(self, key: Key, waiting: _Waiting) -> None:
         {LANE_CONTROL: self._control, LANE_LIVE: self._live, LANE_BACKFILL: self._backfill}[waiting.lane].append(key)
 
+    def _on_word(self, epoch: int, stated: IntervalSet) -> None:
+        for lane, sent in self._on_their_way.items():
+            for key in [key for key in sent if key[1] == epoch and key[2] in stated]:
+                body_bytes = sent.pop(key)
+                self._backfill_bytes -= body_bytes if lane == LANE_BACKFILL else 0
+
+    def _forget_forwarded(self) -> None:
+        self._forwarded = NumberSets()
+        for sent in self._on_their_way.values():
+            sent.clear()
+        self._backfill_bytes = 0
+
     def _forward(self, copy: Copy, lane: int) -> Send:
         self._forwarded.add((copy.kind, copy.epoch, copy.number))
         self.relayed_bytes += len(copy.body)
@@ -278,24 +297,39 @@ class StreamRelay:
 
     def _forward_segments(self) -> Iterator[Effect]:
         loaded = self._shelves[Kind.SEGMENT].loaded
-        while self._credit > 0:
-            # Backfill leaves some credit over, so that live finds room the moment it comes.
-            backfill_next = (
-                self._credit > LIVE_RESERVE_BYTES
-                and bool(loaded or self._backfill)
-                and (not self._live or self._live_run_bytes >= BACKFILL_AFTER_LIVE_BYTES)
-            )
-            if backfill_next and loaded:
-                copy, lane = self._wanted(loaded.popleft()), LANE_BACKFILL
-            elif backfill_next or self._live:
-                line = self._backfill if backfill_next else self._live
-                copy, lane = self._take(line.popleft()), LANE_BACKFILL if backfill_next else LANE_LIVE
+        while True:
+            backfill = bool(loaded or self._backfill) and self._may_forward_backfill
+            live = bool(self._live) and self._may_forward_live
+            if backfill and (not live or self._live_run_bytes >= BACKFILL_AFTER_LIVE_BYTES):
+                lane = LANE_BACKFILL
+                copy = self._wanted(loaded.popleft()) if loaded else self._take(self._backfill.popleft())
+            elif live:
+                copy, lane = self._take(self._live.popleft()), LANE_LIVE
             else:
                 return
             if copy is not None:
-                self._live_run_bytes = self._live_run_bytes + len(copy.body) if lane == LANE_LIVE else 0
-                self._credit -= len(copy.body)
+                self._note_on_its_way(copy, lane)
                 yield self._forward(copy, lane)
+
+    @property
+    def _may_forward_live(self) -> bool:
+        """Whether the credit reaches; one segment of a lane may always go (G6)."""
+        return self._credit > 0 or not self._on_their_way[LANE_LIVE]
+
+    @property
+    def _may_forward_backfill(self) -> bool:
+        """Backfill leaves credit over for live, and lies before it in sockets only so far."""
+        on_its_way = self._on_their_way[LANE_BACKFILL]
+        if not on_its_way:
+            return True
+        full = self._backfill_bytes >= BACKFILL_IN_FLIGHT_BYTES or len(on_its_way) >= BACKFILL_IN_FLIGHT_MAX
+        return self._credit > LIVE_RESERVE_BYTES and not full
+
+    def _note_on_its_way(self, copy: Copy, lane: int) -> None:
+        self._live_run_bytes = self._live_run_bytes + len(copy.body) if lane == LANE_LIVE else 0
+        self._credit -= len(copy.body)
+        self._on_their_way[lane][copy.kind, copy.epoch, copy.number] = len(copy.body)
+        self._backfill_bytes += len(copy.body) if lane == LANE_BACKFILL else 0
 
     def _take(self, key: Key) -> Copy | None:
         waiting = self._memory.get(key)
@@ -330,7 +364,7 @@ class StreamRelay:
             return
         self._progress_ms = now_ms
         self._redeliver_after_ms = min(2 * self._redeliver_after_ms, REDELIVER_AFTER_MS_MAX)
-        self._forwarded = NumberSets()
+        self._forget_forwarded()
         for kind, shelf in self._shelves.items():
             shelf.restart(behind=self.held.has(kind))
 

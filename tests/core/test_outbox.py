@@ -161,7 +161,7 @@ def test_a_big_batch_is_cut_into_segments_by_readings_and_by_text() -> None:
     box.set_accepts(frozenset({"r", "text"}))
     box.accept(store, [series(*range(2 * SEGMENT_READINGS_MAX + 1))], NOW_MS)
     counts = [Header.unpack(sent.header).count for sent in box.pump(store, NOW_MS)]
-    assert counts == [SEGMENT_READINGS_MAX, SEGMENT_READINGS_MAX, 1]
+    assert sorted(counts) == [1, SEGMENT_READINGS_MAX, SEGMENT_READINGS_MAX]
     assert store.ledger().accepted == store.ledger().outbox == 2 * SEGMENT_READINGS_MAX + 1
     text = series(*range(10), resource="text")
     text.format, text.values = "string", ["x" * READING_VALUE_BYTES_MAX] * 10
@@ -172,7 +172,7 @@ def test_a_big_batch_is_cut_into_segments_by_readings_and_by_text() -> None:
     assert len(box.pump(store, NOW_MS)) == 10
 
 
-def test_credit_is_spent_by_bytes_and_never_passed_by_more_than_one_segment() -> None:
+def test_credit_is_spent_by_bytes_and_never_passed_by_more_than_one_segment_of_each_lane() -> None:
     store = open_store()
     box = outbox(store)
     for at_ms in range(1, 30):
@@ -180,7 +180,7 @@ def test_credit_is_spent_by_bytes_and_never_passed_by_more_than_one_segment() ->
         box.on_deadline(store, NOW_MS + TAIL_AGE_MS_MAX)
     linked(store, box, credit=300)
     first = box.pump(store, NOW_MS)
-    assert sum(len(sent.body) for sent in first[:-1]) < 300 <= sum(len(sent.body) for sent in first)
+    assert sum(len(sent.body) for sent in first[:-2]) < 300 <= sum(len(sent.body) for sent in first)
     assert box.pump(store, NOW_MS) == []
     box.add_credit(1_000_000)
     assert sorted(numbers(first) + numbers(box.pump(store, NOW_MS))) == list(range(1, 30))
@@ -189,10 +189,12 @@ def test_credit_is_spent_by_bytes_and_never_passed_by_more_than_one_segment() ->
 def test_without_credit_nothing_is_sealed_one_by_one() -> None:
     store = open_store()
     box = linked(store, outbox(store), credit=0)
-    for at_ms in range(1, 30):
+    accept(store, box, 1)
+    assert len(box.pump(store, NOW_MS)) == 1  # one segment of the lane may always go (G6)
+    for at_ms in range(2, 30):
         accept(store, box, at_ms)
-    assert box.pump(store, NOW_MS) == []
-    assert store.ledger().tail == 29
+        assert box.pump(store, NOW_MS) == []
+    assert store.ledger().tail == 28
 
 
 def test_what_the_hub_holds_is_not_sent_and_what_is_old_goes_as_backfill() -> None:

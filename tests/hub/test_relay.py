@@ -9,6 +9,7 @@ import pytest
 from hub.store.memory import MemoryCopies
 from shared.core.relay import Copy, Effect, Fault, LoadCopies, PairRelay, Send, StoreCopies, TrimCopies
 from shared.limits import (
+    BACKFILL_IN_FLIGHT_BYTES,
     CREDIT_BYTES,
     CREDIT_GRANT_BYTES,
     HUB_COPY_DELAY_MS,
@@ -297,12 +298,18 @@ def test_live_goes_before_backfill_and_backfill_gets_its_tenth() -> None:
         bench.frame(S, sealed(number, lane=LANE_BACKFILL, body=body))
     for number in range(2, 80):
         bench.frame(S, sealed(number, body=body))
-    bench.sent[T].clear()
+    assert bench.numbers(T) == [1, 2]  # of each lane one may go without credit
+    bench.frame(T, statement(1, 2))
+    assert bench.numbers(T) == [1, 2, 3, 100]
     bench.frame(T, Credit(CREDIT_BYTES))
-    numbers = bench.numbers(T)
-    assert numbers[:36] == list(range(2, 38))
-    assert numbers[36] == 100
-    assert sorted(numbers) == [*range(2, 80), *range(100, 130)]
+    numbers = bench.numbers(T)[4:]
+    assert numbers[:36] == list(range(4, 40))
+    assert numbers[36] == 101
+    # What lies before live in sockets is bounded: backfill goes on as it finds its word.
+    in_flight = BACKFILL_IN_FLIGHT_BYTES // len(body)
+    assert sorted(numbers) == [*range(4, 80), *range(101, 100 + in_flight)]
+    bench.frame(T, statement(1, 2, 100, 99 + in_flight))
+    assert bench.numbers(T)[-1] == 129
 
 
 def test_credit_comes_back_when_bytes_leave_memory() -> None:

@@ -39,7 +39,17 @@ TIGHT: Final[tuple[tuple[ModuleType, dict[str, int]], ...]] = (
             "_TAIL_SEALED_MAX": 2,
         },
     ),
-    (sending, {"FRESH_SEGMENTS_MAX": 3, "LIVE_IN_FLIGHT_MAX": 2, "_LOOKED_AT_MAX": 2}),
+    (
+        sending,
+        {
+            "FRESH_SEGMENTS_MAX": 3,
+            "LIVE_IN_FLIGHT_MAX": 2,
+            "BACKFILL_IN_FLIGHT_MAX": 3,
+            "SEGMENT_READINGS_MAX": 8,
+            "_LOOKED_AT_MAX": 2,
+            "_READ_AT_ONCE": 1,
+        },
+    ),
     (control, {"CONTROL_IN_FLIGHT_MAX": 3}),
     (entries, {"CELLS_PER_ENTRY_MAX": 2}),
     (inbox, {"_HELD_RELEASED_MAX": 2}),
@@ -47,12 +57,14 @@ TIGHT: Final[tuple[tuple[ModuleType, dict[str, int]], ...]] = (
 )
 TIGHT_CREDIT: Final[tuple[tuple[ModuleType, dict[str, int]], ...]] = (
     (engine, {"CREDIT_GRANT_BYTES": 300}),
+    (sending, {"LIVE_RESERVE_BYTES": 500, "BACKFILL_IN_FLIGHT_BYTES": 1_000}),
     (
         relay_stream,
         {
             "CREDIT_BYTES": 2_000,
             "CREDIT_GRANT_BYTES": 300,
             "LIVE_RESERVE_BYTES": 500,
+            "BACKFILL_IN_FLIGHT_BYTES": 1_000,
             "HUB_MEMORY_BYTES_PER_STREAM": 4_000,
             "HUB_MEMORY_COPIES_PER_STREAM": 12,
         },
