@@ -8,31 +8,23 @@ target's stream of events, which tells of committed readings only, has told of i
 from __future__ import annotations
 
 import asyncio
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-import msgspec
 import psutil
 
 from shared.errors import PairhubError
 from shared.rig.bench_stream import Stage
-from shared.rig.client import operator_token, until
-from shared.rig.daemons import Daemon
+from shared.rig.client import until
+from shared.rig.live_readings import ReadingPoster, listen, quantile
 
 _WARM_UP_S: Final = 2.0
 _LAST_S: Final = 10.0
-_DEVICE: Final = "device-00"
 _RESOURCE: Final = "resource-0"
-
-
-class _Event(msgspec.Struct):
-    readings: list[tuple[int, float]]
 
 
 async def measure(readings: int, per_s: float, say: Callable[[str], None]) -> dict[str, Any]:
@@ -43,11 +35,11 @@ async def measure(readings: int, per_s: float, say: Callable[[str], None]) -> di
             applied_s: dict[int, float] = {}
             accepted_s: dict[int, float] = {}
             sent_s: dict[int, float] = {}
-            poster = await _Poster.open(stage.source, stage.source_id)
+            poster = await ReadingPoster.open(stage.source, stage.source_id, _RESOURCE)
             # The first reading makes the device on both sides, whose arrival is not what is measured.
             await poster.post(_first_ms() - 1, 0)
             listening = asyncio.Event()
-            listener = asyncio.ensure_future(_listen(stage.target, stage.target_id, applied_s, listening))
+            listener = asyncio.ensure_future(listen(stage.target, stage.target_id, _RESOURCE, applied_s, listening))
             await asyncio.wait_for(listening.wait(), 30)
             say(f"Sending {readings} readings at {per_s:g}/s ...")
             try:
@@ -64,10 +56,10 @@ async def measure(readings: int, per_s: float, say: Callable[[str], None]) -> di
     return {
         "readings": readings,
         "per_s": per_s,
-        "p50_ms": _quantile(accepted_ms, 0.50),
-        "p99_ms": _quantile(accepted_ms, 0.99),
-        "sent_p50_ms": _quantile(whole_ms, 0.50),
-        "sent_p99_ms": _quantile(whole_ms, 0.99),
+        "p50_ms": quantile(accepted_ms, 0.50),
+        "p99_ms": quantile(accepted_ms, 0.99),
+        "sent_p50_ms": quantile(whole_ms, 0.50),
+        "sent_p99_ms": quantile(whole_ms, 0.99),
         "lost": len(lost),
         "cpu_count": psutil.cpu_count(),
     }
@@ -78,7 +70,7 @@ def _first_ms() -> int:
 
 
 async def _send(
-    poster: _Poster, count: int, per_s: float, sent_s: dict[int, float], accepted_s: dict[int, float]
+    poster: ReadingPoster, count: int, per_s: float, sent_s: dict[int, float], accepted_s: dict[int, float]
 ) -> None:
     loop = asyncio.get_running_loop()
     first_ms, began = _first_ms(), loop.time()
@@ -101,73 +93,3 @@ async def _until_all(applied_s: dict[int, float], sent_s: dict[int, float]) -> N
 
     with suppress(PairhubError):
         await until(all_arrived, timeout_s=_LAST_S)
-
-
-class _Poster:
-    """Posts one reading after the other over one connection."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: str) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._head = head
-
-    @classmethod
-    async def open(cls, site: Daemon, connector_id: str) -> _Poster:
-        """Connect to a site."""
-        reader, writer = await _connect(site)
-        head = _head(site, "POST", f"/api/v1/connectors/{connector_id}/readings")
-        return cls(reader, writer, head + "Content-Type: application/x-ndjson\r\n")
-
-    async def post(self, at_ms: int, value: float) -> None:
-        """Send a reading; raises PairhubError where it was not accepted."""
-        body = msgspec.json.encode(
-            {"device": _DEVICE, "resource": _RESOURCE, "timestamp": at_ms, "value": float(value)}
-        )
-        self._writer.write(f"{self._head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        status, answer = await _answer(self._reader)
-        if status != 200 or b'"accepted":1' not in answer:
-            raise PairhubError(f"a reading was not accepted: {status} {answer[:200]!r}")
-
-    def close(self) -> None:
-        """End the connection."""
-        self._writer.close()
-
-
-async def _listen(site: Daemon, connector_id: str, applied_s: dict[int, float], listening: asyncio.Event) -> None:
-    """Note when the target tells of each reading."""
-    reader, writer = await _connect(site)
-    path = f"/api/v1/connectors/{connector_id}/events?kinds=readings&resource={_RESOURCE}"
-    writer.write((_head(site, "GET", path) + "Accept: text/event-stream\r\n\r\n").encode())
-    decoder = msgspec.json.Decoder(_Event)
-    try:
-        while line := await reader.readline():
-            if line.startswith(b":"):
-                listening.set()
-            elif line.startswith(b"data: "):
-                now_s = time.perf_counter()
-                for at_ms, _ in decoder.decode(line[6:]).readings:
-                    applied_s.setdefault(at_ms, now_s)
-    finally:
-        writer.close()
-
-
-async def _connect(site: Daemon) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    where = urlsplit(site.url)
-    return await asyncio.open_connection(where.hostname, where.port)
-
-
-def _head(site: Daemon, method: str, path: str) -> str:
-    token = operator_token(site.data_dir)
-    return f"{method} {path} HTTP/1.1\r\nHost: {urlsplit(site.url).netloc}\r\nAuthorization: Bearer {token}\r\n"
-
-
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-    length = int(head.partition("content-length:")[2].partition("\r\n")[0].strip() or 0)
-    return int(head.split(" ", 2)[1]), await reader.readexactly(length)
-
-
-def _quantile(durations_ms: list[float], part: float) -> float:
-    if len(durations_ms) < 2:
-        raise PairhubError("too few readings arrived for a figure")
-    return round(statistics.quantiles(durations_ms, n=1_000, method="inclusive")[round(part * 1_000) - 1], 3)

@@ -10,7 +10,7 @@ import asyncio
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,7 +66,9 @@ def make_bodies(readings: int, batch: int, seed: int = 1) -> Iterator[bytes]:
 class Stage:
     """A hub and two paired sites on fresh data, with the resources of the workload on both."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more_resources: Sequence[str] = ()) -> None:
+        """`more_resources` are there beside those of the workload."""
+        self._resources = [*(f"resource-{at}" for at in range(_RESOURCES)), *more_resources]
         ports = take_ports({"hub": None, "plant": None, "office": None})
         hub_url = f"http://127.0.0.1:{ports['hub']}"
         self.hub = Daemon(
@@ -95,14 +97,14 @@ class Stage:
             made = await source.post("/connectors", {"name": "bench", "creates_devices": True})
             self.source_id = made["connector_id"]
             self.target_id = await pair(source, self.source_id, target, "bench")
-            for at in range(_RESOURCES):
-                resource = {"alias": f"resource-{at}", "format": "number", "remote_sync": True}
+            for alias in self._resources:
+                resource = {"alias": alias, "format": "number", "remote_sync": True}
                 await source.post(f"/connectors/{self.source_id}/resources", resource)
                 await target.post(f"/connectors/{self.target_id}/resources", {**resource, "remote_sync": False})
 
             async def agreed() -> bool:
                 rows = await source.rows(f"/connectors/{self.source_id}/resources")
-                return len(rows) == _RESOURCES and all(row["match"] == "same" for row in rows)
+                return len(rows) == len(self._resources) and all(row["match"] == "same" for row in rows)
 
             await until(agreed, what="both sides to agree on the resources")
         return self
@@ -126,6 +128,11 @@ class Stage:
     async def post_all(self, requests: list[bytes]) -> None:
         """Post all requests, a few at a time."""
         await post_all(self._url, iter(requests), _POSTERS)
+
+    async def post_made(self, bodies: Iterator[bytes]) -> None:
+        """Post bodies that are made while they are posted, where the load is not what is measured."""
+        token = operator_token(self.source.data_dir)
+        await post_all(self._url, (request_bytes(self._url, token, body) for body in bodies), _POSTERS)
 
     async def account(self, site: Daemon, connector_id: str) -> dict[str, Any]:
         async with self.client(site) as client:
@@ -211,7 +218,7 @@ async def _measure_speed(readings: int, batch: int, say: Callable[[str], None]) 
             say(f"Making {readings} readings in requests of {batch} ...")
             requests = stage.requests(make_bodies(readings, batch))
             peaks = {"source": 0.0, "hub": 0.0, "target": 0.0}
-            watching = asyncio.ensure_future(_watch_memory(stage, peaks))
+            watching = asyncio.ensure_future(watch_memory(stage, peaks))
             say("Streaming ...")
             before = await _link_bytes(stage)
             before_s = stage.cpu_s()
@@ -261,7 +268,8 @@ async def _measure_sizes(readings: int, batch: int, say: Callable[[str], None]) 
             return {name: round((after[name] - before[name]) / readings, 2) for name in before}
 
 
-async def _watch_memory(stage: Stage, peaks: dict[str, float]) -> None:
+async def watch_memory(stage: Stage, peaks: dict[str, float]) -> None:
+    """Note the greatest resident memory of each process, MiB, until cancelled."""
     while True:
         for name, daemon in (("source", stage.source), ("hub", stage.hub), ("target", stage.target)):
             peaks[name] = max(peaks[name], daemon.rss_mib)
