@@ -101,7 +101,7 @@ class ControlRows(EditRows):
         )
 
     def save_peer_ledger(self, ledger: Ledger, stated_ms: int) -> None:
-        self._run("INSERT OR REPLACE INTO peer_ledger VALUES (?, ?, ?)", (self._id, pack(ledger), stated_ms))
+        self._run("INSERT OR REPLACE INTO peer_ledger VALUES (?, ?, ?, NULL)", (self._id, pack(ledger), stated_ms))
 
     def peer_ledger(self) -> tuple[Ledger, int] | None:
         """Return the other side's last stated ledger and when it was stated."""

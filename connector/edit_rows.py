@@ -19,6 +19,7 @@ from shared.core.ports import Change
 from shared.errors import Refused
 from shared.limits import CHANGES_KEPT_MAX, CHANGES_KEPT_MS, CONFLICTS_KEPT_MAX
 
+_LOST_EDITS: Final = "lost_edits "  # and the connector's ID: a fact of the table meta
 _COLUMNS: Final = "object, field, value, source_count, target_count, stamp_ms, site_id, side, who, refused"
 
 
@@ -208,6 +209,17 @@ class EditRows(PairRows):
 
     def peer_rights(self) -> PeerRights:
         return peer_rights(self._connection, self._id)
+
+    def lost_edits(self) -> tuple[int, int] | None:
+        """Return from when to when (stamps, ms) edits are missing since a restore, None where none are."""
+        row = self._run("SELECT value FROM meta WHERE name = ?", (_LOST_EDITS + self._id,)).fetchone()
+        return unpack(row[0], type=tuple[int, int]) if row else None
+
+    def save_lost_edits(self, span: tuple[int, int] | None) -> None:
+        if span is None:
+            self._run("DELETE FROM meta WHERE name = ?", (_LOST_EDITS + self._id,))
+        else:
+            self._run("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_LOST_EDITS + self._id, pack(span)))
 
     def create_resource(self, definition: Definition, now_ms: int) -> str:
         """Make a resource that the other side asked for; return the code of a refusal, empty where it is here now."""

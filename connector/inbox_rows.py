@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from connector.pair_rows import PairRows, epoch_rest, pack
 from shared.columns import Columns
-from shared.core.ports import EpochIn, HeldChunk
+from shared.core.ports import EpochIn, HeldChunk, Quarantined
+
+_QUARANTINED = "quarantine_id, kind, epoch, number, count, reason, arrived_ms, header, body"
 
 
 class InboxRows(PairRows):
@@ -14,7 +18,7 @@ class InboxRows(PairRows):
 
     def epoch_in(self, epoch: int) -> EpochIn | None:
         row = self._run(
-            "SELECT recorded, closed, applied, held, quarantined, dropped FROM epoch_in"
+            "SELECT recorded, closed, applied, held, quarantined, dropped, apart FROM epoch_in"
             " WHERE connector_id = ? AND epoch = ?",
             (self._id, epoch),
         ).fetchone()
@@ -22,7 +26,7 @@ class InboxRows(PairRows):
 
     def epochs_in(self) -> list[EpochIn]:
         rows = self._run(
-            "SELECT epoch, recorded, closed, applied, held, quarantined, dropped FROM epoch_in WHERE connector_id = ?"
+            "SELECT epoch, recorded, closed, applied, held, quarantined, dropped, apart FROM epoch_in WHERE connector_id = ?"
             " ORDER BY updated_ms, epoch",
             (self._id,),
         )
@@ -30,7 +34,7 @@ class InboxRows(PairRows):
 
     def save_epoch_in(self, epoch: EpochIn, now_ms: int) -> None:
         self._run(
-            "INSERT OR REPLACE INTO epoch_in VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO epoch_in VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self._id,
                 epoch.epoch,
@@ -41,6 +45,7 @@ class InboxRows(PairRows):
                 epoch.quarantined,
                 msgspec.json.encode(epoch.dropped).decode(),
                 now_ms,
+                pack(epoch.apart) if epoch.apart else b"",
             ),
         )
 
@@ -58,7 +63,7 @@ class InboxRows(PairRows):
         named = {"device": device, "resource": resource}
         wanted = {column: name for column, name in named.items() if name is not None}
         rows = self._run(
-            "SELECT row, epoch, count, arrived_ms, body FROM held WHERE connector_id = ? AND row > ?"  # noqa: S608
+            "SELECT row, epoch, count, arrived_ms, body, resource FROM held WHERE connector_id = ? AND row > ?"  # noqa: S608
             f"{''.join(f' AND {column} = ?' for column in wanted)} ORDER BY row LIMIT ?",
             (self._id, after_row, *wanted.values(), limit),
         )
@@ -66,7 +71,7 @@ class InboxRows(PairRows):
 
     def expired_held(self, before_ms: int, limit: int) -> list[HeldChunk]:
         rows = self._run(
-            "SELECT row, epoch, count, arrived_ms, body FROM held WHERE connector_id = ? AND arrived_ms <= ?"
+            "SELECT row, epoch, count, arrived_ms, body, resource FROM held WHERE connector_id = ? AND arrived_ms <= ?"
             " ORDER BY arrived_ms, row LIMIT ?",
             (self._id, before_ms, limit),
         )
@@ -79,6 +84,13 @@ class InboxRows(PairRows):
     def remove_held(self, chunk: HeldChunk) -> None:
         self._run("DELETE FROM held WHERE row = ?", (chunk.row,))
 
+    def count_applied(self, counts: Mapping[str, int]) -> None:
+        self._connection.executemany(
+            "INSERT INTO waiting (connector_id, resource, applied_count) VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET applied_count = applied_count + excluded.applied_count",
+            [(self._id, resource, count) for resource, count in counts.items() if resource and count],
+        )
+
     def quarantine(
         self, epoch: int, number: int, count: int, reason: str, header: bytes, body: bytes, now_ms: int
     ) -> None:
@@ -87,3 +99,24 @@ class InboxRows(PairRows):
             " VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?)",
             (self._id, epoch, number, count, reason, now_ms, header, body),
         )
+
+    def quarantined(self, row: int) -> Quarantined | None:
+        found = self._run(
+            f"SELECT {_QUARANTINED} FROM quarantine WHERE connector_id = ? AND quarantine_id = ?",  # noqa: S608
+            (self._id, row),
+        ).fetchone()
+        return Quarantined(*found) if found else None
+
+    def quarantined_after(self, row: int, limit: int) -> list[Quarantined]:
+        rows = self._run(
+            f"SELECT {_QUARANTINED} FROM quarantine WHERE connector_id = ? AND quarantine_id > ?"  # noqa: S608
+            " ORDER BY quarantine_id LIMIT ?",
+            (self._id, row, limit),
+        )
+        return [Quarantined(*found) for found in rows]
+
+    def tried_quarantined(self, row: int, reason: str, now_ms: int) -> None:
+        self._run("UPDATE quarantine SET reason = ?, tried_ms = ? WHERE quarantine_id = ?", (reason, now_ms, row))
+
+    def remove_quarantined(self, row: int) -> None:
+        self._run("DELETE FROM quarantine WHERE quarantine_id = ?", (row,))

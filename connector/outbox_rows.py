@@ -1,104 +1,58 @@
-"""An outbox in SQLite: account, tail, segments, epochs and gaps of the readings that a connector originates."""
+"""An outbox in SQLite: tail and segments of the readings that a connector originates; its account is in account_rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
 
 import msgspec
 
 from connector import history
-from connector.pair_rows import PairRows, epoch_rest, pack, unpack
+from connector.account_rows import AccountRows
+from connector.gap_rows import GapRows
+from connector.pair_rows import pack, unpack
 from shared.columns import Batch, Columns, Series, as_columns
-from shared.core.entries import GapNotice
 from shared.core.intervals import IntervalSet
-from shared.core.ledger import Ledger
-from shared.core.ports import EpochOut, Segment, SentSegment, SeriesSpan, TailChunk, TailTotal
+from shared.core.ports import Segment, SentSegment, SeriesSpan, TailChunk, TailPart, TailTotal
 
 _SPANS_VERSION = 1
-_SEGMENT_COLUMNS = "row, epoch, number, count, accepted_ms, header, body, dropped"
+_SEGMENT_COLUMNS = "row, epoch, number, count, accepted_ms, header, body, dropped, kept"
+_TAIL_COLUMNS = "row, resource, accepted_ms, count, body, kept"
 
 
-class OutboxRows(PairRows):
+class OutboxRows(AccountRows, GapRows):
     """shared.core.ports.OutboxStore."""
-
-    # --- account ------------------------------------------------------------------------------------------------------
-
-    def _count(self, **deltas: int) -> None:
-        changes = ", ".join(f"{name} = {name} + ?" for name in deltas)
-        sql = f"UPDATE stream SET {changes} WHERE connector_id = ?"  # noqa: S608  # names of ours
-        done = self._run(sql, (*deltas.values(), self._id))
-        if done.rowcount == 0:
-            self._run("INSERT INTO stream (connector_id) VALUES (?)", (self._id,))
-            self._count(**deltas)
-
-    def count_accepted(self, count: int) -> None:
-        self._count(accepted=count)
-
-    def count_adopted(self, count: int) -> None:
-        self._count(accepted=count, adopted=count)
-
-    def set_unknown(self) -> None:
-        self._count(accepted=0)
-        self._run("UPDATE stream SET unknown = 1 WHERE connector_id = ?", (self._id,))
-
-    def count_dropped(self, cause: str, count: int) -> None:
-        self._run(
-            "INSERT INTO dropped (connector_id, cause, count) VALUES (?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET count = count + excluded.count",
-            (self._id, cause, count),
-        )
-
-    def waiting_bytes(self) -> int:
-        row = self._run("SELECT tail_bytes + outbox_bytes FROM stream WHERE connector_id = ?", (self._id,)).fetchone()
-        return int(row[0]) if row else 0
-
-    def ledger(self) -> Ledger:
-        row = self._run(
-            "SELECT accepted, tail_count, outbox_count, adopted, unknown FROM stream WHERE connector_id = ?",
-            (self._id,),
-        ).fetchone()
-        accepted, tail, outbox, adopted, unknown = row or (0, 0, 0, 0, 0)
-        dropped = dict(self._run("SELECT cause, count FROM dropped WHERE connector_id = ? AND count <> 0", (self._id,)))
-        applied = held = quarantined = 0
-        for epoch in self.epochs_out().values():
-            applied += epoch.applied
-            held += epoch.held
-            quarantined += epoch.quarantined
-            for cause, count in epoch.dropped.items():
-                dropped[cause] = dropped.get(cause, 0) + count
-        return Ledger(accepted, applied, tail, outbox, held, quarantined, dropped, adopted, bool(unknown))
 
     # --- tail ---------------------------------------------------------------------------------------------------------
 
-    def add_tail(self, resource: str, accepted_ms: int, batch: Batch, body: bytes) -> None:
+    def add_tail(self, resource: str, accepted_ms: int, batch: Batch, body: bytes, *, kept: bool = False) -> None:
         columns = as_columns(batch)
         self._run(
-            "INSERT INTO tail (connector_id, resource, accepted_ms, count, counts, body) VALUES (?, ?, ?, ?, ?, ?)",
-            (self._id, resource, accepted_ms, len(columns), _counts(columns), body),
+            "INSERT INTO tail (connector_id, resource, accepted_ms, count, counts, body, kept) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (self._id, resource, accepted_ms, len(columns), _counts(columns.counts()), body, kept),
         )
-        self._count(tail_count=len(columns), tail_bytes=len(body))
+        self._count(tail_count=len(columns), tail_bytes=len(body), **_kept(kept, len(body)))
 
-    def tail_totals(self) -> dict[str, TailTotal]:
+    def tail_totals(self) -> dict[TailPart, TailTotal]:
         rows = self._run(
-            "SELECT resource, SUM(count), SUM(LENGTH(body)), MIN(accepted_ms) FROM tail WHERE connector_id = ?"
-            " GROUP BY resource ORDER BY resource",
+            "SELECT resource, kept, SUM(count), SUM(LENGTH(body)), MIN(accepted_ms) FROM tail WHERE connector_id = ?"
+            " GROUP BY resource, kept ORDER BY resource, kept",
             (self._id,),
         )
-        return {row[0]: TailTotal(row[1], row[2], row[3]) for row in rows}
+        return {(row[0], bool(row[1])): TailTotal(row[2], row[3], row[4]) for row in rows}
 
-    def tail_chunks(self, resources: Iterable[str], readings_max: int) -> list[TailChunk]:
+    def tail_chunks(self, resources: Iterable[str], readings_max: int, *, kept: bool) -> list[TailChunk]:
         wanted = list(resources)
         marks = ", ".join("?" * len(wanted))
         rows = self._run(
-            f"SELECT row, resource, accepted_ms, count, body FROM tail WHERE connector_id = ?"  # noqa: S608
+            f"SELECT {_TAIL_COLUMNS} FROM tail WHERE connector_id = ? AND kept = ?"  # noqa: S608
             f" AND resource IN ({marks}) ORDER BY row",
-            (self._id, *wanted),
+            (self._id, kept, *wanted),
         )
         chunks: list[TailChunk] = []
         readings = 0
         for row in rows:
-            chunks.append(TailChunk(*row))
+            chunks.append(_chunk(row))
             readings += row[3]
             if readings >= readings_max:
                 break
@@ -106,35 +60,47 @@ class OutboxRows(PairRows):
 
     def expired_tail(self, before_ms: int, limit: int) -> list[TailChunk]:
         rows = self._run(
-            "SELECT row, resource, accepted_ms, count, body FROM tail WHERE connector_id = ? AND accepted_ms <= ?"
+            f"SELECT {_TAIL_COLUMNS} FROM tail WHERE connector_id = ? AND accepted_ms <= ?"  # noqa: S608
             " ORDER BY accepted_ms, row LIMIT ?",
             (self._id, before_ms, limit),
         )
-        return [TailChunk(*row) for row in rows]
+        return [_chunk(row) for row in rows]
 
-    def oldest_tail(self, limit: int) -> list[TailChunk]:
+    def droppable_tail(self, limit: int) -> list[TailChunk]:
         rows = self._run(
-            "SELECT row, resource, accepted_ms, count, body FROM tail WHERE connector_id = ? ORDER BY row LIMIT ?",
+            f"SELECT {_TAIL_COLUMNS} FROM tail WHERE connector_id = ? AND kept = 0 ORDER BY row LIMIT ?",  # noqa: S608
             (self._id, limit),
         )
-        return [TailChunk(*row) for row in rows]
+        return [_chunk(row) for row in rows]
 
     def remove_tail(self, chunks: Sequence[TailChunk]) -> None:
         self._connection.executemany("DELETE FROM tail WHERE row = ?", [(chunk.row,) for chunk in chunks])
         self._count(
-            tail_count=-sum(chunk.count for chunk in chunks), tail_bytes=-sum(len(chunk.body) for chunk in chunks)
+            tail_count=-sum(chunk.count for chunk in chunks),
+            tail_bytes=-sum(len(chunk.body) for chunk in chunks),
+            kept_bytes=-sum(len(chunk.body) for chunk in chunks if chunk.kept),
         )
 
     # --- outbox -------------------------------------------------------------------------------------------------------
 
     def add_segment(
-        self, epoch: int, number: int, batch: Batch, count: int, accepted_ms: int, header: bytes, body: bytes
+        self,
+        epoch: int,
+        number: int,
+        batch: Batch,
+        count: int,
+        accepted_ms: int,
+        header: bytes,
+        body: bytes,
+        counts: Mapping[str, int] | None = None,
+        *,
+        kept: bool = False,
     ) -> int:
         columns = as_columns(batch)
         first_ms, last_ms = int(columns.times_ms.min()), int(columns.times_ms.max())
         done = self._run(
             "INSERT INTO segment (connector_id, epoch, number, count, accepted_ms, first_ms, last_ms, series, header, body,"
-            " counts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " counts, kept) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self._id,
                 epoch,
@@ -146,10 +112,11 @@ class OutboxRows(PairRows):
                 self._spans(columns),
                 header,
                 body,
-                _counts(columns),
+                _counts(columns.counts() if counts is None else counts),
+                kept,
             ),
         )
-        self._count(outbox_count=count, outbox_bytes=len(body))
+        self._count(outbox_count=count, outbox_bytes=len(body), **_kept(kept, len(body)))
         return int(done.lastrowid or 0)
 
     def _spans(self, columns: Columns) -> bytes:
@@ -203,10 +170,11 @@ class OutboxRows(PairRows):
         )
         return [Segment(*row) for row in rows]
 
-    def oldest_segments(self, limit: int) -> list[Segment]:
+    def droppable_segments(self, after_row: int, limit: int) -> list[Segment]:
         rows = self._run(
-            f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE connector_id = ? AND dropped IS NULL ORDER BY row LIMIT ?",  # noqa: S608
-            (self._id, limit),
+            f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE connector_id = ? AND row > ? AND dropped IS NULL AND kept = 0"  # noqa: S608
+            " ORDER BY row LIMIT ?",
+            (self._id, after_row, limit),
         )
         return [Segment(*row) for row in rows]
 
@@ -220,62 +188,42 @@ class OutboxRows(PairRows):
 
     def settle_segment(self, segment: Segment, now_ms: int) -> None:
         self._run(
-            "INSERT OR REPLACE INTO sent_segment SELECT connector_id, epoch, number, count, first_ms, last_ms, series, ?"
-            " FROM segment WHERE row = ?",
+            "INSERT OR REPLACE INTO sent_segment SELECT connector_id, epoch, number, count, first_ms, last_ms, series, ?,"
+            " counts FROM segment WHERE row = ?",
             (now_ms, segment.row),
         )
         self._run("DELETE FROM segment WHERE row = ?", (segment.row,))
-        self._count(outbox_count=-segment.count, outbox_bytes=-len(segment.body))
+        size = len(segment.body)
+        self._count(outbox_count=-segment.count, outbox_bytes=-size, **_kept(segment.kept, -size))
         self._run("UPDATE stream SET last_settled_ms = ? WHERE connector_id = ?", (now_ms, self._id))
 
     def drop_segment(self, segment: Segment, cause: str) -> None:
         self._run("UPDATE segment SET dropped = ?, body = x'' WHERE row = ?", (cause, segment.row))
-        self._count(outbox_count=-segment.count, outbox_bytes=-len(segment.body))
-        self.count_dropped(cause, segment.count)
+        size = len(segment.body)
+        self._count(outbox_count=-segment.count, outbox_bytes=-size, **_kept(segment.kept, -size))
+        self._count_dropped(cause, segment.count)
 
     def undrop_segment(self, segment: Segment) -> None:
         assert segment.dropped is not None
+        self._run("UPDATE segment SET dropped = NULL WHERE row = ?", (segment.row,))
         self._count(outbox_count=segment.count)
-        self.count_dropped(segment.dropped, -segment.count)
+        self._count_dropped(segment.dropped, -segment.count)
 
     def forget_segment(self, segment: Segment) -> None:
         self._run("DELETE FROM segment WHERE row = ?", (segment.row,))
-
-    def epochs_out(self) -> dict[int, EpochOut]:
-        rows = self._run(
-            "SELECT epoch, last_number, recorded, closed, applied, held, quarantined, dropped FROM epoch_out"
-            " WHERE connector_id = ?",
-            (self._id,),
-        )
-        return {row[0]: EpochOut(row[0], row[1], *epoch_rest(row[2:])) for row in rows}
-
-    def save_epoch_out(self, epoch: EpochOut) -> None:
-        self._run(
-            "INSERT OR REPLACE INTO epoch_out VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                self._id,
-                epoch.epoch,
-                epoch.last_number,
-                pack(epoch.recorded.flat()),
-                pack(epoch.closed.flat()),
-                epoch.applied,
-                epoch.held,
-                epoch.quarantined,
-                msgspec.json.encode(epoch.dropped).decode(),
-            ),
-        )
 
     def sent_segments(self, epoch: int, numbers: IntervalSet) -> list[SentSegment]:
         found: list[SentSegment] = []
         for low, high in numbers.intervals():
             rows = self._run(
-                "SELECT epoch, number, count, first_ms, last_ms, series FROM sent_segment"
+                "SELECT epoch, number, count, first_ms, last_ms, series, counts FROM sent_segment"
                 " WHERE connector_id = ? AND epoch = ? AND number BETWEEN ? AND ? ORDER BY number",
                 (self._id, epoch, low, high),
             )
             for row in rows:
                 spans = tuple(SeriesSpan(*span) for span in unpack_spans(row[5]))
-                found.append(SentSegment(row[0], row[1], row[2], row[3], row[4], spans))
+                counts = msgspec.json.decode(row[6], type=dict[str, int])
+                found.append(SentSegment(row[0], row[1], row[2], row[3], row[4], spans, counts))
         return found
 
     def forget_sent(self, before_ms: int, limit: int) -> None:
@@ -302,31 +250,18 @@ class OutboxRows(PairRows):
                 )
         return batch
 
-    # --- gaps ---------------------------------------------------------------------------------------------------------
 
-    def add_gap(self, notice: GapNotice, *, ours: bool) -> bool:
-        done = self._run(
-            "INSERT OR IGNORE INTO gap (connector_id, gap_id, ours, noticed_ms, notice) VALUES (?, ?, ?, ?, ?)",
-            (self._id, notice.gap_id, ours, notice.noticed_ms, pack(notice)),
-        )
-        return done.rowcount > 0
-
-    def own_gaps(self) -> list[GapNotice]:
-        rows = self._run(
-            "SELECT notice FROM gap WHERE connector_id = ? AND ours = 1 ORDER BY noticed_ms, gap_id", (self._id,)
-        )
-        return [unpack(row[0], type=GapNotice) for row in rows]
-
-    def gaps(self, *, ours: bool) -> list[GapNotice]:
-        rows = self._run(
-            "SELECT notice FROM gap WHERE connector_id = ? AND ours = ? ORDER BY noticed_ms, gap_id", (self._id, ours)
-        )
-        return [unpack(row[0], type=GapNotice) for row in rows]
+def _chunk(row: tuple[int, str, int, int, bytes, int]) -> TailChunk:
+    return TailChunk(*row[:5], kept=bool(row[5]))
 
 
-def _counts(columns: Columns) -> str:
+def _kept(kept: bool, body_bytes: int) -> dict[str, int]:
+    return {"kept_bytes": body_bytes} if kept else {}
+
+
+def _counts(counts: Mapping[str, int]) -> str:
     """Return the readings of a batch by alias as JSON: triggers keep the table `waiting` by it."""
-    return msgspec.json.encode(columns.counts()).decode()
+    return msgspec.json.encode(counts).decode()
 
 
 def pack_spans(spans: Sequence[tuple[int, int, int]]) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from connector.catalogue import Catalogue
+from shared.core.account import Apart
 from shared.core.intervals import IntervalSet
 
 pack = msgspec.msgpack.encode
@@ -25,9 +26,9 @@ class PairRows:
         self._catalogue = catalogue
 
 
-def epoch_rest(row: Sequence[Any]) -> tuple[IntervalSet, IntervalSet, int, int, int, dict[str, int]]:
-    """Return (recorded, closed, applied, held, quarantined, dropped by cause) from a row's columns."""
-    recorded, closed, applied, held, quarantined, dropped = row
+def epoch_rest(row: Sequence[Any]) -> tuple[IntervalSet, IntervalSet, int, int, int, dict[str, int], Apart]:
+    """Return (recorded, closed, applied, held, quarantined, dropped by cause, apart) from a row's columns."""
+    recorded, closed, applied, held, quarantined, dropped, apart = row
     return (
         IntervalSet(unpack(recorded)),
         IntervalSet(unpack(closed)),
@@ -35,4 +36,5 @@ def epoch_rest(row: Sequence[Any]) -> tuple[IntervalSet, IntervalSet, int, int, 
         held,
         quarantined,
         msgspec.json.decode(dropped, type=dict[str, int]),
+        unpack(apart, type=Apart) if apart else Apart(),
     )

@@ -102,6 +102,12 @@ REPLAY_JOBS_WATCHED_MAX: Final = 20
 # Epochs of replays remembered by a target: one per start of a source that had a replay running.
 REPLAY_EPOCHS_KEPT_MAX: Final = 64
 
+# --- quarantine (G7) ----------------------------------------------------------------------------------------------------
+# What is kept aside is tried again this often: what may help without an upgrade is a clock that is right again.
+QUARANTINE_TRY_EVERY_MS: Final = HOUR_MS
+# So many in one unit of work: each is a segment to open and apply.
+QUARANTINE_TRIED_MAX: Final = 8
+
 # --- control log ----------------------------------------------------------------------------------------------------
 CONTROL_ENTRY_BYTES_MAX: Final = 256 * 1024
 # Entries sent beyond the last acknowledged one; control bypasses byte credit, so its count is bounded instead.
@@ -145,8 +151,13 @@ PING_TIMEOUT_S: Final = 20.0
 # Reconnecting: doubling from the first to the last with full jitter, so that a thousand sites do not knock at once.
 BACKOFF_FIRST_MS: Final = 250
 BACKOFF_LAST_MS: Final = 30 * SECOND_MS
-# A link that lived this long was healthy: the next failure starts the backoff afresh.
-BACKOFF_HEALTHY_MS: Final = 30 * SECOND_MS
+# A link that lived this long was healthy: the next failure starts the backoff afresh. Links that two copies of a site
+# take from each other end sooner.
+BACKOFF_HEALTHY_MS: Final = 2 * SECOND_MS
+# A hub that could not be reached is looked at this often, by each site, while it waits for its next attempt: what was
+# cut off flows again within a second of the network's return, and a look is one small request.
+HUB_LOOK_EVERY_S: Final = 0.4
+HUB_LOOK_DEADLINE_S: Final = 1.0
 # G2: this many mutual displacements in a minute mean two live copies of one site.
 DISPLACEMENTS_MAX: Final = 3
 DISPLACEMENT_WINDOW_MS: Final = MINUTE_MS
@@ -319,6 +330,8 @@ STORE_TRIED_EVERY_S: Final = 1.0
 STORE_CHECK_AT_START_S: Final = 0.3
 # A disk that was full has room again once this much is free: one page alone would be gone with the next reading.
 DISK_ROOM_BYTES_MIN: Final = 256 * 1024
+# Room that readings leave to everything else, so that a full disk is met by a clear no and not by half a day of errors.
+DISK_RESERVE_BYTES: Final = 64 * 1024 * 1024
 # A backup copies the database in steps of a MiB with a pause after each: the stream goes on beside it.
 BACKUP_STEP_PAGES: Final = 256
 BACKUP_PAUSE_S: Final = 0.001

@@ -11,12 +11,14 @@ from typing import assert_never
 
 import msgspec
 
+from shared.batches import BatchCodec
 from shared.core.cells import Cell
 from shared.core.control import ControlDestination, ControlOrigin, Taken
 from shared.core.edits import Edit, Edits
 from shared.core.engine_effects import Changed, Effect, Fault
 from shared.core.engine_link import EngineLink
 from shared.core.entries import (
+    CAUSE_ORIGIN_RESTORED,
     AnsweredEntry,
     CellsEntry,
     CreateResourceEntry,
@@ -25,10 +27,15 @@ from shared.core.entries import (
     Entry,
     EpochsOverEntry,
     GapEntry,
+    GapNotice,
     PartAskedEntry,
     PartDeclinedEntry,
     PartWithdrawnEntry,
+    ReplayAskEntry,
+    ReplayCancelEntry,
+    ReplayStateEntry,
     cell_parts,
+    decode_entry,
     definitions_digest,
 )
 from shared.core.gaps import GapTally
@@ -37,6 +44,8 @@ from shared.core.intervals import IntervalSet
 from shared.core.outbox import Outbox
 from shared.core.parting_lane import PartingLane
 from shared.core.ports import PairStore
+from shared.core.quarantine import Quarantine
+from shared.core.replay_lane import Replays
 from shared.limits import NAME_CHARS_MAX, SEALED_NUMBER_MAX
 from shared.messages import Sealed
 from shared.sealing import Kind, PairKeys
@@ -44,17 +53,22 @@ from shared.sealing import Kind, PairKeys
 Chance = Callable[[int], bytes]
 _EPOCHS_OVER_MAX = 64
 _REQUEST_ID_CHARS_MAX = 64
+_WRONG_DEFINITIONS = "definitions with names that are too long, an unknown format, or malformed bounds"
 
 
 class ControlLane:
     """Both control logs of one side of a pair. `appeared` gets (device, resource) names that are new here."""
 
-    def __init__(self, keys: PairKeys, site_id: str, chance: Chance, *, outbox: Outbox, inbox: Inbox) -> None:
+    def __init__(
+        self, keys: PairKeys, site_id: str, chance: Chance, *, codec: BatchCodec, outbox: Outbox, inbox: Inbox
+    ) -> None:
         self.log = ControlOrigin(keys, chance)
         self.peer_log = ControlDestination(keys)
         self.edits = Edits(keys.side, site_id)
         self.parting = PartingLane(self.log)
+        self.replays = Replays(keys, codec, chance, log=self.log, outbox=outbox, inbox=inbox.replays)
         self.appeared: list[tuple[str | None, str | None]] = []
+        self.quarantine = Quarantine(inbox, self._apply_again, self.give_notice)
         self._chance = chance
         self._outbox = outbox
         self._inbox = inbox
@@ -64,6 +78,8 @@ class ControlLane:
         """Take up what is stored, under a new epoch."""
         self.log.on_link_closed()
         self.renew(store, now_ms)
+        self.replays.load(store)
+        self.quarantine.load(store)
         self.appeared.clear()
         self.edits.appeared.clear()
 
@@ -112,6 +128,16 @@ class ControlLane:
             effects.append(Changed("gaps"))
         return effects
 
+    def note_restore(self, store: PairStore, backup_ms: int, restored_ms: int, now_ms: int) -> list[Effect]:
+        """This side was restored: what was accepted since the backup and not delivered is lost, and nobody can count it."""
+        notice = GapNotice(
+            f"restored-{restored_ms:x}", CAUSE_ORIGIN_RESTORED, None, backup_ms, restored_ms, [], [], now_ms
+        )
+        if store.add_gap(notice, ours=True):
+            store.set_unknown()
+            self.log.append(store, GapEntry(notice), now_ms)
+        return [Changed("gaps"), Changed("account")]
+
     def end_epochs(self, store: PairStore, held: Iterable[tuple[int, int]], now_ms: int) -> None:
         """Let the peer refuse what the hub still has of our log's earlier epochs, so that it goes from there."""
         over = [
@@ -131,6 +157,8 @@ class ControlLane:
         taken = self.peer_log.on_entry(
             store, frame.header, frame.body, now_ms, lambda entry: self._apply(store, entry, effects, now_ms)
         )
+        if taken is Taken.QUARANTINED:
+            self.quarantine.on_quarantined(now_ms)
         if taken is Taken.SEAL_BROKEN:
             effects.append(Fault("a control entry's seal does not fit"))
         return effects
@@ -158,8 +186,20 @@ class ControlLane:
             case PartAskedEntry() | PartWithdrawnEntry() | PartDeclinedEntry():
                 effects.append(Changed("parting"))
                 self.parting.take(store, entry, now_ms)
+            case ReplayAskEntry() | ReplayCancelEntry() | ReplayStateEntry():
+                effects.append(Changed("replays"))
+                self.replays.take(store, entry, now_ms)
             case _:
                 assert_never(entry)
+
+    def _apply_again(self, store: PairStore, plain: bytes, effects: list[Effect], now_ms: int) -> None:
+        """Apply an entry that was in quarantine; what later ones have overtaken changes nothing."""
+        entry = decode_entry(plain)
+        if not isinstance(entry, DefinitionsEntry):
+            self._apply(store, entry, effects, now_ms)
+        elif not all(definition.well_formed for definition in entry.definitions):
+            raise ValueError(_WRONG_DEFINITIONS)
+        # Else the next link's opening brings them: it compares. These may be older than what is known by now.
 
     def _take_cells(self, store: PairStore, cells: Sequence[Cell], now_ms: int) -> None:
         replies, wrong = self.edits.take(store, cells, now_ms)
@@ -173,7 +213,7 @@ class ControlLane:
         store.save_peer_definitions(good)
         self._outbox.set_accepts(self.accepted_by_peer(store))
         if len(good) < len(definitions):
-            raise ValueError("definitions with names that are too long, an unknown format, or malformed bounds")
+            raise ValueError(_WRONG_DEFINITIONS)
 
     def _take_request(self, store: PairStore, entry: CreateResourceEntry, now_ms: int) -> None:
         if len(entry.request_id) > _REQUEST_ID_CHARS_MAX or len(entry.who) > NAME_CHARS_MAX:
@@ -204,6 +244,7 @@ class ControlLane:
             still = [(epoch, closed.flat()) for epoch, closed in numbers if closed]
             self.log.append(store, GapEntry(msgspec.structs.replace(notice, epochs=still)), now_ms)
         self.parting.tell_again(store, now_ms)
+        self.replays.tell_again(store, now_ms)
 
     def tell_definitions(self, store: PairStore, link: EngineLink, theirs: bytes, now_ms: int) -> None:
         """Say our definitions again where the peer knows others: the log alone may have been overtaken by a restore."""
@@ -216,6 +257,8 @@ class ControlLane:
     def exchange_cells(self, store: PairStore, link: EngineLink, theirs: bytes, now_ms: int) -> None:
         """Send our whole versioned state where the digests differ (G13); merging makes both equal."""
         digest = store.cells_digest()
+        if digest == theirs and store.lost_edits() is not None:
+            store.save_lost_edits(None)  # all that a restore lost is here again
         if digest in (theirs, link.exchanged):
             return
         if store.control_rows(0, 1):

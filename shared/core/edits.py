@@ -80,13 +80,14 @@ class Edits:
     def take(self, store: ControlStore, cells: Sequence[Cell], now_ms: int) -> tuple[list[Cell], list[str]]:
         """Merge cells of the other side; return (what it has to be told in turn, why some cannot be taken at all)."""
         rights = store.peer_rights()
+        lost = store.lost_edits()
         store.begin_edits()
         replies: list[Cell] = []
         wrong: list[str] = []
         for theirs in cells:
             if why := judge.why_wrong(theirs):
                 wrong.append(why)
-            elif (reply := self._take(store, theirs, rights, now_ms)) is not None:
+            elif (reply := self._take(store, theirs, _given_back(rights, lost, theirs), now_ms)) is not None:
                 replies.append(reply)
         store.finish_edits()
         return replies, wrong
@@ -176,6 +177,15 @@ class Edits:
             self.policy_changed = True
         if cell.field == EXISTS and generation_of(cell.value) > 0:
             self.appeared.append(device_identity(cell.object) or "")
+
+
+def _given_back(rights: PeerRights, lost: tuple[int, int] | None, theirs: Cell) -> PeerRights:
+    """Return the rights by which an edit is judged (G18).
+
+    What was edited while a restored site knew of it was judged then, by rights that the backup may not have; and its own
+    edits come back the same way. `lost` is (from, to) ms by the stamps, None where nothing of the kind is missing.
+    """
+    return PeerRights() if lost is not None and lost[0] <= theirs.stamp_ms <= lost[1] else rights
 
 
 def _change(

@@ -13,6 +13,7 @@ import msgspec
 
 from shared.batches import BatchCodec, Packed
 from shared.columns import Batch
+from shared.core.arrivals import Arrival
 from shared.core.cells import Cell
 from shared.core.control_lane import ControlLane
 from shared.core.edits import Edit
@@ -31,16 +32,21 @@ from shared.core.entries import (
     encode_entry,
 )
 from shared.core.gaps import GapTally
-from shared.core.inbox import Arrival, Inbox
+from shared.core.inbox import Inbox
 from shared.core.intervals import IntervalSet
+from shared.core.ledger import Ledger
+from shared.core.ledger_news import LedgerNews
 from shared.core.outbox import Outbox, OutboxLimits
 from shared.core.parting_lane import PartingLane
 from shared.core.ports import EpochOut, PairStore
+from shared.core.quarantine import Quarantine
+from shared.core.replay_lane import Replays
 from shared.core.statements import stated_epochs
 from shared.errors import ProtocolError, SealBroken
 from shared.limits import (
     CREDIT_GRANT_BYTES,
     EPOCHS_STATED_MAX,
+    HLC_AHEAD_MS_MAX,
     RESYNC_AFTER_MS,
     SECOND_MS,
 )
@@ -87,11 +93,11 @@ class PairEngine:
         codec = codec or BatchCodec()
         self.outbox = Outbox(keys, codec, chance, limits or OutboxLimits())
         self.inbox = Inbox(keys, codec)
-        self._control = ControlLane(keys, site_id, chance, outbox=self.outbox, inbox=self.inbox)
+        self._control = ControlLane(keys, site_id, chance, codec=codec, outbox=self.outbox, inbox=self.inbox)
         self._link: EngineLink | None = None
         self._statements = 0
         self._start = int.from_bytes(chance(8), "big") >> 1 or 1
-        self._stated_ledger: object = None
+        self._news = LedgerNews()
         self._expire_after_ms = 0
         self._appeared: list[tuple[str | None, str | None, int]] = []
 
@@ -101,6 +107,7 @@ class PairEngine:
         """Take up what is stored: at the start, and after a unit of work of ours was undone (then the link is over)."""
         self._link = None
         self.outbox.on_link_closed()
+        self.inbox.forget()
         self._control.load(store, now_ms)
         self.outbox.load(store, self._control.accepted_by_peer(store))
         self._appeared = [(None, None, 0)]  # whatever was about to be released
@@ -175,16 +182,35 @@ class PairEngine:
 
     def on_definitions_changed(self, store: PairStore, resource: str | None, now_ms: int) -> None:
         """Our resources changed: tell the other side; `resource` names one that may be new here and release what is held."""
+        self.outbox.load_overflow(store)
         self._control.on_definitions_changed(store, resource, now_ms)
 
     def ask_for_resource(self, store: PairStore, definition: Definition, now_ms: int, *, who: str) -> str:
         """Ask the other side to make a resource like this (W9); return the ID that its answer will carry."""
         return self._control.ask_for_resource(store, definition, who, now_ms)
 
+    def on_restored(self, store: PairStore, *, backup_ms: int, restored_ms: int, now_ms: int) -> list[Effect]:
+        """This side goes on from a backup of `backup_ms`: name what may be lost (G2), and let the peer bring back edits."""
+        # Clocks may differ a little: rather an edit too early than one that was never judged.
+        store.save_lost_edits((backup_ms - HLC_AHEAD_MS_MAX, restored_ms))
+        if self.side is not Side.SOURCE:
+            return []  # its source finds out by itself, and sends again what is lacking
+        return self._control.note_restore(store, backup_ms, restored_ms, now_ms)
+
     @property
     def parting(self) -> PartingLane:
         """Asks to part, withdrawals and refusals (G16)."""
         return self._control.parting
+
+    @property
+    def quarantine(self) -> Quarantine:
+        """What arrived and could not be applied (G7)."""
+        return self._control.quarantine
+
+    @property
+    def replays(self) -> Replays:
+        """Past ranges that are sent again (N9)."""
+        return self._control.replays
 
     # --- what arrives -----------------------------------------------------------------------------------------------
 
@@ -225,6 +251,8 @@ class PairEngine:
         if kind == Kind.SEGMENT:
             link.consumed_bytes += len(frame.body)
             arrival = self.inbox.on_segment(store, frame.header, frame.body, now_ms)
+            if arrival is Arrival.QUARANTINED:
+                self.quarantine.on_quarantined(now_ms)
             if arrival is Arrival.SEAL_BROKEN:
                 effects.append(Fault("a segment's seal does not fit"))
             else:
@@ -295,13 +323,15 @@ class PairEngine:
                 # The hub read the same word and trimmed its copies.
                 link.held[Kind.SEGMENT, stated.epoch] = held.minus(stated.recorded).minus(stated.closed)
             moved |= self.outbox.on_stated(store, stated, fresh=fresh, now_ms=now_ms, tally=tally, closed=closed)
+        if self.replays.on_stated(store, public, private, fresh=fresh, now_ms=now_ms):
+            effects.append(Changed("replays"))
         acknowledged, restored = self._control.log.on_stated(store, dict(public.control), fresh=fresh)
         if acknowledged:
             effects.append(Changed("devices"))
         effects += self._control.give_notice(store, tally, now_ms)
         effects += self._control.give_notice(store, closed, now_ms)
         if private.ledger is not None:
-            store.save_peer_ledger(private.ledger, private.time_ms)
+            self._take_ledger(store, private.ledger, private, anew=public.whole)
         if moved or private.ledger is not None:
             effects.append(Changed("account"))
         if fresh:
@@ -317,17 +347,48 @@ class PairEngine:
                 self._begin(store, now_ms)
         return effects
 
-    def _statement(self, store: PairStore, *, nonce: bytes, whole: bool, now_ms: int) -> Send:
+    def _take_ledger(self, store: PairStore, ledger: Ledger, private: Private, *, anew: bool) -> None:
+        """Keep what the source states of its account, and what was applied here at the cut it speaks of."""
+        start, number = private.heard
+        since = self.inbox.cuts.since(number) if start == self._start else None
+        self.inbox.flush(store)
+        store.save_peer_ledger(ledger, private.time_ms)
+        store.save_cut(since)
+        if anew:
+            store.forget_peer_resources()
+        store.save_peer_resources(private.resources, private.time_ms, since)
+
+    def _statement(
+        self, store: PairStore, *, nonce: bytes, whole: bool, now_ms: int, with_resources: bool = False
+    ) -> Send:
         public, private = self.inbox.state(store, whole=whole)
-        recorded = encode_recorded(Recorded(nonce, whole, public, self._control.peer_log.state(store)))
+        replay_epochs, replays = self.inbox.replays.state(store, whole=whole)
+        recorded = encode_recorded(Recorded(nonce, whole, public + replay_epochs, self._control.peer_log.state(store)))
         ledger = store.ledger() if self.side is Side.SOURCE else None
-        self._stated_ledger = ledger
+        if whole:
+            self._news.forget()
+        resources = self._news.next(store, ledger) if ledger is not None and (whole or with_resources) else {}
         cells = store.cells_digest() if whole else b""
         definitions = definitions_digest(store.peer_definitions() or ()) if whole else b""
         self._statements += 1
+        self.inbox.cuts.on_statement(self._statements)
+        link = self._link
+        heard = (link.peer_start, link.peer_counter) if link is not None else (0, 0)
         header, body = self._keys.seal(
             Kind.STATEMENT,
-            encode_entry(Private(private, ledger, now_ms, cells, definitions)),
+            encode_entry(
+                Private(
+                    private,
+                    ledger,
+                    now_ms,
+                    cells,
+                    definitions,
+                    resources,
+                    heard,
+                    replays=replays,
+                    replay_epochs=[r.epoch for r in replay_epochs],
+                )
+            ),
             epoch=self._start,
             number=self._statements,
             accepted_ms=now_ms,
@@ -343,6 +404,7 @@ class PairEngine:
         """Return what follows from all events of this unit of work: releases, one acknowledgement, and what to send."""
         effects: list[Effect] = []
         self._release(store, effects, now_ms)
+        self.inbox.flush(store)
         link = self._link
         if link is None:
             self._control.edits.policy_changed = False  # the next link's opening compares all the same
@@ -353,7 +415,12 @@ class PairEngine:
         if link.consumed_bytes >= CREDIT_GRANT_BYTES:
             effects.append(Send(Credit(link.consumed_bytes)))
             link.consumed_bytes = 0
-        entries, segments = self._control.log.pump(store), self.outbox.pump(store, now_ms)
+        segments = self.outbox.pump(store, now_ms)
+        replayed, moved = self.replays.pump(store, link, now_ms)
+        segments += replayed
+        if moved:
+            effects.append(Changed("replays"))
+        entries = self._control.log.pump(store)
         effects += [Send(Sealed(LANE_CONTROL, entry.header, entry.body)) for entry in entries]
         effects += [Send(Sealed(segment.lane, segment.header, segment.body)) for segment in segments]
         link.segments.on_head(store.first_segment_row(), now_ms)
@@ -390,10 +457,16 @@ class PairEngine:
         due: list[int] = []
         expiry = [self.outbox.next_deadline_ms(store), self.inbox.next_deadline_ms(store)]
         due += [max(time_ms, self._expire_after_ms) for time_ms in expiry if time_ms is not None]
+        if (try_ms := self.quarantine.next_deadline_ms()) is not None:
+            due.append(try_ms)
         if self._appeared or (self._link is not None and self.outbox.has_work):
             due.append(0)
         if (link := self._link) is not None:
+            if (send_next_ms := self.outbox.send_next_ms) is not None:
+                due.append(send_next_ms)
             due += self._resync_due(link)
+            if (replays_ms := self.replays.next_deadline_ms(link)) is not None:
+                due.append(replays_ms)
             if self.side is Side.SOURCE and link.peer_linked:
                 due.append(link.ledger_ms + _LEDGER_EVERY_MS)
         return min(due, default=None)
@@ -415,13 +488,14 @@ class PairEngine:
         else:
             self._expire_after_ms = now_ms + _EXPIRE_DOUBTED_MS
         self.outbox.on_deadline(store, now_ms)
+        effects += self.quarantine.on_deadline(store, now_ms)
         if (link := self._link) is not None:
             if any(due_ms <= now_ms for due_ms in self._resync_due(link)):
                 effects += self._resync(link, now_ms)
             if self.side is Side.SOURCE and link.peer_linked and now_ms - link.ledger_ms >= _LEDGER_EVERY_MS:
                 link.ledger_ms = now_ms
-                if store.ledger() != self._stated_ledger:
-                    effects.append(self._statement(store, nonce=b"", whole=False, now_ms=now_ms))
+                if self._news.is_due(store.ledger()):
+                    effects.append(self._statement(store, nonce=b"", whole=False, now_ms=now_ms, with_resources=True))
         return effects
 
     def _resync(self, link: EngineLink, now_ms: int) -> list[Effect]:
@@ -446,10 +520,7 @@ class PairEngine:
         effects += self._control.give_notice(store, held, now_ms)
 
     def enforce_cap(self, store: PairStore, now_ms: int) -> list[Effect]:
-        """Drop the oldest where the outbox is over its byte cap and that is the policy."""
-        effects: list[Effect] = []
-        if not self.outbox.limits.refuse_when_full:
-            tally = GapTally(CAUSE_BYTE_CAP)
-            self.outbox.drop_over_cap(store, tally)
-            effects += self._control.give_notice(store, tally, now_ms)
-        return effects
+        """Drop the oldest of what may be dropped where the outbox is over its byte cap."""
+        tally = GapTally(CAUSE_BYTE_CAP)
+        self.outbox.drop_over_cap(store, tally)
+        return self._control.give_notice(store, tally, now_ms)

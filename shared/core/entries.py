@@ -9,8 +9,10 @@ from typing import Final
 import msgspec
 
 from shared.batches import FORMATS
+from shared.core.account import Apart
 from shared.core.cells import Cell
 from shared.core.ledger import Ledger
+from shared.core.replay_job import LeftOut, ReplayAsk, StatedReplay
 from shared.limits import ALIAS_CHARS_MAX, CELLS_PER_ENTRY_MAX, CONTROL_ENTRY_BYTES_MAX, UNIT_CHARS_MAX
 
 # Causes of a gap (G1). Shown to people by web and API; stable.
@@ -20,6 +22,7 @@ CAUSE_DESTINATION_RESTORED: Final = "destination_restored"
 CAUSE_ORIGIN_RESTORED: Final = "origin_restored"
 CAUSE_HELD_TOO_LONG: Final = "held_too_long"
 CAUSE_PARTED: Final = "parted"
+CAUSE_DISCARDED: Final = "discarded"
 
 
 class GapRow(msgspec.Struct, frozen=True, array_like=True):
@@ -131,6 +134,31 @@ class PartDeclinedEntry(msgspec.Struct, frozen=True, array_like=True, tag="part_
     part_id: bytes
 
 
+class ReplayAskEntry(msgspec.Struct, frozen=True, array_like=True, tag="replay_ask"):
+    """The target asks the source to send a past range again."""
+
+    ask: ReplayAsk
+
+
+class ReplayCancelEntry(msgspec.Struct, frozen=True, array_like=True, tag="replay_cancel"):
+    """The target wants no more of a replay, whoever asked for it."""
+
+    job_id: str
+    who: str
+
+
+class ReplayStateEntry(msgspec.Struct, frozen=True, array_like=True, tag="replay_state"):
+    """How a replay stands at the source: `asked_count` is an estimate of readings until it is done."""
+
+    ask: ReplayAsk
+    state: str
+    reason: str
+    run: int
+    asked_count: int
+    sent_count: int
+    left_out: list[LeftOut]
+
+
 Entry = (
     CellsEntry
     | GapEntry
@@ -141,6 +169,9 @@ Entry = (
     | PartAskedEntry
     | PartWithdrawnEntry
     | PartDeclinedEntry
+    | ReplayAskEntry
+    | ReplayCancelEntry
+    | ReplayStateEntry
 )
 
 
@@ -152,13 +183,17 @@ class StatedEpoch(msgspec.Struct, frozen=True, array_like=True):
     held: int
     quarantined: int
     dropped: dict[str, int]
+    apart: Apart | None = None
 
 
 class Private(msgspec.Struct, frozen=True, array_like=True):
     """Private part of a statement: counts that go with its intervals, the sender's ledger if it is an origin, its clock.
 
     `cells` is the digest of its versioned state (G13), `definitions` that of the reader's resources as the sender knows
-    them; both are empty in statements that are not whole.
+    them; both are empty in statements that are not whole. `resources` are the ledgers of resources that changed, and
+    `heard` names the start and the number of the reader's last statement in the sender's ledger: the cut at which both
+    sides compare. `replays` is what became of replays, `replay_epochs` which epochs of the public part are theirs: those
+    have no counts.
     """
 
     epochs: list[StatedEpoch]
@@ -166,6 +201,10 @@ class Private(msgspec.Struct, frozen=True, array_like=True):
     time_ms: int
     cells: bytes
     definitions: bytes
+    resources: dict[str, Ledger] = {}
+    heard: tuple[int, int] = (0, 0)
+    replays: list[StatedReplay] = []
+    replay_epochs: list[int] = []
 
 
 def definitions_digest(definitions: Iterable[Definition]) -> bytes:

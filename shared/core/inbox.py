@@ -2,83 +2,163 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from collections.abc import Mapping
 from typing import Final
-
-import numpy as np
-import numpy.typing as npt
 
 from shared.batches import BatchCodec
 from shared.columns import Columns
+from shared.core.account import UNKNOWN_RESOURCE, Cuts
+from shared.core.arrivals import Arrival, refuse_impossible
 from shared.core.entries import CAUSE_HELD_TOO_LONG, GapNotice, StatedEpoch
 from shared.core.gaps import GapTally
 from shared.core.intervals import IntervalSet
-from shared.core.ports import EpochIn, InboxStore
+from shared.core.ports import EpochIn, InboxStore, PairStore, Quarantined
+from shared.core.replay_inbox import ReplayInbox
+from shared.core.replay_job import is_replay
 from shared.errors import SealBroken, Undecodable
 from shared.limits import (
-    ALIAS_CHARS_MAX,
-    DAY_MS,
     EPOCHS_STATED_MAX,
-    IDENTITY_CHARS_MAX,
-    MINUTE_MS,
-    READING_AHEAD_MS_MAX,
-    READING_VALUE_BYTES_MAX,
     RETENTION_MS,
 )
 from shared.messages import RecordedEpoch
-from shared.sealing import Kind, PairKeys
+from shared.sealing import Header, Kind, PairKeys
 
 _HELD_RELEASED_MAX: Final = 256
 
 
-class Arrival(Enum):
-    """What became of a segment that arrived."""
-
-    APPLIED = "applied"
-    REPEATED = "repeated"
-    QUARANTINED = "quarantined"
-    SEAL_BROKEN = "seal_broken"
-
-
 class Inbox:
-    """Destination side of one pair's readings. Holds only which epochs changed since the last statement."""
+    """Destination side of one pair's readings. Holds only which epochs changed since the last statement, and counts."""
 
     def __init__(self, keys: PairKeys, codec: BatchCodec) -> None:
         self._keys = keys
         self._codec = codec
         self._changed: dict[int, None] = {}  # in order of change, so that statements repeat exactly
+        self._applied: dict[str, int] = {}  # of this unit of work, by resource
+        self.cuts = Cuts()
+        self.replays = ReplayInbox(keys.side, codec)
 
-    def on_segment(self, store: InboxStore, packed: bytes, body: bytes, now_ms: int) -> Arrival:
+    def forget(self) -> None:
+        """A unit of work was undone: forget what it counted."""
+        self._applied.clear()
+        self.cuts.forget()
+
+    def flush(self, store: InboxStore) -> None:
+        """Write down what was applied by resource; before a unit of work ends."""
+        if self._applied:
+            store.count_applied(self._applied)
+            self._applied.clear()
+
+    def _count_applied(self, resource: str, count: int) -> None:
+        self._applied[resource] = self._applied.get(resource, 0) + count
+        self.cuts.on_applied(resource, count)
+
+    def on_segment(self, store: PairStore, packed: bytes, body: bytes, now_ms: int) -> Arrival:
         """Take a segment in: open, decode, apply, record, all in the caller's one transaction."""
         try:
             header, plain = self._keys.open(Kind.SEGMENT, packed, body)
         except SealBroken:
             return Arrival.SEAL_BROKEN  # claims no number and no count (G7)
+        if is_replay(plain):
+            return self._on_replayed(store, header, plain, (packed, body), now_ms)
         epoch = store.epoch_in(header.epoch) or EpochIn(header.epoch)
         self._changed[header.epoch] = None
         if header.number in epoch.recorded or header.number in epoch.closed:
             return Arrival.REPEATED
         epoch.recorded.add(header.number)
         try:
-            columns = self._codec.decode_columns(plain)
-            _refuse_impossible(columns, now_ms)
+            self._apply(store, epoch, header.count, plain, now_ms)
         except Undecodable as error:
             epoch.quarantined += header.count
+            epoch.apart.quarantine(header.number)
             store.quarantine(header.epoch, header.number, header.count, str(error), packed, body, now_ms)
             store.save_epoch_in(epoch, now_ms)
             return Arrival.QUARANTINED
-        held = 0
+        store.save_epoch_in(epoch, now_ms)
+        return Arrival.APPLIED
+
+    def _apply(self, store: InboxStore, epoch: EpochIn, count: int, plain: bytes, now_ms: int) -> None:
+        """Apply and count what a segment holds; raises Undecodable before anything was done."""
+        columns = self._codec.decode_columns(plain)
+        refuse_impossible(columns, now_ms)
+        held: dict[str, int] = {}
         for at, applied in enumerate(store.apply(columns, plain, now_ms)):
             if not applied:
                 series = columns.one(at)
-                held += len(series)
-                store.hold(header.epoch, series, self._codec.encode(series), now_ms)
-        # The header's count is the account's; a segment made again from history may carry more readings than that.
-        held = min(held, header.count)
-        epoch.held += held
-        epoch.applied += header.count - held
+                held[columns.series[at][1]] = held.get(columns.series[at][1], 0) + len(series)
+                store.hold(epoch.epoch, series, self._codec.encode(series), now_ms)
+        self._count(epoch, count, columns, held)
+
+    def _count(self, epoch: EpochIn, count: int, columns: Columns, held: Mapping[str, int]) -> None:
+        """Count what a segment brought. The header's count is the account's: one made again may carry more than that."""
+        held_count = min(sum(held.values()), count)
+        epoch.held += held_count
+        epoch.applied += count - held_count
+        if count != len(columns):  # which of them are meant, nobody can tell
+            epoch.apart.hold(UNKNOWN_RESOURCE, held_count)
+            self._count_applied(UNKNOWN_RESOURCE, count - held_count)
+            return
+        for resource, readings in columns.counts().items():
+            waiting = held.get(resource, 0)
+            epoch.apart.hold(resource, waiting)
+            self._count_applied(resource, readings - waiting)
+
+    def _on_replayed(
+        self, store: PairStore, header: Header, plain: bytes, sealed: tuple[bytes, bytes], now_ms: int
+    ) -> Arrival:
+        """Take a replay's segment, which counts nothing in the account (N9)."""
+        try:
+            return self.replays.take(store, header, plain, now_ms)
+        except Undecodable as error:
+            store.quarantine(header.epoch, header.number, 0, str(error), *sealed, now_ms)
+            return Arrival.QUARANTINED
+
+    # --- quarantine (G7) ------------------------------------------------------------------------------------------------
+
+    def opened(self, item: Quarantined) -> bytes:
+        """Return the plain bytes of a segment in quarantine; raises SealBroken."""
+        return self._keys.open(Kind.SEGMENT, item.header, item.body)[1]
+
+    def retry(self, store: PairStore, item: Quarantined, now_ms: int) -> None:
+        """Apply a segment that was in quarantine; raises Undecodable or SealBroken where it still cannot be."""
+        plain = self.opened(item)
+        if is_replay(plain):
+            self.replays.apply(store, plain, now_ms)
+            return
+        epoch = store.epoch_in(item.epoch) or EpochIn(item.epoch)
+        moved = min(item.count, epoch.quarantined)
+        self._apply(store, epoch, moved, plain, now_ms)
+        epoch.quarantined -= moved
+        epoch.apart.take_out(item.number)
         store.save_epoch_in(epoch, now_ms)
-        return Arrival.APPLIED
+        self._changed[item.epoch] = None
+
+    def discard(self, store: PairStore, item: Quarantined, tally: GapTally, now_ms: int) -> None:
+        """Count a segment in quarantine as given up by a person; what is lost goes into `tally`."""
+        epoch = store.epoch_in(item.epoch) or EpochIn(item.epoch)
+        moved = min(item.count, epoch.quarantined)
+        if not moved:
+            return
+        epoch.quarantined -= moved
+        epoch.dropped[tally.cause] = epoch.dropped.get(tally.cause, 0) + moved
+        epoch.apart.discard(item.number)
+        store.save_epoch_in(epoch, now_ms)
+        self._changed[item.epoch] = None
+        self._tally(item, moved, tally)
+
+    def _tally(self, item: Quarantined, count: int, tally: GapTally) -> None:
+        """Name what is inside where it can be read, else the time at which it was accepted."""
+        header = Header.unpack(item.header)
+        try:
+            columns = self._codec.decode_columns(self.opened(item))
+        except (SealBroken, Undecodable):
+            tally.bare(count, header.accepted_ms)
+            return
+        if len(columns) == count:
+            tally.batch(columns.listed())
+        else:
+            tally.bare(count, header.accepted_ms)
+
+    # --- held -------------------------------------------------------------------------------------------------------------
 
     def release_held(
         self, store: InboxStore, device: str | None, resource: str | None, after_row: int, now_ms: int
@@ -97,6 +177,9 @@ class Inbox:
             moved = min(chunk.count, epoch.held)
             epoch.held -= moved
             epoch.applied += moved
+            known = epoch.apart.release(chunk.resource, moved)
+            self._count_applied(chunk.resource, known)
+            self._count_applied(UNKNOWN_RESOURCE, moved - known)
             store.save_epoch_in(epoch, now_ms)
             self._changed[chunk.epoch] = None
             released += chunk.count
@@ -111,6 +194,9 @@ class Inbox:
             moved = min(chunk.count, epoch.held)
             epoch.held -= moved
             epoch.dropped[CAUSE_HELD_TOO_LONG] = epoch.dropped.get(CAUSE_HELD_TOO_LONG, 0) + moved
+            known = epoch.apart.release(chunk.resource, moved)
+            epoch.apart.drop(CAUSE_HELD_TOO_LONG, chunk.resource, known)
+            epoch.apart.drop(CAUSE_HELD_TOO_LONG, UNKNOWN_RESOURCE, moved - known)
             store.save_epoch_in(epoch, now_ms)
             self._changed[chunk.epoch] = None
 
@@ -133,7 +219,7 @@ class Inbox:
     @property
     def changed(self) -> bool:
         """Whether there is something to state."""
-        return bool(self._changed)
+        return bool(self._changed) or self.replays.changed
 
     def state(self, store: InboxStore, *, whole: bool) -> tuple[list[RecordedEpoch], list[StatedEpoch]]:
         """Return the public and private parts about all epochs (`whole`) or those that changed since the last call."""
@@ -144,37 +230,14 @@ class Inbox:
         self._changed.clear()
         public = [RecordedEpoch(epoch.epoch, epoch.recorded.flat(), epoch.closed.flat()) for epoch in epochs]
         private = [
-            StatedEpoch(epoch.epoch, epoch.applied, epoch.held, epoch.quarantined, dict(epoch.dropped))
+            StatedEpoch(
+                epoch.epoch,
+                epoch.applied,
+                epoch.held,
+                epoch.quarantined,
+                dict(epoch.dropped),
+                epoch.apart.stated(),
+            )
             for epoch in epochs
         ]
         return public, private
-
-
-def _refuse_impossible(columns: Columns, now_ms: int) -> None:
-    """Refuse what an honest source never sends: empty names, times out of range, numbers that are none."""
-    if len(columns) == 0:
-        raise Undecodable("a segment without readings")
-    for device, resource, _ in columns.series:
-        if not 0 < len(device) <= IDENTITY_CHARS_MAX or not 0 < len(resource) <= ALIAS_CHARS_MAX:
-            raise Undecodable("readings without a device or resource, or with names that are too long")
-    # The source checks against its own clock; the two may differ by less than what suspends expiry.
-    latest_ms = now_ms + READING_AHEAD_MS_MAX + DAY_MS + MINUTE_MS
-    wrong_time = (columns.times_ms < 0) | (columns.times_ms > latest_ms)
-    if wrong_time.any():
-        raise Undecodable(f"readings of '{_resource_at(columns, wrong_time)}' with times before 1970 or far ahead")
-    if columns.numeric:
-        no_number = ~np.isfinite(columns.values)
-    else:
-        values = columns.values.tolist()
-        too_large = np.array([isinstance(value, str) and len(value) > READING_VALUE_BYTES_MAX for value in values])
-        if too_large.any():
-            raise Undecodable(f"readings of '{_resource_at(columns, too_large)}' that are larger than 64 KiB")
-        no_number = np.array([isinstance(value, float) and value - value != 0.0 for value in values])
-    if no_number.any():
-        raise Undecodable(f"readings of '{_resource_at(columns, no_number)}' that are no numbers")
-
-
-def _resource_at(columns: Columns, wrong: npt.NDArray[np.bool_]) -> str:
-    """Name the resource of the first reading that is wrong."""
-    owners = np.repeat(np.arange(len(columns.series)), columns.lengths)
-    return columns.series[int(owners[int(wrong.argmax())])][1]

@@ -6,19 +6,23 @@ What must survive is in the store; what is about the present link only is in `sh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shared.batches import BatchCodec, Packed, count, pack
-from shared.columns import Batch, Columns, Series, as_columns, joined
+from shared.batches import BatchCodec, Packed, pack
+from shared.columns import Batch, Columns, Series, as_columns
+from shared.core.account import add_counts
 from shared.core.gaps import GapTally
 from shared.core.intervals import IntervalSet
+from shared.core.overflow import Overflow
 from shared.core.ports import EpochOut, OutboxStore, Segment, SentSegment, TailChunk, TailTotal
 from shared.core.sending import Outgoing, Sending
+from shared.core.tail import Tail
 from shared.errors import Refused, SealBroken, Undecodable
 from shared.limits import (
     HISTORY_RETENTION_MS,
+    LIVE_AGE_MS,
     OUTBOX_BYTES_MAX,
     RETENTION_MS,
     SEGMENT_GREAT_READINGS,
@@ -35,18 +39,21 @@ _TAIL_CHUNKS_EXPIRED_MAX: Final = 512
 # Segments sealed out of the tail in one unit of work: what is beyond comes with the next.
 _TAIL_SEALED_MAX: Final = 16
 _SENT_FORGOTTEN_MAX: Final = 512
-# The part of the tail whose resources the target took when it came; the others wait under their alias.
-_READY: Final = ""
-_RATHER_EMPTY: Final = TailTotal(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxLimits:
-    """Settings of one stream. `refuse_when_full`: refuse new readings at the cap instead of dropping the oldest."""
+    """Settings of one stream. `refuse_when_full`: refuse new readings at the cap instead of dropping the oldest,
+
+    of resources that do not say otherwise (shared.core.overflow). `live_age_ms`: what was accepted so long ago or less is
+    live when a link opens. `drain_bytes_per_s`: what a backlog may take of a link, 0 for no bound.
+    """
 
     retention_ms: int = RETENTION_MS
     bytes_max: int = OUTBOX_BYTES_MAX
     refuse_when_full: bool = False
+    live_age_ms: int = LIVE_AGE_MS
+    drain_bytes_per_s: int = 0
 
 
 class Outbox:
@@ -59,17 +66,27 @@ class Outbox:
         self.limits = limits
         self._epoch: EpochOut | None = None  # opened by the first segment of this start (G2)
         self._accepts: frozenset[str] = frozenset()
-        self._tail: dict[str, TailTotal] = {}
-        self._sending = Sending()
+        self._tail = Tail(codec)
+        self._overflow = Overflow(limits.refuse_when_full)
+        self._has_kept = True  # whether anything that waits may not be dropped; looked at when it is needed
+        self._dropped_row = 0  # nothing that may be dropped is in segments up to here
+        self._sending = Sending(limits.live_age_ms, limits.drain_bytes_per_s)
 
     # --- life -----------------------------------------------------------------------------------------------------
 
     def load(self, store: OutboxStore, accepts: frozenset[str]) -> None:
         """Take up what the store holds; also after a unit of work that was undone. `accepts`: aliases the target takes."""
         self._accepts = accepts
-        self._tail = store.tail_totals()
+        self._tail.load(store)
+        self.load_overflow(store)
+        self._dropped_row = 0
         if self._epoch is not None:
             self._epoch = store.epochs_out().get(self._epoch.epoch)
+
+    def load_overflow(self, store: OutboxStore) -> None:
+        """Take up which resources drop their oldest readings at the cap, and which refuse new ones; it may have changed."""
+        self._overflow = Overflow(self.limits.refuse_when_full, store.own_overflows())
+        self._has_kept = True
 
     def set_accepts(self, accepts: frozenset[str]) -> None:
         """The target's statement which resources it takes; the others are held back in the tail (G14)."""
@@ -99,17 +116,44 @@ class Outbox:
         """The hub holds these numbers, by epoch, and no others."""
         self._sending.on_hub_holds_all(hub_holds)
 
+    def accepts(self, alias: str) -> bool:
+        """Whether the target takes readings of this resource (G14)."""
+        return alias in self._accepts
+
+    @property
+    def has_room_beside(self) -> bool:
+        """Whether the stream leaves credit over for what goes behind it (replays)."""
+        return self._sending.has_room_beside
+
+    def send_beside(self, header: bytes, body: bytes) -> Outgoing:
+        """Send a sealed segment that is not the stream's, as backfill, on the same credit."""
+        return self._sending.send_beside(header, body)
+
+    @property
+    def credit_bytes(self) -> int:
+        """What the hub takes on the present link; 0 or less: nothing."""
+        return self._sending.credit_bytes
+
     @property
     def has_work(self) -> bool:
         """Whether the last `pump` left something to do although nothing further may happen."""
         return self._sending.behind and self._sending.has_credit
+
+    @property
+    def send_next_ms(self) -> int | None:
+        """When a backlog that waits for its budget goes on; None where it waits for something else, or nothing waits."""
+        return self._sending.next_ms
+
+    def set_budget(self, bytes_per_s: int, now_ms: int) -> None:
+        """Bound how fast a backlog drains, in bytes per second; 0 for no bound."""
+        self._sending.budget.set(bytes_per_s, now_ms)
 
     # --- accepting ------------------------------------------------------------------------------------------------
 
     def accept(self, store: OutboxStore, batch: Batch | Sequence[Packed], now_ms: int) -> None:
         """Take readings into the stream; they are new, valid, and their toggle is on (G14).
 
-        Raises Refused('outbox_full') where the cap is reached and the policy is to refuse.
+        Raises Refused('outbox_full') where the cap is reached by what may not be dropped.
         """
         self.refuse_when_full(store)
         self.take(store, batch, now_ms)
@@ -117,19 +161,36 @@ class Outbox:
     def take(self, store: OutboxStore, batch: Batch | Sequence[Packed], now_ms: int) -> None:
         """Accept what was let in by `refuse_when_full`. What is packed and can be sealed as it is, is not packed again."""
         pieces = self._pieces(batch)
-        store.count_accepted(sum(map(len, pieces)))
+        store.count_accepted(_counted(pieces))
         for piece in pieces:
-            taken = [name[1] in self._accepts for name in piece.columns.series]
-            if all(taken):
-                self._accept_ready(store, piece, now_ms)
-                continue
-            self._hold_back(store, piece.columns.pick([not each for each in taken]), now_ms)
-            if any(taken):
-                self._accept_ready(store, Packed(piece.columns.pick(taken), self._codec), now_ms)
+            for kept, part in self._by_overflow(piece):
+                self._accept_part(store, part, now_ms, kept=kept)
+
+    def _by_overflow(self, piece: Packed) -> Iterator[tuple[bool, Packed]]:
+        """Tell what is kept at the cap from what gives way: the two never share a segment."""
+        marks = self._overflow.kept(piece.columns)
+        if all(marks) or not any(marks):
+            yield marks[0], piece
+            return
+        for kept in (False, True):
+            yield kept, Packed(piece.columns.pick([mark is kept for mark in marks]), self._codec)
+
+    def _accept_part(self, store: OutboxStore, piece: Packed, now_ms: int, *, kept: bool) -> None:
+        taken = [name[1] in self._accepts for name in piece.columns.series]
+        if all(taken):
+            self._accept_ready(store, piece, now_ms, kept=kept)
+            return
+        self._tail.hold_back(store, piece.columns.pick([not each for each in taken]), now_ms, kept=kept)
+        if any(taken):
+            self._accept_ready(store, Packed(piece.columns.pick(taken), self._codec), now_ms, kept=kept)
 
     def refuse_when_full(self, store: OutboxStore) -> None:
-        """Raise Refused('outbox_full') where the cap is reached and the policy is to refuse."""
-        if self.limits.refuse_when_full and store.waiting_bytes() >= self.limits.bytes_max:
+        """Raise Refused('outbox_full') where the cap is reached by what may not be dropped."""
+        if self._overflow.keeps_none and not self._has_kept:
+            return
+        filled = store.waiting_bytes() if self._overflow.keeps_all else store.kept_bytes()
+        self._has_kept = filled > 0
+        if filled >= self.limits.bytes_max:
             raise Refused("outbox_full", bytes_max=self.limits.bytes_max)
 
     def _pieces(self, batch: Batch | Sequence[Packed]) -> list[Packed]:
@@ -138,63 +199,34 @@ class Outbox:
         packed = [piece for piece in batch if isinstance(piece, Packed)]
         return packed or pack(as_columns([one for one in batch if isinstance(one, Series)]), self._codec)
 
-    def _accept_ready(self, store: OutboxStore, piece: Packed, now_ms: int) -> None:
+    def _accept_ready(self, store: OutboxStore, piece: Packed, now_ms: int, *, kept: bool) -> None:
         """Seal at once what can be sent now, or is a segment of a size; what is small waits while others are in flight."""
         great = len(piece) >= (SEGMENT_GREAT_READINGS if self._sending.reachable else SEGMENT_READINGS_MAX)
         if great or self._sending.takes_at_once:
-            self._seal(store, piece, now_ms)
+            self._seal(store, piece, now_ms, kept=kept)
             return
-        self._add_tail(store, _READY, piece, now_ms)
+        self._tail.add(store, piece, now_ms, kept=kept)
         self._seal_full_tail(store, now_ms)
 
-    def _hold_back(self, store: OutboxStore, columns: Columns, accepted_ms: int) -> None:
-        """Put readings that the target does not take into the tail, by resource, so that each waits by itself (G14)."""
-        for resource in dict.fromkeys(name[1] for name in columns.series):
-            part = columns.pick([name[1] == resource for name in columns.series])
-            self._add_tail(store, resource, Packed(part, self._codec), accepted_ms)
-
-    def _add_tail(self, store: OutboxStore, resource: str, piece: Packed, accepted_ms: int) -> None:
-        store.add_tail(resource, accepted_ms, piece.columns, piece.body)
-        total = self._tail.get(resource, _RATHER_EMPTY)
-        oldest_ms = min(total.oldest_accepted_ms or accepted_ms, accepted_ms)
-        self._tail[resource] = TailTotal(total.count + len(piece), total.bytes + len(piece.body), oldest_ms)
-
-    def _ready_tail(self) -> TailTotal:
-        totals = [self._tail[resource] for resource in self._ready_resources() if self._tail[resource].count]
-        return TailTotal(
-            sum(total.count for total in totals),
-            sum(total.bytes for total in totals),
-            min((total.oldest_accepted_ms for total in totals), default=0),
-        )
-
-    def _ready_resources(self) -> list[str]:
-        """The parts of the tail that may be sealed: what was ready, and what the target takes by now."""
-        return [resource for resource in self._tail if resource == _READY or resource in self._accepts]
-
     def _seal_full_tail(self, store: OutboxStore, now_ms: int) -> None:
-        while True:
-            ready = self._ready_tail()
-            aged = ready.count and now_ms - ready.oldest_accepted_ms >= TAIL_AGE_MS_MAX
-            if ready.count < SEGMENT_READINGS_MAX and ready.bytes < SEGMENT_PLAIN_BYTES_TARGET and not aged:
-                return
-            self._seal_tail(store)
+        for kept in (False, True):
+            while self._is_full(self._tail.ready(self._accepts, kept=kept), now_ms):
+                self._seal_tail(store, kept=kept)
 
-    def _seal_tail(self, store: OutboxStore) -> None:
+    def _is_full(self, ready: TailTotal, now_ms: int) -> bool:
+        if ready.count >= SEGMENT_READINGS_MAX or ready.bytes >= SEGMENT_PLAIN_BYTES_TARGET:
+            return True
+        return bool(ready.count) and now_ms - ready.oldest_accepted_ms >= TAIL_AGE_MS_MAX
+
+    def _seal_tail(self, store: OutboxStore, *, kept: bool) -> None:
         """Seal up to one segment's worth of what waits in the tail."""
-        chunks = store.tail_chunks(self._ready_resources(), SEGMENT_READINGS_MAX)
-        columns = joined(self._codec.decode_tail(chunk.body) for chunk in chunks)
-        accepted_ms = max(chunk.accepted_ms for chunk in chunks)
-        store.remove_tail(chunks)
-        self._tail = store.tail_totals()
-        taken = [name[1] in self._accepts for name in columns.series]
-        if not all(taken):  # it was ready when it came; what the target has ceased to take goes on waiting
-            self._hold_back(store, columns.pick([not each for each in taken]), min(each.accepted_ms for each in chunks))
-            columns = columns.pick(taken)
+        columns, accepted_ms = self._tail.take(store, self._accepts, kept=kept)
         for piece in pack(columns, self._codec):
-            self._seal(store, piece, accepted_ms)
+            self._seal(store, piece, accepted_ms, kept=kept)
 
-    def _seal(self, store: OutboxStore, piece: Packed, accepted_ms: int) -> None:
-        self._sending.on_sealed(self._store_sealed(store, *self._next_number(store), piece, len(piece), accepted_ms))
+    def _seal(self, store: OutboxStore, piece: Packed, accepted_ms: int, *, kept: bool) -> None:
+        number = self._next_number(store)
+        self._sending.on_sealed(self._store_sealed(store, *number, piece, len(piece), accepted_ms, kept=kept))
 
     def _next_number(self, store: OutboxStore) -> tuple[int, int]:
         if self._epoch is None:
@@ -204,7 +236,16 @@ class Outbox:
         return self._epoch.epoch, self._epoch.last_number
 
     def _store_sealed(
-        self, store: OutboxStore, epoch: int, number: int, piece: Packed, readings: int, accepted_ms: int
+        self,
+        store: OutboxStore,
+        epoch: int,
+        number: int,
+        piece: Packed,
+        readings: int,
+        accepted_ms: int,
+        counts: Mapping[str, int] | None = None,
+        *,
+        kept: bool,
     ) -> int:
         header, body = self._keys.seal(
             Kind.SEGMENT,
@@ -215,7 +256,7 @@ class Outbox:
             count=readings,
             nonce=self._chance(NONCE_BYTES),
         )
-        return store.add_segment(epoch, number, piece.columns, readings, accepted_ms, header, body)
+        return store.add_segment(epoch, number, piece.columns, readings, accepted_ms, header, body, counts, kept=kept)
 
     # --- sending --------------------------------------------------------------------------------------------------
 
@@ -229,11 +270,12 @@ class Outbox:
         """Seal what waits in the tail, as soon as what was sent live before has found a word."""
         if not (self._sending.is_open and self._sending.takes_at_once):
             return
-        for _ in range(_TAIL_SEALED_MAX):
-            if not self._ready_tail().count:
-                return
-            self._seal_tail(store)
-        self._sending.behind = bool(self._ready_tail().count)
+        left = _TAIL_SEALED_MAX
+        for kept in (True, False):
+            while left and self._tail.ready(self._accepts, kept=kept).count:
+                self._seal_tail(store, kept=kept)
+                left -= 1
+        self._sending.behind = any(self._tail.ready(self._accepts, kept=kept).count for kept in (True, False))
 
     # --- the destination's word -------------------------------------------------------------------------------------
 
@@ -265,11 +307,14 @@ class Outbox:
         if excess > 0:
             store.count_adopted(excess)  # delivered before our restore; we learn of it here
         elif excess < 0:
-            store.count_dropped(tally.lost(-excess), -excess)
+            store.count_dropped(tally.lost(-excess), -excess, {})
         known.recorded.update(stated.recorded)
         known.closed.update(stated.closed)
         known.applied, known.held = stated.applied, stated.held
         known.quarantined, known.dropped = stated.quarantined, dict(stated.dropped)
+        if known.apart.quarantined:  # what was set aside and is applied by now needs no keeping
+            store.forget_aside(known.epoch, IntervalSet(stated.apart.quarantined + stated.apart.discarded))
+        known.apart = stated.apart
         if self._epoch is not None and self._epoch.epoch == known.epoch:
             known.last_number = max(known.last_number, self._epoch.last_number)
             self._epoch = known
@@ -279,9 +324,12 @@ class Outbox:
     def _settle(self, store: OutboxStore, known: EpochOut, stated: EpochOut, now_ms: int) -> int:
         """Take newly recorded segments out of the outbox; return their readings."""
         readings = 0
+        aside = IntervalSet(stated.apart.quarantined)
         for segment in store.segments_numbered(stated.epoch, stated.recorded.minus(known.recorded)):
             if segment.dropped is not None:
                 store.undrop_segment(segment)  # the destination's first word wins over our notice that crossed it
+            if segment.number in aside:
+                store.set_aside(segment)
             store.settle_segment(segment, now_ms)
             self._sending.on_word(segment.row)
             readings += segment.count
@@ -304,28 +352,33 @@ class Outbox:
         readings = 0
         for sent in store.sent_segments(stated.epoch, lost):
             readings += sent.count
-            found = self._seal_again(store, sent, now_ms)
+            store.count_unrecorded(sent.counts)
+            found, missing = self._seal_again(store, sent, now_ms)
             if found < sent.count:
-                store.count_dropped(tally.lost(sent.count - found, sent.first_ms, sent.last_ms), sent.count - found)
+                cause = tally.lost(sent.count - found, sent.first_ms, sent.last_ms)
+                store.count_dropped(cause, sent.count - found, missing)
         known.recorded = known.recorded.minus(lost)
         self._sending.start_over()
         return readings
 
-    def _seal_again(self, store: OutboxStore, sent: SentSegment, now_ms: int) -> int:
-        """Seal a segment again under its number; return how many of its readings the history still has.
+    def _seal_again(self, store: OutboxStore, sent: SentSegment, now_ms: int) -> tuple[int, dict[str, int]]:
+        """Seal a segment again under its number; return how many of its readings the history still has, and lacks by resource.
 
         Between its first and its last reading there may be others of the same series. They do no harm, for the count
         in the header is what the account goes by; where they are too many for one segment, the rest goes into new
         ones that count nothing.
         """
-        batch = store.history(sent.series)
-        found = min(count(batch), sent.count)
-        pieces = pack(as_columns(batch), self._codec) if found else []
+        batch = as_columns(store.history(sent.series))
+        there = batch.counts()
+        counts = {resource: min(there.get(resource, 0), sent.counts[resource]) for resource in sent.counts}
+        found = sum(counts.values()) if counts else min(len(batch), sent.count)
+        pieces = pack(batch, self._codec) if found else []
+        kept = all(self._overflow.kept(batch))
         if pieces:
-            self._store_sealed(store, sent.epoch, sent.number, pieces[0], found, now_ms)
+            self._store_sealed(store, sent.epoch, sent.number, pieces[0], found, now_ms, counts, kept=kept)
         for piece in pieces[1:]:
-            self._store_sealed(store, *self._next_number(store), piece, 0, now_ms)
-        return found
+            self._store_sealed(store, *self._next_number(store), piece, 0, now_ms, {}, kept=kept)
+        return found, {resource: sent.counts[resource] - counts[resource] for resource in counts}
 
     def still_closed(self, store: OutboxStore, epoch: int, numbers: IntervalSet) -> IntervalSet:
         """Return those of the numbers, once given up, that a word of the destination has not corrected since."""
@@ -348,13 +401,33 @@ class Outbox:
         return len(segments) == _EXPIRE_SEGMENTS_MAX or len(chunks) == _TAIL_CHUNKS_EXPIRED_MAX
 
     def drop_over_cap(self, store: OutboxStore, tally: GapTally) -> None:
-        """Give up the oldest until what waits fits the byte cap (policy *drop oldest*)."""
-        while store.waiting_bytes() > self.limits.bytes_max:
-            segments = store.oldest_segments(1)
-            chunks = [] if segments else store.oldest_tail(_TAIL_CHUNKS_EXPIRED_MAX)
-            if not segments and not chunks:
+        """Give up the oldest of what may be dropped, until what waits fits the byte cap, and no more."""
+        if self._overflow.keeps_all:
+            return
+        while (over_bytes := store.waiting_bytes() - self.limits.bytes_max) > 0:
+            segments = store.droppable_segments(self._dropped_row, 1)
+            chunks = self._droppable_chunks(store, segments, over_bytes)
+            if chunks:
+                self._give_up(store, [], chunks, tally)
+            elif segments:
+                self._dropped_row = segments[0].row
+                self._give_up(store, segments, [], tally)
+            else:
                 return
-            self._give_up(store, segments, chunks, tally)
+
+    def _droppable_chunks(self, store: OutboxStore, segments: Sequence[Segment], over_bytes: int) -> list[TailChunk]:
+        """Return the oldest of the tail that may be dropped, if it is older than the oldest such segment."""
+        before_ms = segments[0].accepted_ms if segments else None
+        oldest = store.droppable_tail(1)
+        if not oldest or (before_ms is not None and oldest[0].accepted_ms >= before_ms):
+            return []
+        found: list[TailChunk] = []
+        for chunk in store.droppable_tail(_TAIL_CHUNKS_EXPIRED_MAX):
+            if over_bytes <= 0 or (before_ms is not None and chunk.accepted_ms >= before_ms):
+                break
+            found.append(chunk)
+            over_bytes -= len(chunk.body)
+        return found
 
     def _give_up(
         self, store: OutboxStore, segments: Sequence[Segment], chunks: Sequence[TailChunk], tally: GapTally
@@ -363,11 +436,11 @@ class Outbox:
             tally.number(segment.epoch, segment.number)
             self._drop(store, segment, tally)
         for chunk in chunks:
-            tally.batch(self._codec.decode_tail(chunk.body).listed())
-            store.count_dropped(tally.cause, chunk.count)
+            columns = self._codec.decode_tail(chunk.body)
+            tally.batch(columns.listed())
+            store.count_dropped(tally.cause, chunk.count, columns.counts())
         if chunks:
-            store.remove_tail(chunks)
-            self._tail = store.tail_totals()
+            self._tail.remove(store, chunks)
 
     def _drop(self, store: OutboxStore, segment: Segment, tally: GapTally) -> None:
         store.drop_segment(segment, tally.cause)
@@ -382,11 +455,17 @@ class Outbox:
         """When `expire` or sealing by age has something to do next (wall clock), None where nothing waits."""
         oldest_ms = store.oldest_accepted_ms()
         due = [] if oldest_ms is None else [oldest_ms + self.limits.retention_ms]
-        ready = self._ready_tail()
-        if ready.count:
-            due.append(ready.oldest_accepted_ms + TAIL_AGE_MS_MAX)
+        parts = [self._tail.ready(self._accepts, kept=kept) for kept in (False, True)]
+        due += [ready.oldest_accepted_ms + TAIL_AGE_MS_MAX for ready in parts if ready.count]
         return min(due, default=None)
 
     def on_deadline(self, store: OutboxStore, now_ms: int) -> None:
         """Seal what waited in the tail for too long, so that expiry stays exact (limits.TAIL_AGE_MS_MAX)."""
         self._seal_full_tail(store, now_ms)
+
+
+def _counted(pieces: Sequence[Packed]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for piece in pieces:
+        add_counts(counts, piece.columns.counts())
+    return counts

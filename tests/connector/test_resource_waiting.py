@@ -52,7 +52,7 @@ def test_the_tail_moves_from_tail_to_outbox_and_counts_once() -> None:
     store.add_tail("flow", NOW_MS, batch, b"body")
     assert waiting(store)["flow"][:2] == (3, 0)
 
-    store.remove_tail(store.oldest_tail(10))
+    store.remove_tail(store.droppable_tail(10))
     store.add_segment(7, 1, batch, 3, NOW_MS, b"h", b"body")
 
     assert waiting(store)["flow"][:2] == (0, 3)

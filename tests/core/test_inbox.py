@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from shared.batches import Series
+from shared.core.arrivals import Arrival
 from shared.core.entries import GapNotice
 from shared.core.gaps import GapTally
-from shared.core.inbox import _HELD_RELEASED_MAX, Arrival, Inbox
+from shared.core.inbox import _HELD_RELEASED_MAX, Inbox
 from shared.limits import RETENTION_MS
 from shared.sealing import Kind, Side
 from tests.core.stores import CODEC, NOW_MS, add_device, add_resource, chance, keys, open_store, rows, series

@@ -9,6 +9,7 @@ from shared.core.intervals import IntervalSet
 from shared.limits import MINUTE_MS
 from shared.messages import HeldEpoch
 from shared.sealing import Kind
+from tests.simulation import resource_accounts
 from tests.simulation.hub import PAIR_ID
 from tests.simulation.network import Violation
 from tests.simulation.site import Key, SimSite
@@ -134,6 +135,7 @@ def check(world: World) -> list[str]:
         if more and not mine.restored:
             found.append(f"the {other.side.word} has {len(more)} gap notices that the {mine.side.word} has not")
     found += _readings(world)
+    found += resource_accounts.check(world)
     if not source.restored and not target.restored:
         found += _exact(world)
     return found

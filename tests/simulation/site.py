@@ -25,6 +25,7 @@ from shared.messages import AskStatement, Credit, Held, PairKnown, PeerPresence,
 from shared.migration import migrate
 from shared.sealing import Kind, PairKeys, Side
 from tests.simulation.network import Link, Violation
+from tests.simulation.resource_accounts import check_step
 
 if TYPE_CHECKING:
     from tests.simulation.hub import SimHub
@@ -220,6 +221,7 @@ class SimSite:
             raise Violation(f"the {self.side.word}'s account does not balance: {ledger}")
         if min(ledger.accepted, ledger.tail, ledger.outbox, ledger.held, ledger.applied, *ledger.dropped.values()) < 0:
             raise Violation(f"the {self.side.word}'s account has a negative count: {ledger}")
+        check_step(self, store)
 
     # --- link ---------------------------------------------------------------------------------------------------------
 

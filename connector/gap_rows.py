@@ -1,0 +1,29 @@
+"""Gap notices of a pair in SQLite, ours and the other side's."""
+
+from __future__ import annotations
+
+from connector.pair_rows import PairRows, pack, unpack
+from shared.core.entries import GapNotice
+
+
+class GapRows(PairRows):
+    """The part of shared.core.ports.OutboxStore and InboxStore that is about gaps."""
+
+    def add_gap(self, notice: GapNotice, *, ours: bool) -> bool:
+        done = self._run(
+            "INSERT OR IGNORE INTO gap (connector_id, gap_id, ours, noticed_ms, notice) VALUES (?, ?, ?, ?, ?)",
+            (self._id, notice.gap_id, ours, notice.noticed_ms, pack(notice)),
+        )
+        return done.rowcount > 0
+
+    def own_gaps(self) -> list[GapNotice]:
+        rows = self._run(
+            "SELECT notice FROM gap WHERE connector_id = ? AND ours = 1 ORDER BY noticed_ms, gap_id", (self._id,)
+        )
+        return [unpack(row[0], type=GapNotice) for row in rows]
+
+    def gaps(self, *, ours: bool) -> list[GapNotice]:
+        rows = self._run(
+            "SELECT notice FROM gap WHERE connector_id = ? AND ours = ? ORDER BY noticed_ms, gap_id", (self._id, ours)
+        )
+        return [unpack(row[0], type=GapNotice) for row in rows]

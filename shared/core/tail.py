@@ -1,0 +1,84 @@
+"""The tail of a stream: readings accepted, durable, and not yet sealed into a segment (DESIGN section 5).
+
+It has parts: what the target took when it came, what it did not take by resource (G14), and of each what is kept at the
+cap and what gives way (shared.core.overflow): the two never share a segment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from shared.batches import BatchCodec, Packed
+from shared.columns import Columns, joined
+from shared.core.ports import OutboxStore, TailChunk, TailPart, TailTotal
+from shared.limits import SEGMENT_READINGS_MAX
+
+# The part whose resources the target took when it came; the others wait under their alias.
+READY: Final = ""
+_RATHER_EMPTY: Final = TailTotal(0, 0, 0)
+
+
+class Tail:
+    """What waits unsealed. Its totals are a copy of the store's: `load` after a unit of work was undone."""
+
+    def __init__(self, codec: BatchCodec) -> None:
+        self._codec = codec
+        self._totals: dict[TailPart, TailTotal] = {}
+
+    def load(self, store: OutboxStore) -> None:
+        """Take up what the store holds."""
+        self._totals = store.tail_totals()
+
+    def add(self, store: OutboxStore, piece: Packed, accepted_ms: int, *, kept: bool, resource: str = READY) -> None:
+        """Put a packed batch in."""
+        store.add_tail(resource, accepted_ms, piece.columns, piece.body, kept=kept)
+        total = self._totals.get((resource, kept), _RATHER_EMPTY)
+        oldest_ms = min(total.oldest_accepted_ms or accepted_ms, accepted_ms)
+        count, size = total.count + len(piece), total.bytes + len(piece.body)
+        self._totals[resource, kept] = TailTotal(count, size, oldest_ms)
+
+    def hold_back(self, store: OutboxStore, columns: Columns, accepted_ms: int, *, kept: bool) -> None:
+        """Put in what the target does not take, by resource, so that each waits by itself (G14)."""
+        for resource in dict.fromkeys(name[1] for name in columns.series):
+            part = columns.pick([name[1] == resource for name in columns.series])
+            self.add(store, Packed(part, self._codec), accepted_ms, kept=kept, resource=resource)
+
+    def ready(self, accepts: frozenset[str], *, kept: bool) -> TailTotal:
+        """Return what may be sealed: what was ready, and what the target takes by now."""
+        totals = [self._totals[part] for part in self._ready_parts(accepts, kept=kept) if self._totals[part].count]
+        return TailTotal(
+            sum(total.count for total in totals),
+            sum(total.bytes for total in totals),
+            min((total.oldest_accepted_ms for total in totals), default=0),
+        )
+
+    def _ready_parts(self, accepts: frozenset[str], *, kept: bool) -> list[TailPart]:
+        return [part for part in self._totals if part[1] is kept and (part[0] == READY or part[0] in accepts)]
+
+    def take(self, store: OutboxStore, accepts: frozenset[str], *, kept: bool) -> tuple[Columns, int]:
+        """Take out up to one segment's worth of what is ready; return it, and when the newest of it was accepted.
+
+        What was ready when it came and the target has ceased to take goes on waiting.
+        """
+        resources = [resource for resource, _ in self._ready_parts(accepts, kept=kept)]
+        chunks = store.tail_chunks(resources, SEGMENT_READINGS_MAX, kept=kept)
+        columns = joined(self._codec.decode_tail(chunk.body) for chunk in chunks)
+        store.remove_tail(chunks)
+        self.load(store)
+        taken = [name[1] in accepts for name in columns.series]
+        if not all(taken):
+            rest = columns.pick([not each for each in taken])
+            self.hold_back(store, rest, min(each.accepted_ms for each in chunks), kept=kept)
+            columns = columns.pick(taken)
+        return columns, max(chunk.accepted_ms for chunk in chunks)
+
+    def remove(self, store: OutboxStore, chunks: Sequence[TailChunk]) -> None:
+        """Take chunks out that are given up. The age of the rest is looked at when it is loaded next."""
+        store.remove_tail(chunks)
+        for chunk in chunks:
+            total = self._totals[chunk.resource, chunk.kept]
+            count, size = total.count - chunk.count, total.bytes - len(chunk.body)
+            self._totals[chunk.resource, chunk.kept] = (
+                TailTotal(count, size, total.oldest_accepted_ms) if count else _RATHER_EMPTY
+            )

@@ -1,0 +1,83 @@
+"""What is demanded of the account by resource (G1): every few steps at both sites, and once all is quiet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from connector.streams import Streams
+from shared.core.account import UNKNOWN_RESOURCE, add_counts
+from shared.core.ledger import Ledger
+from shared.sealing import Side
+from tests.simulation.network import Violation
+
+if TYPE_CHECKING:
+    from tests.simulation.site import SimSite
+    from tests.simulation.world import World
+
+# Reading all accounts takes longer than most units of work: every so many is looked at.
+_EVERY = 5
+
+
+def check_step(site: SimSite, store: Streams) -> None:
+    """Raise Violation where a resource's account does not balance after a unit of work."""
+    if site.units % _EVERY:
+        return
+    if site.side is Side.SOURCE:
+        _check_source(site, store)
+    else:
+        _check_target(site, store)
+
+
+def _check_source(site: SimSite, store: Streams) -> None:
+    ledgers = store.resource_ledgers()
+    unknown = ledgers.pop(UNKNOWN_RESOURCE, Ledger())
+    for resource, ledger in ledgers.items():
+        if not ledger.balanced:
+            raise Violation(f"the account of '{resource}' does not balance: {ledger}")
+        counts = (ledger.accepted, ledger.applied, ledger.queued, ledger.quarantined, *ledger.dropped.values())
+        if min(counts) < 0 and not site.restored and not _is_other_restored(site):
+            raise Violation(f"the account of '{resource}' has a negative count: {ledger}")
+    if not unknown.balanced:
+        raise Violation(f"what is of no resource does not balance: {unknown}")
+    if unknown != Ledger() and not site.restored and not _is_other_restored(site):
+        raise Violation(f"readings of no resource although nothing was restored: {unknown}")
+
+
+def _check_target(site: SimSite, store: Streams) -> None:
+    applied = sum(count for (count,) in store.connection.execute("SELECT applied_count FROM waiting"))
+    epochs = store.epochs_in()
+    for epoch in epochs:
+        held: dict[str, int] = {}
+        add_counts(held, epoch.apart.held)
+        if sum(held.values()) != epoch.held or min(held.values(), default=0) < 0:
+            raise Violation(f"held by resource is not what is held: {epoch}")
+        for cause, counts in epoch.apart.dropped.items():
+            if sum(counts.values()) != epoch.dropped.get(cause, 0):
+                raise Violation(f"dropped by resource is not what is dropped: {epoch}")
+    total = sum(epoch.applied for epoch in epochs)
+    if applied > total or (applied < total and not site.restored and not _is_other_restored(site)):
+        raise Violation(f"{applied} are applied of the resources, {total} in all")
+
+
+def _is_other_restored(site: SimSite) -> bool:
+    return any(each.restored for each in site.world.sites.values())
+
+
+def check(world: World) -> list[str]:
+    """Return what does not hold at the end."""
+    source, target = world.source.store(), world.target.store()
+    ledgers = source.resource_ledgers()
+    told = {resource: stated.ledger for resource, stated in target.peer_resource_ledgers().items()}
+    found = []
+    if told != ledgers:
+        found.append(f"the target was told {told} of the resources, the source has {ledgers}")
+    if world.source.restored or world.target.restored:
+        return found
+    accepted = Counter(resource for _, resource, _ in world.source.accepted)
+    if accepted != Counter({resource: ledger.accepted for resource, ledger in ledgers.items()}):
+        found.append(f"accepted by resource is {accepted}, the account says {ledgers}")
+    for resource, count in target.connection.execute("SELECT resource, applied_count FROM waiting"):
+        if resource and count != ledgers.get(resource, Ledger()).applied:
+            found.append(f"{count} of '{resource}' are applied, the source says {ledgers.get(resource)}")
+    return found
