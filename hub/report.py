@@ -115,6 +115,8 @@ class HubReport(msgspec.Struct, frozen=True):
     tokens: list[TokenReport]
     blocked: BlockedReport
     certificate: CertificateStatus | None = None
+    storage_problem: str = ""
+    """Why no copies are kept; what is live is relayed all the same."""
 
 
 Waiting = Mapping[bytes, list[Backlog]]
@@ -141,6 +143,7 @@ async def report(hub: Hub) -> HubReport:
         await tokens(hub),
         hub.blocked.report(),
         None if hub.certificate is None else hub.certificate.status(hub.wall_ms()),
+        hub.store.figures().problem,
     )
 
 

@@ -1,0 +1,54 @@
+"""Room on the disk that is kept for what must always be stored: acknowledgements, edits, log-ins, a way out of trouble."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from shared.clock import Clock
+from shared.disk import nearest
+from shared.limits import SECOND_MS
+
+_LOOK_EVERY_MS: Final = SECOND_MS
+
+
+class DiskReserve:
+    """Tells whether the disk of a database has less room than its reserve; looks at most once a second."""
+
+    def __init__(self, database: Path, reserve_bytes: int, clock: Clock) -> None:
+        """`reserve_bytes` 0 keeps none."""
+        self.reserve_bytes = reserve_bytes
+        self._database = database
+        self._clock = clock
+        self._looked_ms = -_LOOK_EVERY_MS
+        self._free_bytes: int | None = None
+
+    @property
+    def free_bytes(self) -> int | None:
+        """Room as last seen, None where it cannot be seen."""
+        now_ms = self._clock.monotonic_ms()
+        if now_ms - self._looked_ms >= _LOOK_EVERY_MS:
+            self._looked_ms = now_ms
+            try:
+                self._free_bytes = shutil.disk_usage(nearest(self._database.parent)).free
+            except OSError:
+                self._free_bytes = None
+        return self._free_bytes
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether less than the reserve is free: no more readings are taken then."""
+        free_bytes = self.free_bytes if self.reserve_bytes else None
+        return free_bytes is not None and free_bytes < self.reserve_bytes
+
+    @property
+    def problem(self) -> str:
+        """The same in words; empty where there is room."""
+        if not self.is_touched:
+            return ""
+        free, reserve = (f"{size / 2**20:.1f} MiB" for size in (self._free_bytes or 0, self.reserve_bytes))
+        return (
+            f"the disk of {self._database} has {free} left, less than its reserve of {reserve} (disk_reserve_bytes): "
+            "no readings are taken. Make room; it goes on by itself"
+        )
