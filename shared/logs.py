@@ -8,10 +8,13 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections import deque
 from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
+
+from shared.limits import LOG_LINE_CHARS_MAX, LOG_LINES_KEPT_MAX
 
 FIELDS: Final = ("site", "connector", "pair")
 # The last net under code that logs no secrets: tokens of ours, bearer tokens, passwords in addresses. Exceptions and
@@ -51,11 +54,34 @@ class _Text(logging.Formatter):
         return "\n".join([f"{first} [{ids}]" if ids else first, *rest])
 
 
+class _Kept(logging.Handler):
+    """Keeps the last lines in memory, for a bundle of diagnostics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: deque[str] = deque(maxlen=LOG_LINES_KEPT_MAX)
+        self.setFormatter(_Text("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.lines.append(self.format(record)[:LOG_LINE_CHARS_MAX])
+        except Exception:  # noqa: BLE001  # as every handler of the library does
+            self.handleError(record)
+
+
+_kept = _Kept()
+
+
+def last_lines() -> list[str]:
+    """Return the last log lines of this process, oldest first; none where logging was not set up."""
+    return list(_kept.lines)
+
+
 def set_up_logging(level: str, format_: Literal["text", "json"]) -> None:
     """Send log lines of ours at `level` and louder ones of libraries to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     text = _Text("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(_JsonLines() if format_ == "json" else text)
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[handler, _kept], force=True)
     for noisy in ("httpx2", "httpcore2", "websockets", "uvicorn.access", "aiosqlite", "sse_starlette"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
@@ -104,6 +104,12 @@ class Metrics:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         self._latest.filled = filled  # nothing is awaited between here and the encoding
         return Response(encode(self._registry), media_type=content_type, headers={"Cache-Control": "no-store"})
+
+
+    def text(self, filled: Filled) -> str:
+        """Return what a scrape would answer, as text."""
+        self._latest.filled = filled
+        return generate_latest(self._registry).decode()
 
 
 def refuse(refused: Refused) -> Response:

@@ -28,11 +28,11 @@ def report(kind: type[object], loaded: Loaded[Any], *, name: str) -> list[Row]:
     rows = []
     for one in describe(kind, name=name):
         value = getattr(loaded.settings, one.name)
-        rows.append(Row(one.name, REDACTED if one.secret and value else _shown(value), loaded.sources[one.name]))
+        rows.append(Row(one.name, REDACTED if one.secret and value else shown(value), loaded.sources[one.name]))
     return rows
 
 
-def _shown(value: object) -> object:
+def shown(value: object) -> object:
     """Make it fit for JSON, without names and passwords inside addresses."""
     if isinstance(value, Path):
         return str(value)

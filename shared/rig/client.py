@@ -74,6 +74,14 @@ class ApiClient:
 
     async def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Return the decoded answer; raises ApiRefused, or PairhubError where the daemon is not reached."""
+        answered = await self._ask(method, path, body)
+        return msgspec.json.decode(answered) if answered else None
+
+    async def download(self, path: str) -> bytes:
+        """GET what is no JSON."""
+        return await self._ask("GET", path, None)
+
+    async def _ask(self, method: str, path: str, body: Any) -> bytes:
         content = body if isinstance(body, bytes) else None if body is None else msgspec.json.encode(body)
         try:
             response = await self._http.request(method, path, content=content)
@@ -87,7 +95,7 @@ class ApiClient:
             except msgspec.DecodeError:
                 told = {}
             raise ApiRefused(response.status_code, told.get("code", ""), told.get("message", ""))
-        return msgspec.json.decode(response.content) if response.content else None
+        return response.content
 
     async def get(self, path: str) -> Any:
         """GET."""

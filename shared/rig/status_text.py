@@ -22,6 +22,11 @@ def _site_lines(found: dict[str, Any]) -> list[str]:
         lines += _certificate_lines(certificate)
     for connector in found["connectors"]:
         lines += _connector_lines(connector)
+    for repair in found.get("repairs", []):
+        lines += _repair_lines(repair)
+    for each in found.get("notices", []):
+        if each["problem"]:
+            lines.append(f"  notices by {each['channel']}: {each['problem']}; {each['waiting']} wait")
     return lines
 
 
@@ -32,6 +37,24 @@ def _certificate_lines(certificate: dict[str, Any]) -> list[str]:
     return lines + ([f"  problem: {certificate['warning']}"] if certificate["warning"] else [])
 
 
+def _repair_lines(repair: dict[str, Any]) -> list[str]:
+    since = dt.datetime.fromtimestamp(repair["since_ms"] / 1000, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    where = f"{repair['scope']}: " if repair["scope"] else ""
+    head = f"  {'URGENT' if repair['urgent'] else 'repair'} {repair['code']}  {where}{repair['title']}, since {since}"
+    return [head, f"    {repair['cause']}", f"    what to do: {repair['fix']}"]
+
+
+def _flow_line(flow: dict[str, Any]) -> str:
+    parts = [f"    flow {flow['state']}"]
+    if flow["stalled_for_s"] is not None:
+        parts.append(f"nothing applied for {flow['stalled_for_s']:.0f} s")
+    if flow["oldest_unapplied_s"] is not None:
+        parts.append(f"oldest unapplied {flow['oldest_unapplied_s']:.0f} s")
+    if flow["canary_ms"] is not None:
+        parts.append(f"canary {flow['canary_ms']:.1f} ms")
+    return ", ".join(parts)
+
+
 def _connector_lines(connector: dict[str, Any]) -> list[str]:
     link, pair, account = connector["link"], connector["pair"], connector["account"]
     lines = [f"  {connector['connector_id']}  {connector['name']}  {connector['role']}, link {link['state']}"]
@@ -40,6 +63,8 @@ def _connector_lines(connector: dict[str, Any]) -> list[str]:
     if pair is not None:
         there = "linked" if link["peer_linked"] else "away"
         lines.append(f"    {pair['state']} with '{pair['peer_site']}' ({there}), fingerprint {pair['fingerprint']}")
+    if pair is not None and connector.get("flow") is not None:
+        lines.append(_flow_line(connector["flow"]))
     if account is not None:
         parts = ("accepted", "applied", "queued", "quarantined", "dropped")
         lines.append("    " + "  ".join(f"{part} {account[part]}" for part in parts))

@@ -168,7 +168,10 @@ class AccountCard:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """A named problem with its fix. Without `fix_url` the text says what to do."""
+    """A named problem: its cause, what it means, and its fix. `where` names the connector on pages of the whole site.
+
+    `cleared_ms` is when it ended, `None` while it is open.
+    """
 
     title: str
     text: str
@@ -176,6 +179,10 @@ class Repair:
     fix_url: str | None = None
     since_ms: int | None = None
     is_urgent: bool = False
+    means: str = ""
+    fix: str = ""
+    where: str = ""
+    cleared_ms: int | None = None
 
 
 @template("_repairs.html")
@@ -185,6 +192,8 @@ class RepairsCard:
 
     element_id: ClassVar[str] = "repairs"
     repairs: tuple[Repair, ...] = ()
+    is_wide: bool = False
+    """Whether it takes the whole width: on a page of its own."""
 
 
 @template("overview.html")

@@ -17,6 +17,7 @@ class Section(StrEnum):
     CHANGES = "changes"
     GAPS = "gaps"
     SETTINGS = "settings"
+    REPAIRS = "repairs"
     CONNECTORS = "connectors"
     API_KEY = "api_key"
     OPERATOR = "operator"
@@ -69,11 +70,12 @@ class LinkPill:
 @template("_nav_counts.html")
 @dataclass(frozen=True, slots=True)
 class NavCounts:
-    """Fragment in the top bar: how many repairs are open, with a link to them."""
+    """Fragment in the top bar: how many repairs are open, with a link to them; `urgent` is the title of the worst."""
 
     element_id: ClassVar[str] = "nav-counts"
     repairs_count: int
     repairs_url: str
+    urgent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

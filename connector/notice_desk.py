@@ -1,0 +1,196 @@
+"""Delivers notices: a queue for each channel, on disk, tried again until it is empty; nothing else ever waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from connector.repair_rows import forget_notices, save_notice, waiting_notices
+from shared.clock import Clock
+from shared.database import Database
+from shared.errors import StorageFailed
+from shared.limits import (
+    NOTICE_LIFE_MS,
+    NOTICE_RETRY_FIRST_MS,
+    NOTICE_RETRY_LAST_MS,
+    NOTICES_WAITING_MAX,
+    SECOND_MS,
+)
+from shared.notices.notice import Channel, Notice, NoticeFailed
+
+_log = logging.getLogger(__name__)
+
+
+class ChannelStatus(msgspec.Struct, frozen=True):
+    """How a channel fares since the start: `problem` is why the last attempt failed, empty where it did not."""
+
+    channel: str
+    waiting: int
+    delivered: int
+    lost: int
+    problem: str
+    delivered_ms: int | None
+    failed_ms: int | None
+
+
+class TrialOutcome(msgspec.Struct, frozen=True):
+    """What became of a test notice: `problem` is empty where it was taken."""
+
+    channel: str
+    problem: str
+
+
+@dataclass(slots=True)
+class _Queue:
+    """What waits for one channel, and how the channel fares. Attempts are counted anew after a restart."""
+
+    channel: Channel
+    waiting: deque[Notice] = field(default_factory=deque)
+    stirred: asyncio.Event = field(default_factory=asyncio.Event)
+    delivered: int = 0
+    lost: int = 0
+    problem: str = ""
+    delivered_ms: int | None = None
+    failed_ms: int | None = None
+    retry_ms: int = field(default_factory=lambda: NOTICE_RETRY_FIRST_MS)
+
+
+class NoticeDesk:
+    """The ways out of one site. `load` before `run`."""
+
+    def __init__(self, database: Database, clock: Clock, channels: Sequence[Channel]) -> None:
+        self._database = database
+        self._clock = clock
+        self._queues = [_Queue(channel) for channel in channels]
+        self._gone: list[tuple[str, str]] = []  # delivered or given up, and still on disk
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is any way out."""
+        return bool(self._queues)
+
+    def status(self) -> list[ChannelStatus]:
+        """Return how each channel fares."""
+        return [
+            ChannelStatus(
+                queue.channel.name,
+                len(queue.waiting),
+                queue.delivered,
+                queue.lost,
+                queue.problem,
+                queue.delivered_ms,
+                queue.failed_ms,
+            )
+            for queue in self._queues
+        ]
+
+    async def load(self) -> None:
+        """Take up what waited when the process ended; raises StorageFailed."""
+        for queue in self._queues:
+            name = queue.channel.name
+            queue.waiting = deque(await self._database.read(lambda c, name=name: waiting_notices(c, name)))  # type: ignore[misc]
+
+    # --- taking -------------------------------------------------------------------------------------------------------
+
+    def save(self, connection: sqlite3.Connection, notice: Notice) -> None:
+        """Write a notice down, in the transaction that notes what it tells."""
+        for queue in self._queues:
+            if _takes(queue.channel, notice):
+                save_notice(connection, queue.channel.name, notice)
+
+    def put(self, notice: Notice) -> None:
+        """Send a notice on its way, after it was written down; where the disk refused that, from memory alone."""
+        for queue in self._queues:
+            if not _takes(queue.channel, notice):
+                continue
+            queue.waiting.append(notice)
+            while len(queue.waiting) > NOTICES_WAITING_MAX:
+                self._lose(queue, queue.waiting.popleft())
+            queue.stirred.set()
+
+    def _lose(self, queue: _Queue, notice: Notice) -> None:
+        queue.lost += 1
+        self._gone.append((queue.channel.name, notice.id))
+        _log.warning("a notice by %s was given up: %s", queue.channel.name, queue.problem or "too many wait")
+
+    async def test(self, notice: Notice) -> list[TrialOutcome]:
+        """Deliver a test notice by each channel, now; what waits is tried again where it is taken."""
+        return list(await asyncio.gather(*(self._test(queue, notice) for queue in self._queues)))
+
+    async def _test(self, queue: _Queue, notice: Notice) -> TrialOutcome:
+        problem = await self._deliver(queue, notice)
+        if not problem:
+            queue.stirred.set()
+        return TrialOutcome(queue.channel.name, problem)
+
+    # --- delivering ---------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for queue in self._queues:
+                tasks.create_task(self._work_off(queue), name=f"notices by {queue.channel.name}")
+
+    async def _work_off(self, queue: _Queue) -> None:
+        while True:
+            queue.stirred.clear()
+            while queue.waiting:
+                notice = queue.waiting[0]
+                if self._clock.wall_ms() - notice.at_ms > NOTICE_LIFE_MS:
+                    self._lose(queue, queue.waiting.popleft())
+                    continue
+                if await self._deliver(queue, notice):
+                    break
+                if queue.waiting and queue.waiting[0] is notice:  # else it gave way meanwhile
+                    queue.waiting.popleft()
+                self._gone.append((queue.channel.name, notice.id))
+            await self._forget_gone()
+            if not queue.waiting:
+                await queue.stirred.wait()
+                continue
+            await self._pause(queue)
+
+    async def _pause(self, queue: _Queue) -> None:
+        """Wait before the next attempt; a test that gets through ends the wait, another notice does not."""
+        wait_ms, queue.retry_ms = queue.retry_ms, min(2 * queue.retry_ms, NOTICE_RETRY_LAST_MS)
+        until_ms = self._clock.monotonic_ms() + wait_ms
+        while queue.problem and (left_ms := until_ms - self._clock.monotonic_ms()) > 0:
+            queue.stirred.clear()
+            try:
+                await asyncio.wait_for(queue.stirred.wait(), left_ms / SECOND_MS)
+            except TimeoutError:
+                return
+
+    async def _deliver(self, queue: _Queue, notice: Notice) -> str:
+        """Try once; return why not, empty where it was taken."""
+        try:
+            await queue.channel.deliver(notice)
+        except NoticeFailed as failed:
+            if failed.why != queue.problem:
+                _log.warning("a notice by %s was not delivered: %s", queue.channel.name, failed.why)
+            queue.problem, queue.failed_ms = failed.why, self._clock.wall_ms()
+            return failed.why
+        queue.delivered += 1
+        queue.problem, queue.delivered_ms, queue.retry_ms = "", self._clock.wall_ms(), NOTICE_RETRY_FIRST_MS
+        return ""
+
+    async def _forget_gone(self) -> None:
+        gone, self._gone = self._gone, []
+        if not gone:
+            return
+        try:
+            await self._database.write(lambda connection: forget_notices(connection, gone))
+        except StorageFailed:
+            self._gone += gone  # with the next one
+
+
+def _takes(channel: Channel, notice: Notice) -> bool:
+    """Whether a channel is told: of its own trouble it cannot tell."""
+    told = [*notice.raised, *notice.cleared]
+    return not told or any((repair.code, repair.subject) != ("notices_undelivered", channel.name) for repair in told)
