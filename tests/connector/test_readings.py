@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from connector.readings import Outcome, parse_ndjson, read_time
 from shared.errors import Refused
@@ -127,3 +130,58 @@ def test_a_time_that_cannot_be_right_is_refused_with_its_reason(given: int | flo
     with pytest.raises(Refused) as caught:
         read_time(given, NOON_MS)
     assert caught.value.code == code
+
+
+_TOKENS = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.integers(-(2**66), 2**66).map(str),
+    st.decimals(-1000, 1000, places=2).map(str),
+    st.sampled_from(
+        ["-0", "-0.0", "0", "1e5", "1E-7", "1e400", "01", "1.", ".5", "-", "NaN", "null", "true", '"x"', "[]"]
+    ),
+)
+_TIMES = st.one_of(
+    st.integers(0, 2**41).map(str),
+    st.sampled_from(["1.0", "1.5", "-1", "1e3", "null", '"2025-11-20T15:00:00Z"', "18446744073709551616"]),
+)
+_NAMES = st.sampled_from(['"pump"', '"p\\u0075mp"', '"a,b"', '"{"', '"Grüße"', '"\\""', "1"])
+_SHAPES = st.sampled_from(
+    [
+        '{"device":%s,"resource":%s,"timestamp":%s,"value":%s}',
+        '{ "device": %s, "resource": %s, "timestamp": %s, "value": %s }',
+        '{"device":%s,"resource":%s,"timestamp":%s,"value":%s,"more":1}',
+        '{"device":"x","device":%s,"resource":%s,"timestamp":%s,"value":%s}',
+        '{"device":%s,"resource":%s,"timestamp":%s,"value":1,"value":%s}\r',
+    ]
+)
+_ODD_LINES = st.builds(lambda shape, *parts: shape % parts, _SHAPES, _NAMES, _NAMES, _TIMES, _TOKENS)
+
+
+def _plain(value: str, at: str = "1763647200000") -> str:
+    return f'{{"device":"pump","resource":"flow","timestamp":{at},"value":{value}}}'
+
+
+@settings(max_examples=150)
+@example(lines=[_plain("-0"), _plain("-0.0")], ended=True)
+@example(lines=[_plain("9007199254740993"), _plain("1")], ended=False)
+@example(lines=[_plain("1", "9223372036854775808")], ended=False)
+@given(st.lists(_ODD_LINES, min_size=1, max_size=4), st.booleans())
+def test_lines_decoded_together_come_out_as_each_does_alone(lines: list[str], ended: bool) -> None:
+    body = "\n".join(lines).encode() + (b"\n" if ended else b"")
+    found: list[tuple[Any, ...]] = []
+    # A blank line more makes the reader look at one line after the other.
+    for each in (body, body + (b"\n" if ended else b"\n\n")):
+        outcome = Outcome()
+        groups = parse_ndjson(each, outcome)
+        series = {
+            key: (group.lines, list(map(repr, group.times)), [_bits(value) for value in group.values])
+            for key, group in groups.items()
+        }
+        found.append((series, outcome.refused, outcome.refusals))
+    assert found[0] == found[1]
+
+
+def _bits(value: Any) -> Any:
+    """A number as a double, so that 5 and 5.0 are the same and -0.0 is not 0.0; what a double cannot hold as it is."""
+    exact = type(value) is float or (type(value) is int and abs(value) < 2**53)
+    return struct.pack("<d", value) if exact else value
