@@ -31,6 +31,8 @@ _OF_THE_PAIR: Final = (
     "sent_segment",
     "epoch_out",
     "dropped",
+    "resource_dropped",
+    "set_aside",
     "epoch_in",
     "held",
     "quarantine",
@@ -38,6 +40,7 @@ _OF_THE_PAIR: Final = (
     "control_epoch",
     "control_in",
     "peer_ledger",
+    "peer_resource_ledger",
     "peer_resource",
     "lookup_copy",
     "request",
@@ -166,7 +169,7 @@ def _forget_pair(connection: sqlite3.Connection, connector_id: str) -> None:
         connection.execute(f"DELETE FROM {table} WHERE connector_id = ?", (connector_id,))  # noqa: S608  # names of ours
     connection.execute(
         "UPDATE stream SET accepted = 0, adopted = 0, unknown = 0, tail_count = 0, tail_bytes = 0, outbox_count = 0,"
-        " outbox_bytes = 0, last_settled_ms = NULL WHERE connector_id = ?",
+        " outbox_bytes = 0, kept_bytes = 0, last_settled_ms = NULL WHERE connector_id = ?",
         (connector_id,),
     )
     # 2: ours, of a pair that is over. They stay in the list; a later peer is not told of them (own_gaps).

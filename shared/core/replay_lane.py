@@ -187,6 +187,8 @@ class Replays:
         ):
             raise ValueError("how a replay stands, with figures that cannot be")
         known = store.replay_job(entry.ask.job_id) or ReplayJob.of(entry.ask, state)
+        if entry.run < known.run or (entry.run == known.run and state.is_open and not known.state.is_open):
+            return  # out of quarantine: overtaken
         if entry.run > known.run:
             known = in_run(known, entry.run)
         if known.state is ReplayState.CANCELLED:
