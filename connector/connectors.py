@@ -274,7 +274,7 @@ def remove_pair(connection: sqlite3.Connection, connector_id: str, event: PairEv
     connection.execute("DELETE FROM pair WHERE connector_id = ?", (connector_id,))
     if pair.side is Side.SOURCE:
         connection.execute("UPDATE connector SET role = 'standalone' WHERE connector_id = ?", (connector_id,))
-    for table in ("control_out", "control_in", "control_epoch", "peer_resource", "peer_ledger"):
+    for table in ("control_out", "control_in", "control_epoch", "peer_resource", "peer_ledger", "peer_resource_ledger"):
         connection.execute(f"DELETE FROM {table} WHERE connector_id = ?", (connector_id,))  # noqa: S608  # names of ours
 
 

@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 from connector import resource_figures
 from shared.batches import Format
 from shared.core.entries import Definition
+from shared.core.overflow import AS_SITE, OVERFLOWS
 from shared.errors import Refused
 from shared.limits import ALIAS_CHARS_MAX, DAY_MS, HISTORY_RETENTION_MS, RETENTION_DAYS_MAX, UNIT_CHARS_MAX
 
@@ -24,7 +25,8 @@ class ResourceRow(msgspec.Struct, frozen=True):
     `waiting` counts readings accepted here that the other side has not recorded (`tail` of them not yet sealed), `held`
     those that arrived and lack their device or resource. `lag_ms` is the time between the newest acceptance here and the
     newest one recorded there; 0 where nothing waits, None where nothing was ever to be sent. `retention_ms` 0 is for ever.
-    `per_minute` counts readings as they arrived here over the last five minutes.
+    `per_minute` counts readings as they arrived here over the last five minutes. `overflow` is what gives way when what
+    waits reaches its cap: `drop_oldest`, `refuse_new`, or empty for what the site does.
     """
 
     alias: str
@@ -45,6 +47,7 @@ class ResourceRow(msgspec.Struct, frozen=True):
     lag_ms: int | None = None
     retention_ms: int = HISTORY_RETENTION_MS
     per_minute: float = 0.0
+    overflow: str = AS_SITE
 
 
 class NewResource(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +60,7 @@ class NewResource(msgspec.Struct, frozen=True, kw_only=True):
     settable: bool = False
     remote_sync: bool = False
     retention_ms: int = HISTORY_RETENTION_MS
+    overflow: str = AS_SITE
 
 
 class ResourceChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +71,7 @@ class ResourceChange(msgspec.Struct, frozen=True, kw_only=True):
     allowed: dict[str, Any] | UnsetType | None = UNSET
     settable: bool | UnsetType = UNSET
     retention_ms: int | UnsetType = UNSET
+    overflow: str | UnsetType = UNSET
 
 
 def create_resource(connection: sqlite3.Connection, connector_id: str, new: NewResource, now_ms: int) -> None:
@@ -77,8 +82,8 @@ def create_resource(connection: sqlite3.Connection, connector_id: str, new: NewR
     ).fetchone():
         raise Refused("exists", what="resource")
     connection.execute(
-        "INSERT INTO resource (connector_id, alias, format, unit, allowed, settable, remote_sync, created_ms, retention_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO resource (connector_id, alias, format, unit, allowed, settable, remote_sync, created_ms, retention_ms,"
+        " overflow) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             connector_id,
             alias,
@@ -89,6 +94,7 @@ def create_resource(connection: sqlite3.Connection, connector_id: str, new: NewR
             new.remote_sync,
             now_ms,
             new.retention_ms,
+            new.overflow,
         ),
     )
 
@@ -99,7 +105,7 @@ def change_resource(connection: sqlite3.Connection, connector_id: str, alias: st
     Raises Refused('not_found', 'invalid', 'has_readings').
     """
     row = connection.execute(
-        "SELECT resource_id, format, unit, allowed, settable, remote_sync, retention_ms FROM resource"
+        "SELECT resource_id, format, unit, allowed, settable, remote_sync, retention_ms, overflow FROM resource"
         " WHERE connector_id = ? AND alias = ?",
         (connector_id, alias),
     ).fetchone()
@@ -113,17 +119,19 @@ def change_resource(connection: sqlite3.Connection, connector_id: str, alias: st
         settable=bool(row[4]),
         remote_sync=bool(row[5]),
         retention_ms=row[6],
+        overflow=row[7],
     )
     wanted = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not UNSET}
     new = msgspec.structs.replace(old, **wanted)
     allowed = _checked(new)
     if new.format != old.format and resource_figures.has_readings(connection, row[0]):
         raise Refused("has_readings", resource=alias)
-    values = (new.format, new.unit.strip(), allowed, new.settable, new.retention_ms)
-    if values == (row[1], row[2], row[3], bool(row[4]), row[6]):
+    values = (new.format, new.unit.strip(), allowed, new.settable, new.retention_ms, new.overflow)
+    if values == (row[1], row[2], row[3], bool(row[4]), row[6], row[7]):
         return False
     connection.execute(
-        "UPDATE resource SET format = ?, unit = ?, allowed = ?, settable = ?, retention_ms = ? WHERE resource_id = ?",
+        "UPDATE resource SET format = ?, unit = ?, allowed = ?, settable = ?, retention_ms = ?, overflow = ?"
+        " WHERE resource_id = ?",
         (*values, row[0]),
     )
     return True
@@ -168,6 +176,8 @@ def _checked(new: NewResource) -> str | None:
         raise Refused("invalid", what="Unit", why=f"it takes at most {UNIT_CHARS_MAX} characters")
     if new.retention_ms and not DAY_MS <= new.retention_ms <= RETENTION_DAYS_MAX * DAY_MS:
         raise Refused("invalid", what="Retention", why=f"it is 1 to {RETENTION_DAYS_MAX:,} days, or 0 for ever")
+    if new.overflow not in OVERFLOWS:
+        raise Refused("invalid", what="Overflow", why="it is drop_oldest, refuse_new, or empty for what the site does")
     return _allowed(new)
 
 
@@ -272,15 +282,16 @@ def list_resources(
         rates,
     )
     rows = connection.execute(
-        "SELECT resource_id, retention_ms, alias, format, unit, allowed, settable, remote_sync FROM resource"
+        "SELECT resource_id, retention_ms, overflow, alias, format, unit, allowed, settable, remote_sync FROM resource"
         " WHERE connector_id = ? ORDER BY alias",
         (connector_id,),
     ).fetchall()
     found = []
-    for resource_id, retention_ms, alias, format_, unit, allowed, settable, remote_sync in rows:
+    for resource_id, retention_ms, overflow, alias, format_, unit, allowed, settable, remote_sync in rows:
         mine = Definition(alias, format_, unit, allowed, bool(settable), bool(remote_sync))
         match, different = _compare(mine, theirs.pop(mine.alias, None), paired=paired)
-        found.append(_row(mine, known, resource_id, match, different, retention_ms))
+        row = _row(mine, known, resource_id, match, different, retention_ms)
+        found.append(msgspec.structs.replace(row, overflow=overflow))
     return found + [_row(other, known, 0, "missing_here", [], HISTORY_RETENTION_MS) for other in theirs.values()]
 
 

@@ -216,7 +216,13 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
     "outbox_full": (
         507,
         True,
-        "The outbox is full ({bytes_max} bytes wait for the other site). Restore the connection or raise the cap.",
+        "The outbox is full ({bytes_max} bytes wait for the other site). Keep the readings and send them again later: "
+        "restore the connection, raise outbox_bytes_max, or let resources drop their oldest readings.",
+    ),
+    "disk_reserve": (
+        507,
+        True,
+        "The disk has {free} bytes left, less than the {reserve} that are kept for other work. Make room on it.",
     ),
     "target_not_writable": (
         409,

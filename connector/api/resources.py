@@ -58,7 +58,7 @@ async def get_resource(call: Call) -> Tagged:
 
 
 def _definition(row: ResourceRow) -> Any:
-    return row.format, row.unit, row.allowed, row.settable, row.remote_sync, row.retention_ms
+    return row.format, row.unit, row.allowed, row.settable, row.remote_sync, row.retention_ms, row.overflow
 
 
 def _provided(call: Call) -> AbstractContextManager[None]:

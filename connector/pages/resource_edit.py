@@ -15,7 +15,7 @@ from connector import history, resource_figures
 from connector.history import Reading
 from connector.pages import resource as resource_page
 from connector.pages.frame import Desk, Visit, done, problem
-from connector.pages.resource_forms import field_error, pair_note, read_allowed, read_retention
+from connector.pages.resource_forms import field_error, overflow_words, pair_note, read_allowed, read_retention
 from connector.resources import ResourceChange
 from shared.errors import Refused
 from web import contexts as c
@@ -40,6 +40,7 @@ async def change(visit: Visit) -> Response:
             allowed=read_allowed(form.get("allowed", ""), format_),
             settable=form.get("is_settable") == "on",
             retention_ms=read_retention(form.get("retention_days", "")),
+            overflow=form.get("overflow", row.overflow),
         )
         await visit.site.resource_desk.change(visit.connector_id, alias, wanted)
     except Refused as refused:
@@ -54,6 +55,8 @@ async def change(visit: Visit) -> Response:
             is_settable=form.get("is_settable") == "on",
             retention_days=form.get("retention_days", "")[:20],
             can_change_format=True,
+            overflow=form.get("overflow", row.overflow)[:20],
+            site_overflow=overflow_words(visit.site.settings.outbox_full),
             note=pair_note(seen),
             errors=field_error(refused),
             is_open=True,

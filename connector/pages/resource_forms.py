@@ -8,6 +8,7 @@ from typing import Any, Final
 from connector.pages.resource_rows import plain
 from connector.pages.situation import Situation
 from connector.resources import ResourceRow
+from shared.core.overflow import DROP_OLDEST, REFUSE_NEW
 from shared.errors import Refused
 from shared.limits import DAY_MS, HISTORY_RETENTION_MS
 from web import contexts as c
@@ -18,6 +19,7 @@ _FIELD_OF_WHAT: Final = {
     "Unit": "unit",
     "Allowed": "allowed",
     "Retention": "retention_days",
+    "Overflow": "overflow",
 }
 
 
@@ -78,7 +80,7 @@ def allowed_input(allowed: Mapping[str, Any] | None) -> str:
     return "..".join("" if bound is None else plain(bound) for bound in (allowed.get("low"), allowed.get("high")))
 
 
-def edit_form(seen: Situation, row: ResourceRow) -> c.ResourceEdit:
+def edit_form(seen: Situation, row: ResourceRow, site_overflow: str = DROP_OLDEST) -> c.ResourceEdit:
     """Return the form of a definition as it stands."""
     return c.ResourceEdit(
         connector_id=seen.connector_id,
@@ -88,9 +90,16 @@ def edit_form(seen: Situation, row: ResourceRow) -> c.ResourceEdit:
         allowed=allowed_input(row.allowed),
         is_settable=row.settable,
         retention_days=f"{row.retention_ms / DAY_MS:g}",
+        overflow=row.overflow,
+        site_overflow=overflow_words(site_overflow),
         can_change_format=row.last_ms is None,
         note=pair_note(seen),
     )
+
+
+def overflow_words(overflow: str) -> str:
+    """Say what gives way when what waits reaches its cap."""
+    return {DROP_OLDEST: "drop the oldest readings", REFUSE_NEW: "refuse new readings"}.get(overflow, "as the site does")
 
 
 def pair_note(seen: Situation) -> str:

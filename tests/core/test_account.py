@@ -107,7 +107,7 @@ def test_n4_what_leaves_quarantine_to_be_applied_is_applied_by_resource() -> Non
 
 
 @pytest.mark.parametrize("sealed", [True, False])
-def test_n4_what_is_given_up_is_counted_by_resource_and_cause(sealed: bool) -> None:  # noqa: FBT001
+def test_n4_what_is_given_up_is_counted_by_resource_and_cause(sealed: bool) -> None:
     store = open_store("r", "q")
     box = outbox(store, linked=sealed)
     accept(store, box, r=[1, 2], q=[3])

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from web.contexts.base import Errors, Role, Value, template
+from web.contexts.replay import ReplayForm, ReplayList
 from web.contexts.resources import ResourceRow
 from web.contexts.shell import Shell
 
@@ -132,7 +133,8 @@ class RawReadings:
 class ResourceEdit:
     """Fragment: change the definition, or delete it.
 
-    Form: POST `/connectors/{id}/resources/{alias}` with `format`, `unit`, `allowed`, `is_settable`, `retention_days`.
+    Form: POST `/connectors/{id}/resources/{alias}` with `format`, `unit`, `allowed`, `is_settable`, `retention_days`,
+    `overflow` (empty: as the site does, `site_overflow` in words).
     """
 
     element_id: ClassVar[str] = "resource-edit"
@@ -144,6 +146,8 @@ class ResourceEdit:
     is_settable: bool
     retention_days: str
     can_change_format: bool
+    overflow: str = ""
+    site_overflow: str = "drop the oldest readings"
     note: str = ""
     """What a change means for the pair, empty without one."""
     errors: Errors = field(default_factory=dict)
@@ -170,3 +174,5 @@ class ResourcePage:
     to_text: str = ""
     zone_name: str = "UTC"
     range_errors: Errors = field(default_factory=dict)
+    replay_form: ReplayForm | None = None
+    replays: ReplayList | None = None
