@@ -15,7 +15,7 @@ from shared.clock import Clock
 from shared.errors import PairhubError, Refused, SealBroken, refused_there
 from shared.limits import CALL_BODY_BYTES_MAX, CALL_DEADLINE_S, CALLS_IN_FLIGHT_MAX
 from shared.messages import LANE_CONTROL, AnyFrame, Sealed
-from shared.sealing import NONCE_BYTES, Header, Kind, PairKeys
+from shared.sealing import NONCE_BYTES, Header, Kind, PairKeys, is_call
 
 _REQUEST: Final = 0
 _ANSWER: Final = 1
@@ -50,6 +50,11 @@ _UNANSWERABLE: Final = (PairhubError, msgspec.MsgspecError, ValueError)
 
 def _refusal(error: Exception) -> _Reply:
     return _Reply(error.code if isinstance(error, Refused) else "invalid", b"")
+
+
+def _give_up(future: asyncio.Future[bytes]) -> None:
+    if not future.done():
+        future.set_exception(Refused("call_timed_out"))
 
 
 class Calls:
@@ -91,15 +96,15 @@ class Calls:
         if len(self._waiting) >= CALLS_IN_FLIGHT_MAX:
             raise Refused("call_timed_out")
         call_id = int.from_bytes(secrets.token_bytes(8), "big")
-        future = self._waiting[call_id] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future = self._waiting[call_id] = loop.create_future()
         started = time.perf_counter()
+        deadline = loop.call_later(deadline_s, _give_up, future)
         try:
             self._send(self._sealed(call_id, _REQUEST, _ENCODER.encode(_Question(method, body))))
-            async with asyncio.timeout(deadline_s):
-                plain = await future
-        except TimeoutError:
-            raise Refused("call_timed_out") from None
+            plain = await future
         finally:
+            deadline.cancel()
             del self._waiting[call_id]
         reply = _REPLIES.decode(plain)
         if reply.code:
@@ -108,7 +113,7 @@ class Calls:
 
     def is_call(self, frame: Sealed) -> bool:
         """Whether a sealed frame is a call's."""
-        return len(frame.header) > 1 and frame.header[1] == Kind.CALL
+        return is_call(frame.header)
 
     def on_frame(self, frame: Sealed) -> None:
         """Take a question (answered now, or by `run`) or an answer (wakes who waits); broken seals are dropped (G7)."""

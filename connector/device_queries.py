@@ -115,14 +115,38 @@ def list_devices(connection: sqlite3.Connection, connector_id: str, query: Devic
 
 def get_device(connection: sqlite3.Connection, connector_id: str, identity: str, now_ms: int) -> DeviceRow:
     """Return one device; raises Refused('not_found')."""
+    return find_device(connection, connector_id, identity, now_ms)[1]
+
+
+def find_device(
+    connection: sqlite3.Connection, connector_id: str, identity: str, now_ms: int
+) -> tuple[int, DeviceRow, str]:
+    """Return one device: its ID in this database, what lists show of it, its configuration. Raises Refused('not_found').
+
+    Asks as little as will do, because live lookups wait for it.
+    """
     found = connection.execute(
-        "SELECT device_id, identity, name, description, last_seen_ms, locked, sync FROM device"
-        " WHERE connector_id = ? AND identity = ?",
+        "SELECT device_id, name, description, last_seen_ms, locked, sync, configuration,"
+        " (SELECT COUNT(*) FROM series WHERE series.device_id = device.device_id)"
+        " FROM device WHERE connector_id = ? AND identity = ?",
         (connector_id, identity),
-    ).fetchall()
-    if not found:
+    ).fetchone()
+    if found is None:
         raise Refused("not_found", what="device")
-    return _rows(connection, found, now_ms)[0]
+    device_id, name, description, last_seen_ms, locked, sync, configuration, resources = found
+    tags = connection.execute("SELECT name, value FROM tag WHERE device_id = ? ORDER BY name, value", (device_id,))
+    row = DeviceRow(
+        identity,
+        name,
+        description,
+        _is_online(last_seen_ms, now_ms),
+        last_seen_ms,
+        [(tag, value) for tag, value in tags],
+        resources,
+        bool(locked),
+        sync,
+    )
+    return device_id, row, configuration
 
 
 def named_devices(
@@ -218,6 +242,10 @@ _NEW_HERE: Final = (
 )
 
 
+def _is_online(last_seen_ms: int | None, now_ms: int) -> bool:
+    return last_seen_ms is not None and now_ms - last_seen_ms < ONLINE_MS
+
+
 def _rows(connection: sqlite3.Connection, found: Sequence[Sequence[Any]], now_ms: int) -> list[DeviceRow]:
     """Fill the rows of one page: a few questions for all of them instead of a few for each."""
     ids = msgspec.json.encode([row[0] for row in found]).decode()
@@ -238,7 +266,7 @@ def _rows(connection: sqlite3.Connection, found: Sequence[Sequence[Any]], now_ms
             identity,
             name,
             description,
-            last_seen_ms is not None and now_ms - last_seen_ms < ONLINE_MS,
+            _is_online(last_seen_ms, now_ms),
             last_seen_ms,
             tags[device_id],
             resources.get(device_id, 0),

@@ -167,15 +167,25 @@ def field_states(connection: sqlite3.Connection, connector_id: str, identity: st
 
 def list_grants(connection: sqlite3.Connection, connector_id: str, identity: str | None) -> list[tuple[Subject, Grant]]:
     """Return who may do what with a device, or (None) with all devices of the connector, by subject."""
-    device = "device_id IS NULL"
+    device_id = 0
     if identity is not None:
-        device = "device_id = (SELECT device_id FROM device WHERE connector_id = :connector AND identity = :identity)"
-    rows = connection.execute(
-        "SELECT subject_kind, subject, site_id, level, expires_ms FROM grant_row"  # noqa: S608
-        f" WHERE connector_id = :connector AND {device} ORDER BY 1, 2, 3",
-        {"connector": connector_id, "identity": identity},
+        found = connection.execute(
+            "SELECT device_id FROM device WHERE connector_id = ? AND identity = ?", (connector_id, identity)
+        ).fetchone()
+        if found is None:
+            return []
+        (device_id,) = found
+    return grants_of(connection, connector_id, device_id)
+
+
+def grants_of(connection: sqlite3.Connection, connector_id: str, device_id: int) -> list[tuple[Subject, Grant]]:
+    """Return who may do what with a device, or (0) with all devices of the connector, by subject."""
+    rows = connection.execute(  # in the terms of its index, which has them in this order
+        "SELECT subject_kind, subject, site_id, level, expires_ms FROM grant_row"
+        " WHERE connector_id = ? AND ifnull(device_id, 0) = ? ORDER BY subject_kind, subject, site_id",
+        (connector_id, device_id),
     )
-    return [(Subject(row[0], row[1], row[2]), Grant(row[3], row[4])) for row in rows]
+    return [(Subject(kind, name, site_id), Grant(level, until)) for kind, name, site_id, level, until in rows]
 
 
 def list_publish_as(connection: sqlite3.Connection, connector_id: str, identity: str) -> list[str]:

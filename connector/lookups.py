@@ -11,7 +11,7 @@ import msgspec
 
 from connector import devices, edit_queries
 from connector.calls import Calls
-from connector.device_queries import DevicePage, DeviceQuery, DeviceRow, get_device, list_devices
+from connector.device_queries import DevicePage, DeviceQuery, DeviceRow, find_device, list_devices
 from connector.devices import ValueRow
 from connector.edit_rows import peer_rights
 from connector.lookup_copies import LookupCopies
@@ -50,15 +50,12 @@ _ANSWERS: Final = msgspec.msgpack.Decoder(DeviceAnswer)
 
 def read_device(connection: sqlite3.Connection, connector_id: str, identity: str, now_ms: int) -> DeviceAnswer:
     """Return one device as both sides look it up; raises Refused('not_found')."""
-    row = get_device(connection, connector_id, identity, now_ms)
-    (configuration,) = connection.execute(
-        "SELECT configuration FROM device WHERE connector_id = ? AND identity = ?", (connector_id, identity)
-    ).fetchone()
+    device_id, row, configuration = find_device(connection, connector_id, identity, now_ms)
     return DeviceAnswer(
         row,
-        devices.list_values(connection, connector_id, identity),
-        edit_queries.list_grants(connection, connector_id, identity),
-        edit_queries.list_grants(connection, connector_id, None),
+        devices.list_values(connection, connector_id, identity) if row.resources else [],
+        edit_queries.grants_of(connection, connector_id, device_id),
+        edit_queries.grants_of(connection, connector_id, 0),
         edit_queries.list_publish_as(connection, connector_id, identity),
         configuration,
     )

@@ -54,6 +54,8 @@ from shared.served_certificate import ServedCertificate
 
 _log = logging.getLogger(__name__)
 
+# Tuples: a union would be made anew for each frame.
+_RELAYED = (Sealed, Statement, AskStatement, AskHeld, Credit)
 OpenStore = Callable[[], Awaitable[HubStore]]
 
 
@@ -177,7 +179,7 @@ class Hub:
 
     def relay(self, link: Link, frame: AnyFrame) -> bool:
         """Pass on what is of a pair's traffic, which waits for nothing; say whether it is."""
-        if not isinstance(frame, Sealed | Statement | AskStatement | AskHeld | Credit):
+        if not isinstance(frame, _RELAYED):
             return False
         if self.links.get(link.connector) is link:
             self.pairs.on_frame(link, frame)

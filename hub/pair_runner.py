@@ -12,8 +12,8 @@ from shared.certificates import PairCertificate
 from shared.core.relay import Fault, LoadCopies, PairRelay, RelayedFrame, Send, StoreCopies, TrimCopies
 from shared.core.relay_effects import Copy, Effect
 from shared.errors import PairhubError
-from shared.messages import AnyFrame, HeldEpoch
-from shared.sealing import Side
+from shared.messages import AnyFrame, HeldEpoch, Sealed
+from shared.sealing import Side, is_call
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +65,8 @@ class PairRunner:
 
     def on_frame(self, side: Side, frame: RelayedFrame) -> None:
         """A frame came on the link of a side."""
-        self._obey(self.relay.on_frame(side, frame, self._now()))
+        changes_nothing = isinstance(frame, Sealed) and is_call(frame.header)
+        self._obey(self.relay.on_frame(side, frame, self._now()), rearm=not changes_nothing)
 
     def on_dropped(self, side: Side, epochs: Iterable[HeldEpoch]) -> None:
         """Housekeeping let copies go."""
@@ -86,7 +87,7 @@ class PairRunner:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _obey(self, effects: tuple[Effect, ...]) -> None:
+    def _obey(self, effects: tuple[Effect, ...], *, rearm: bool = True) -> None:
         if self._closed:
             return
         for effect in effects:
@@ -105,7 +106,8 @@ class PairRunner:
                         link.fault(why)
                 case _:
                     assert_never(effect)
-        self._arm()
+        if rearm:
+            self._arm()
 
     def _arm(self) -> None:
         due_ms = self.relay.next_deadline()

@@ -7,10 +7,10 @@ secret by HKDF (RFC 5869) per generation, direction, kind and day, so the key in
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -51,12 +51,12 @@ class Kind(IntEnum):
     STATEMENT = 3
 
 
+_CALL: Final = bytes([Kind.CALL])
 _HEADER = struct.Struct(">BBB16sHHQQQI12s")
 HEADER_BYTES: Final = _HEADER.size
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(msgspec.Struct, frozen=True):
     """The readable, authenticated head of sealed bytes.
 
     `epoch` and `number` name a segment or control entry; for calls they are the request's id and 0 (request) or 1
@@ -101,6 +101,11 @@ class Header:
         if header.version != SEAL_VERSION or header.kind > Kind.STATEMENT or header.side > Side.TARGET:
             raise ProtocolError("sealed header of an unknown version, kind or side", 1007)
         return header
+
+
+def is_call(packed: bytes) -> bool:
+    """Whether a packed header is that of a call or its answer, as far as it can be told without reading it."""
+    return packed[1:2] == _CALL
 
 
 class PairKeys:

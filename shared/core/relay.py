@@ -33,7 +33,7 @@ from shared.messages import (
     Statement,
     decode_recorded,
 )
-from shared.sealing import Header, Kind, Side
+from shared.sealing import Header, Kind, Side, is_call
 
 __all__ = [
     "Copy",
@@ -100,6 +100,8 @@ class PairRelay:
             effects = tuple(self._obey(side, frame, now_ms))
         except ProtocolError as error:
             return (Fault(side, error.what),)
+        if isinstance(frame, Sealed) and is_call(frame.header):
+            return effects  # of no stream: nothing follows from it
         touched = self.streams[side if isinstance(frame, Sealed) else side.other]
         return (*effects, *touched.pump(now_ms))
 

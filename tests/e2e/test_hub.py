@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -163,7 +162,7 @@ async def test_g7_altered_bytes_are_refused_and_nothing_is_lost(stage: Stage, wh
             case Sealed() if what == "headers" and frame.header[1] == Kind.SEGMENT:
                 header = Header.unpack(frame.header)
                 # Same number, other count and time: readable for the hub, and a lie.
-                lie = dataclasses.replace(header, accepted_ms=1, count=9_999)
+                lie = msgspec.structs.replace(header, accepted_ms=1, count=9_999)
                 changed = Sealed(frame.lane, lie.pack(), frame.body)
             case Sealed() if what == "controls" and frame.header[1] == Kind.CONTROL:
                 changed = Sealed(frame.lane, frame.header, flipped(frame.body, altered))
