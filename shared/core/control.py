@@ -100,6 +100,13 @@ class ControlOrigin:
         """The hub holds these numbers of the present epoch."""
         self._hub_holds.update(numbers)
 
+    def is_over(self, stated: dict[int, int]) -> bool:
+        """Tell whether the peer takes nothing more of this epoch: a second copy of us, alive, told it so (G2).
+
+        What it seems to have acknowledged may never have arrived; `renew` carries all of it over.
+        """
+        return stated.get(self._epoch, 0) > self._last
+
     def on_stated(self, store: ControlStore, stated: dict[int, int], *, fresh: bool) -> tuple[bool, bool]:
         """Take the peer's word on what it applied; return (entries were acknowledged, the peer was restored).
 

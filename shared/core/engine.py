@@ -323,6 +323,8 @@ class PairEngine:
                 # The hub read the same word and trimmed its copies.
                 link.held[Kind.SEGMENT, stated.epoch] = held.minus(stated.recorded).minus(stated.closed)
             moved |= self.outbox.on_stated(store, stated, fresh=fresh, now_ms=now_ms, tally=tally, closed=closed)
+        if self._control.log.is_over(dict(public.control)):
+            self._control.renew(store, now_ms)
         if self.replays.on_stated(store, public, private, fresh=fresh, now_ms=now_ms):
             effects.append(Changed("replays"))
         acknowledged, restored = self._control.log.on_stated(store, dict(public.control), fresh=fresh)
@@ -483,6 +485,8 @@ class PairEngine:
     def on_deadline(self, store: PairStore, now_ms: int, *, expire: bool = True) -> list[Effect]:
         """Do what is due: expiry (unless the clock is in doubt, G5), sealing by age, asking again after silence."""
         effects: list[Effect] = []
+        if self._expire_after_ms > now_ms + _EXPIRE_DOUBTED_MS:  # the clock was set back
+            self._expire_after_ms = 0
         if expire:
             self._expire(store, effects, now_ms)
         else:
@@ -490,6 +494,7 @@ class PairEngine:
         self.outbox.on_deadline(store, now_ms)
         effects += self.quarantine.on_deadline(store, now_ms)
         if (link := self._link) is not None:
+            link.on_time(now_ms)
             if any(due_ms <= now_ms for due_ms in self._resync_due(link)):
                 effects += self._resync(link, now_ms)
             if self.side is Side.SOURCE and link.peer_linked and now_ms - link.ledger_ms >= _LEDGER_EVERY_MS:

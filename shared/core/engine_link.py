@@ -34,6 +34,14 @@ class EngineLink:
     replays: Watch = field(default_factory=Watch)
     replayed: IntervalSet = field(default_factory=IntervalSet)  # rows of replays' segments sent on this link
 
+    def on_time(self, now_ms: int) -> None:
+        """Measure every wait from now at the latest: a clock that was set back by a year must not stop all for a year."""
+        self.opened_ms = min(self.opened_ms, now_ms)
+        self.asked_ms = min(self.asked_ms, now_ms)
+        self.ledger_ms = min(self.ledger_ms, now_ms)
+        self.segments.on_time(now_ms)
+        self.entries.on_time(now_ms)
+
 
 def held_segments(held: dict[tuple[int, int], IntervalSet]) -> dict[int, IntervalSet]:
     """Return the segment numbers by epoch out of what the hub holds."""

@@ -18,6 +18,10 @@ class Watch:
         if row != self._head:
             self._head, self._since_ms, self._patience_ms = row, now_ms, RESYNC_AFTER_MS
 
+    def on_time(self, now_ms: int) -> None:
+        """Begin to wait anew where the clock was set back to before the wait began."""
+        self._since_ms = min(self._since_ms, now_ms)
+
     @property
     def due_ms(self) -> int | None:
         """When it has stood still for too long, None where there is nothing."""

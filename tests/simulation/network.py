@@ -1,11 +1,17 @@
-"""Links of the fake world: two queues of encoded frames between a site and the hub, and what may happen to them."""
+"""Links of the fake world: two queues of encoded frames between a site and a hub, and what may happen to them."""
 
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING, TypeGuard
 
+from shared.core import relay_stream
 from shared.messages import AnyFrame, Credit, HelloBack, PairKnown, Sealed, decode_frame, encode_frame
 from shared.sealing import Header, Kind, Side
+
+if TYPE_CHECKING:
+    from tests.simulation.hub import SimHub
+    from tests.simulation.shell import Shell
 
 
 class Violation(AssertionError):
@@ -13,42 +19,57 @@ class Violation(AssertionError):
 
 
 class Link:
-    """One connection. Each end has its own belief whether it is up; a black hole swallows frames and tells nobody."""
+    """One connection. Each end has its own belief whether it is up; a way that is deaf swallows frames and tells nobody."""
 
-    def __init__(self, side: Side, number: int) -> None:
-        self.side = side
+    def __init__(self, site: Shell, hub: SimHub, number: int) -> None:
+        self.site = site
+        self.hub = hub
+        self.side: Side = site.side
         self.number = number
         self.to_hub: deque[bytes] = deque()
         self.to_site: deque[bytes] = deque()
         self.site_end = True
         self.hub_end = True
-        self.black_hole = False
-        self.noticed_ms: int | None = None  # when the ends notice that it is a black hole
+        self.deaf_to_hub = False
+        self.deaf_to_site = False
+        self.noticed_ms: int | None = None  # when the ends notice that a way is deaf
         self.slow_until_ms = 0
         self.credit_at_opening = 0
-        self._allowed_bytes = 0
+        self._site_may_send_bytes = 0
+        self._hub_may_send_bytes: int = vars(relay_stream)["CREDIT_BYTES"]
 
     def send_to_hub(self, frame: AnyFrame) -> None:
         """Put a frame on the wire, as the site does; segments are held against the credit that the site was told of."""
-        if isinstance(frame, Sealed) and Header.unpack(frame.header).kind == Kind.SEGMENT:
-            if self._allowed_bytes <= 0:
-                raise Violation(f"{self.side.word} sent a segment without credit ({self._allowed_bytes})")
-            self._allowed_bytes -= len(frame.body)
-        if self.site_end and not self.black_hole:
+        if _is_segment(frame):
+            if self._site_may_send_bytes <= 0:
+                raise Violation(f"{self.side.word} sent a segment without credit ({self._site_may_send_bytes})")
+            self._site_may_send_bytes -= len(frame.body)
+        if self.site_end and not self.deaf_to_hub:
             self.to_hub.append(encode_frame(frame))
 
-    def send_to_site(self, frame: AnyFrame) -> None:
-        """Put a frame on the wire, as the hub does."""
-        if self.hub_end and not self.black_hole:
+    def send_to_site(self, frame: AnyFrame, *, lie: bool = False) -> None:
+        """Put a frame on the wire, as the hub does; segments are held against the credit that the hub was given."""
+        if _is_segment(frame) and not lie:
+            if self._hub_may_send_bytes <= 0:
+                raise Violation(f"the hub sent a segment without credit ({self._hub_may_send_bytes})")
+            self._hub_may_send_bytes -= len(frame.body)
+        if self.hub_end and not self.deaf_to_site:
             self.to_site.append(encode_frame(frame))
+
+    def arrived_at_hub(self, packet: bytes) -> AnyFrame:
+        """Decode what comes to the hub, and note credit."""
+        frame = decode_frame(packet)
+        if isinstance(frame, Credit):
+            self._hub_may_send_bytes += frame.body_bytes
+        return frame
 
     def arrived(self, packet: bytes) -> AnyFrame:
         """Decode what comes to the site, and note credit."""
         frame = decode_frame(packet)
         if isinstance(frame, Credit):
-            self._allowed_bytes += frame.body_bytes
+            self._site_may_send_bytes += frame.body_bytes
         elif isinstance(frame, HelloBack):
-            self._allowed_bytes += frame.credit_bytes
+            self._site_may_send_bytes += frame.credit_bytes
             self.credit_at_opening = frame.credit_bytes
         return frame
 
@@ -57,11 +78,25 @@ class Link:
         """Whether something is under way."""
         return bool((self.to_hub and self.hub_end) or (self.to_site and self.site_end))
 
+    def swallow(self, *, to_hub: bool, to_site: bool, noticed_ms: int) -> None:
+        """Become deaf in one way or both, for all that is under way too; the ends notice at a time."""
+        self.deaf_to_hub |= to_hub
+        self.deaf_to_site |= to_site
+        if to_hub:
+            self.to_hub.clear()
+        if to_site:
+            self.to_site.clear()
+        self.noticed_ms = noticed_ms
+
     def close(self) -> None:
         """Cut it for both ends."""
         self.site_end = self.hub_end = False
         self.to_hub.clear()
         self.to_site.clear()
+
+
+def _is_segment(frame: AnyFrame) -> TypeGuard[Sealed]:
+    return isinstance(frame, Sealed) and Header.unpack(frame.header).kind == Kind.SEGMENT
 
 
 def is_opening(packet: bytes) -> bool:

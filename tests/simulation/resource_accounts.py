@@ -12,14 +12,14 @@ from shared.sealing import Side
 from tests.simulation.network import Violation
 
 if TYPE_CHECKING:
-    from tests.simulation.site import SimSite
+    from tests.simulation.shell import Shell
     from tests.simulation.world import World
 
 # Reading all accounts takes longer than most units of work: every so many is looked at.
 _EVERY = 5
 
 
-def check_step(site: SimSite, store: Streams) -> None:
+def check_step(site: Shell, store: Streams) -> None:
     """Raise Violation where a resource's account does not balance after a unit of work."""
     if site.units % _EVERY:
         return
@@ -29,7 +29,7 @@ def check_step(site: SimSite, store: Streams) -> None:
         _check_target(site, store)
 
 
-def _check_source(site: SimSite, store: Streams) -> None:
+def _check_source(site: Shell, store: Streams) -> None:
     ledgers = store.resource_ledgers()
     unknown = ledgers.pop(UNKNOWN_RESOURCE, Ledger())
     for resource, ledger in ledgers.items():
@@ -44,7 +44,7 @@ def _check_source(site: SimSite, store: Streams) -> None:
         raise Violation(f"readings of no resource although nothing was restored: {unknown}")
 
 
-def _check_target(site: SimSite, store: Streams) -> None:
+def _check_target(site: Shell, store: Streams) -> None:
     applied = sum(count for (count,) in store.connection.execute("SELECT applied_count FROM waiting"))
     epochs = store.epochs_in()
     for epoch in epochs:
@@ -60,18 +60,21 @@ def _check_target(site: SimSite, store: Streams) -> None:
         raise Violation(f"{applied} are applied of the resources, {total} in all")
 
 
-def _is_other_restored(site: SimSite) -> bool:
+def _is_other_restored(site: Shell) -> bool:
     return any(each.restored for each in site.world.sites.values())
+
+
+def untold(world: World) -> list[str]:
+    """Return what the target was not told yet of the resources' accounts; it is, sooner or later."""
+    ledgers = world.source.store().resource_ledgers()
+    told = {resource: stated.ledger for resource, stated in world.target.store().peer_resource_ledgers().items()}
+    return [] if told == ledgers else [f"the target was told {told} of the resources, the source has {ledgers}"]
 
 
 def check(world: World) -> list[str]:
     """Return what does not hold at the end."""
-    source, target = world.source.store(), world.target.store()
-    ledgers = source.resource_ledgers()
-    told = {resource: stated.ledger for resource, stated in target.peer_resource_ledgers().items()}
-    found = []
-    if told != ledgers:
-        found.append(f"the target was told {told} of the resources, the source has {ledgers}")
+    target, ledgers = world.target.store(), world.source.store().resource_ledgers()
+    found: list[str] = []
     if world.source.restored or world.target.restored:
         return found
     accepted = Counter(resource for _, resource, _ in world.source.accepted)

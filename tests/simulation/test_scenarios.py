@@ -200,7 +200,7 @@ def test_a_restored_destination_hears_again_of_earlier_gaps_tags_and_definitions
     world.cut_all()
     take(world, 3)
     world.sleep(RETENTION_MS)
-    world.source.define("more", "number")
+    world.source.define(("more", "number"))
     world.source.edit((fields_object("d0", 1), tag_field("room", "4"), "true"))
     healed(world)
     for site in (world.source, world.target):  # nothing of it is left in the logs
@@ -520,18 +520,18 @@ def test_a_resource_that_is_missing_at_the_target_is_held_back_until_it_is_there
     take(world, 10)
     world.pass_time(MINUTE_MS)
     assert world.source.store().ledger().tail == 10
-    world.target.define("temp", "number")
+    world.target.define(("temp", "number"))
     healed(world)
     assert at_target(world) == 10
 
 
 def test_readings_under_way_while_a_resource_changed_are_held_and_released_when_it_fits_again(world: World) -> None:
     take(world, 1)  # under way
-    world.target.define("temp", "string")
+    world.target.define(("temp", "string"))
     world.drain()
     ledger = world.source.store().ledger()
     assert (ledger.held, ledger.applied) == (1, 0)
-    world.target.define("temp", "number")
+    world.target.define(("temp", "number"))
     world.drain()
     assert world.source.store().ledger().applied == 1
     healed(world)
@@ -539,7 +539,7 @@ def test_readings_under_way_while_a_resource_changed_are_held_and_released_when_
 
 def test_what_was_held_for_thirty_days_becomes_a_gap_on_both_sides(world: World) -> None:
     take(world, 1)
-    world.target.define("temp", "string")
+    world.target.define(("temp", "string"))
     world.drain()
     world.cut_all()
     world.sleep(RETENTION_MS)
@@ -552,7 +552,7 @@ def test_what_was_held_for_thirty_days_becomes_a_gap_on_both_sides(world: World)
 def test_switching_the_toggle_off_still_delivers_what_waits_and_no_more(world: World) -> None:
     world.cut_all()
     take(world, 4)
-    world.source.define("temp", "number", sync=False)
+    world.source.define(("temp", "number"), sync=False)
     take(world, 3)
     healed(world)
     assert at_target(world) == 4

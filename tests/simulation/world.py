@@ -16,9 +16,11 @@ from shared.core import control, engine, entries, inbox, outbox, relay_stream, s
 from shared.core.outbox import OutboxLimits
 from shared.limits import DAY_MS, HOUR_MS, SECOND_MS
 from shared.sealing import Side
-from tests.simulation.hub import PAIR_ID, SimHub
+from tests.simulation.hub import PAIR_ID
+from tests.simulation.lying_hub import LyingHub
 from tests.simulation.network import Link, Violation, corrupted, is_opening
-from tests.simulation.site import SimSite, SpoilingKeys
+from tests.simulation.site import SimSite
+from tests.simulation.spoiling_keys import SpoilingKeys
 
 DEVICES: Final = ("d0", "d1", "d2", "d3", "d4")
 MORTAL: Final = "d4"  # the only device that is ever deleted
@@ -92,6 +94,11 @@ class Weather:
     slow: float = 0.0
     corrupt: float = 0.0
 
+    @property
+    def fair(self) -> bool:
+        """Whether nothing happens to any frame."""
+        return not (self.drop or self.repeat or self.reorder or self.slow or self.corrupt)
+
 
 class World:
     """All there is. `chance` decides what happens, `note` records it."""
@@ -107,17 +114,45 @@ class World:
         self.died = False
         """Whether the mortal device was ever deleted: its history went with it."""
         self._links_made = 0
-        self._black_holes: list[Link] = []
+        self._deaf: list[Link] = []
         self._rung_ms = self._rings = 0
-        self.hub = SimHub(self)
+        self.apart_until_ms: dict[Side, int] = {}
+        """Sides that are cut off from all hubs, until when."""
+        self.clocks_are_off = False
+        """Whether wall clocks jump or drift, so that daemons have to wake up now and then to notice."""
+        self.lied = False
+        """Whether any hub ever lied: then sites may find that it broke the protocol."""
+        self.hubs = [LyingHub(self, number) for number in range(2)]
+        self.meeting = self.hubs[:1]
+        """The hubs that sites dial."""
         root = {1: self.chance.randbytes(32)}
         limits = limits or OutboxLimits()
         self.sites: dict[Side, SimSite] = {}
+        self.clones: list[SimSite] = []
         for side in Side:
             keys = SpoilingKeys(PAIR_ID, side, root)
             keys.spoiled = []
             self.sites[side] = SimSite(self, side, keys, limits, skew_ms=skew_ms[side])
-        self.source, self.target = self.sites[Side.SOURCE], self.sites[Side.TARGET]
+
+    @property
+    def source(self) -> SimSite:
+        """The source; of two copies, the one that was there first or that is left."""
+        return self.sites[Side.SOURCE]
+
+    @property
+    def target(self) -> SimSite:
+        """The target; of two copies, the one that was there first or that is left."""
+        return self.sites[Side.TARGET]
+
+    @property
+    def hub(self) -> LyingHub:
+        """The first of the hubs, and mostly the only one."""
+        return self.hubs[0]
+
+    @property
+    def everyone(self) -> list[SimSite]:
+        """Both sites and the second copies of them that live."""
+        return [*self.sites.values(), *self.clones]
 
     # --- records ------------------------------------------------------------------------------------------------------
 
@@ -136,9 +171,14 @@ class World:
     @property
     def digest(self) -> str:
         """Digest of everything noted so far and of what both sites hold."""
-        for site in self.sites.values():
+        for site in self.everyone:
             self._digest.update(site.connection.serialize())
         return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """Give the databases back."""
+        for site in self.everyone:
+            site.connection.close()
 
     # --- the start ----------------------------------------------------------------------------------------------------
 
@@ -146,30 +186,33 @@ class World:
         """Start both sites, define resources and devices."""
         for site in (self.source, self.target):
             site.start()
-        for alias, kind in RESOURCES:
-            self.source.define(alias, kind)
-            if alias in at_target:
-                self.target.define(alias, kind)
-        for identity in DEVICES[:devices]:
-            self.source.create_device(identity)
+        self.source.define(*RESOURCES)
+        self.target.define(*(one for one in RESOURCES if one[0] in at_target))
+        self.source.create_device(*DEVICES[:devices])
 
     def dial(self, *sides: Side) -> None:
         """Let sites open links."""
-        for side in sides or tuple(Side):
-            site = self.sites[side]
-            if site.engine is not None and site.link is None:
-                self._links_made += 1
-                site.dial(self.hub, self._links_made)
+        for site in self.everyone:
+            if site.side in (sides or Side):
+                self.dial_one(site)
+
+    def dial_one(self, site: SimSite) -> None:
+        """Let one site open a link, if it has none and is not cut off."""
+        if site.engine is None or site.link is not None or self.apart_until_ms.get(site.side, 0) > self.now_ms:
+            return
+        self._links_made += 1
+        hub = self.meeting[0] if len(self.meeting) == 1 else self.chance.choice(self.meeting)
+        site.dial(hub, self._links_made)
 
     def cut(self, link: Link) -> None:
         """End a link: the site sees it at once, the hub too. Some of what was sent to the hub may arrive before."""
-        site = self.sites[link.side]
-        if self.hub.links.get(link.side) is link and link.to_hub and self.chance.random() < 0.7:
+        site, hub = link.site, link.hub
+        if hub.links.get(link.side) is link and link.to_hub and self.chance.random() < 0.7:
             self.note("the last frames arrive")
             for _ in range(self.chance.randrange(len(link.to_hub)) + 1):
-                self.hub.on_packet(link, link.to_hub.popleft())
+                hub.on_packet(link, link.to_hub.popleft())
         link.close()
-        self.hub.on_closed(link)
+        hub.on_closed(link)
         if site.link is link:
             site.link = None
             if site.engine is not None:
@@ -177,55 +220,56 @@ class World:
 
     def cut_all(self) -> None:
         """End all links."""
-        for site in self.sites.values():
+        for site in self.everyone:
             if site.link is not None:
                 self.cut(site.link)
 
-    def half_open(self, link: Link) -> None:
-        """Let a link swallow everything; its ends notice later."""
-        link.black_hole = True
-        link.to_hub.clear()
-        link.to_site.clear()
-        link.noticed_ms = self.now_ms + _NOTICED_AFTER_MS
-        self._black_holes.append(link)
+    def make_deaf(self, link: Link, *, to_hub: bool = True, to_site: bool = True) -> None:
+        """Let a link swallow everything, one way or both; its ends notice later."""
+        link.swallow(to_hub=to_hub, to_site=to_site, noticed_ms=self.now_ms + _NOTICED_AFTER_MS)
+        if link not in self._deaf:
+            self._deaf.append(link)
 
     # --- time passes --------------------------------------------------------------------------------------------------
 
     def links(self) -> list[Link]:
         """Links under way, each once, in a fixed order."""
-        found = [site.link for site in (self.source, self.target) if site.link is not None]
-        found += [link for _, link in sorted(self.hub.links.items()) if link not in found]
+        found = [site.link for site in self.everyone if site.link is not None]
+        for hub in self.hubs:
+            for side in Side:
+                link = hub.links.get(side)
+                if link is not None and link not in found:
+                    found.append(link)
         return found
 
     @property
     def busy(self) -> bool:
         """Whether anything is under way that needs no clock."""
-        return bool(self.hub.pending) or any(link.busy for link in self.links())
+        return any(hub.pending for hub in self.hubs) or any(link.busy for link in self.links())
 
     def deliver_some(self) -> bool:
         """Move one batch of packets, or do one piece of disk work; return whether there was anything to do."""
-        ways: list[tuple[Link | None, bool]] = []
+        ways: list[tuple[Link | LyingHub, bool]] = []
         for link in self.links():
             if link.slow_until_ms <= self.now_ms or not self.weather.slow:
                 if link.to_hub and link.hub_end:
                     ways.append((link, True))
-                if link.to_site and link.site_end:
+                if link.to_site and link.site_end and link.site.busy_until_ms <= self.now_ms:
                     ways.append((link, False))
-        if self.hub.pending:
-            ways.append((None, True))
+        ways += [(hub, True) for hub in self.hubs if hub.pending]
         if not ways:
             return False
         chosen, to_hub = self.chance.choice(ways) if len(ways) > 1 else ways[0]
-        if chosen is None:
-            self.hub.disk_turn()
+        if isinstance(chosen, LyingHub):
+            chosen.disk_turn()
         elif to_hub:
             for packet in self._next_packets(chosen, chosen.to_hub, 1):
                 if chosen.hub_end:
-                    self.hub.on_packet(chosen, packet)
+                    chosen.hub.on_packet(chosen, packet)
         else:
-            packets = self._next_packets(chosen, chosen.to_site, self.chance.choice((1, 1, 2, 5)))
+            packets = self._next_packets(chosen, chosen.to_site, self.chance.choice((1, 1, 3, 8)))
             if packets:
-                self.sites[chosen.side].on_packets(chosen, packets)
+                chosen.site.on_packets(chosen, packets)
         return True
 
     def _next_packets(self, link: Link, queue: deque[bytes], most: int) -> list[bytes]:
@@ -236,6 +280,8 @@ class World:
 
     def _next(self, link: Link, queue: deque[bytes]) -> list[bytes]:
         weather, roll = self.weather, self.chance.random
+        if weather.fair:
+            return [queue.popleft()]
         at = 0
         if weather.reorder and len(queue) > 1 and roll() < weather.reorder:
             at = self.chance.randrange(1, min(len(queue), 6))
@@ -266,10 +312,11 @@ class World:
 
     def next_due_ms(self) -> int | None:
         """When a clock goes off next."""
-        times = [site.deadline_ms() for site in self.sites.values()]
-        times.append(self.hub.relay.next_deadline())
-        times += [link.noticed_ms for link in self._black_holes]
+        times = [site.deadline_ms() for site in self.everyone]
+        times += [hub.relay.next_deadline() for hub in self.hubs]
+        times += [link.noticed_ms for link in self._deaf]
         times += [link.slow_until_ms for link in self.links() if link.slow_until_ms > self.now_ms]
+        times += [site.busy_until_ms for site in self.everyone if site.busy_until_ms > self.now_ms]
         return min((time_ms for time_ms in times if time_ms is not None), default=None)
 
     def ring(self) -> None:
@@ -278,13 +325,14 @@ class World:
         self._rung_ms = self.now_ms
         if self._rings > _RINGS_MAX:
             raise Violation("a clock goes off for ever: what is due is not done")
-        for link in [link for link in self._black_holes if (link.noticed_ms or 0) <= self.now_ms]:
-            self._black_holes.remove(link)
+        for link in [link for link in self._deaf if (link.noticed_ms or 0) <= self.now_ms]:
+            self._deaf.remove(link)
             self.cut(link)
-        due_ms = self.hub.relay.next_deadline()
-        if due_ms is not None and due_ms <= self.now_ms:
-            self.hub.on_deadline()
-        for site in (self.source, self.target):
+        for hub in self.hubs:
+            due_ms = hub.relay.next_deadline()
+            if due_ms is not None and due_ms <= self.now_ms:
+                hub.on_deadline()
+        for site in self.everyone:
             due_ms = site.deadline_ms()
             if due_ms is not None and due_ms <= self.now_ms:
                 site.on_deadline()
