@@ -21,5 +21,5 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     def monotonic_ms(self) -> int:
-        """Time since some start, ms; never set, never going back."""
-        return time.monotonic_ns() // 1_000_000
+        """Time since some start, ms; never set, never going back, and not standing still while the machine sleeps."""
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000

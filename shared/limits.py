@@ -267,6 +267,12 @@ EVENT_BEAT_S: Final = 10.0
 
 # --- clocks (G5) ----------------------------------------------------------------------------------------------------
 CLOCK_JUMP_MS_MAX: Final = HOUR_MS
+# A site without peers asks nobody: a month off is more likely a month off than a broken clock.
+CLOCK_AWAY_ALONE_MS_MAX: Final = 30 * DAY_MS
+# Often enough that a repair shows it while somebody still remembers what was done to the clock.
+CLOCK_LOOK_S: Final = 1.0
+# The next run compares with this; well within what is let pass.
+CLOCK_NOTED_EVERY_S: Final = 600.0
 
 # --- health and repairs (G9, N2) ------------------------------------------------------------------------------------
 # A link that moved nothing for this long although something waits is stalled, not connected.

@@ -66,7 +66,7 @@ class Inbox:
             return Arrival.REPEATED
         epoch.recorded.add(header.number)
         try:
-            self._apply(store, epoch, header.count, plain, now_ms)
+            self._apply(store, epoch, header.count, plain, now_ms, sealed_ms=header.accepted_ms)
         except Undecodable as error:
             epoch.quarantined += header.count
             epoch.apart.quarantine(header.number)
@@ -76,10 +76,15 @@ class Inbox:
         store.save_epoch_in(epoch, now_ms)
         return Arrival.APPLIED
 
-    def _apply(self, store: InboxStore, epoch: EpochIn, count: int, plain: bytes, now_ms: int) -> None:
-        """Apply and count what a segment holds; raises Undecodable before anything was done."""
+    def _apply(
+        self, store: InboxStore, epoch: EpochIn, count: int, plain: bytes, now_ms: int, *, sealed_ms: int = 0
+    ) -> None:
+        """Apply and count what a segment holds; raises Undecodable before anything was done.
+
+        `sealed_ms` is when the source accepted it, by its clock: where ours was set back, its readings are not from afar.
+        """
         columns = self._codec.decode_columns(plain)
-        refuse_impossible(columns, now_ms)
+        refuse_impossible(columns, max(now_ms, sealed_ms))
         held: dict[str, int] = {}
         for at, applied in enumerate(store.apply(columns, plain, now_ms)):
             if not applied:

@@ -8,7 +8,7 @@ from typing import Final
 
 from shared.core.tables import Table
 from shared.errors import Refused
-from shared.limits import CODE_ATTEMPTS
+from shared.limits import CODE_ATTEMPTS, MINUTE_MS
 
 
 class WindowState(Enum):
@@ -69,8 +69,9 @@ class Window:
         return self.state in (WindowState.WAITING, WindowState.CLAIMING)
 
     def on_time(self, now_ms: int) -> Window:
-        """Return the window as it is at a time: expired once its end is reached."""
-        return _after(self, WindowEvent.TIME_UP) if self.open and now_ms >= self.expires_ms else self
+        """Return the window as it is at a time: expired once its end is reached, or the clock is from before it."""
+        over = now_ms >= self.expires_ms or now_ms < self.opened_ms - MINUTE_MS  # a clock set back would keep it open
+        return _after(self, WindowEvent.TIME_UP) if self.open and over else self
 
     def on_knock(self, now_ms: int) -> Window:
         """Count an attempt; the result must be on disk before the claim is answered. Raises Refused."""

@@ -9,7 +9,7 @@ from shared.core.arrivals import Arrival
 from shared.core.entries import GapNotice
 from shared.core.gaps import GapTally
 from shared.core.inbox import _HELD_RELEASED_MAX, Inbox
-from shared.limits import RETENTION_MS
+from shared.limits import DAY_MS, RETENTION_MS
 from shared.sealing import Kind, Side
 from tests.core.stores import CODEC, NOW_MS, add_device, add_resource, chance, keys, open_store, rows, series
 
@@ -40,6 +40,11 @@ def test_a_segment_is_applied_once_and_acknowledged_again_when_it_comes_again() 
     assert box.state(store, whole=False) == ([], [])
     assert box.on_segment(store, *sealed(1, series(1, 2)), NOW_MS) is Arrival.REPEATED
     assert box.state(store, whole=False)[1][0].applied == 2
+
+
+def test_g5_readings_are_not_from_afar_because_the_targets_clock_was_set_back() -> None:
+    store, box = open_store(), inbox()
+    assert box.on_segment(store, *sealed(1, series(NOW_MS)), NOW_MS - 365 * DAY_MS) is Arrival.APPLIED
 
 
 def test_numbers_in_any_order_make_one_interval() -> None:

@@ -10,6 +10,7 @@ import pytest
 from shared.core.completion import PAIR_TABLE, PairEvent, PairState
 from shared.core.window import WINDOW_TABLE, Window, WindowEvent, WindowState
 from shared.errors import Misuse, Refused
+from shared.limits import MINUTE_MS
 
 OPENED_MS, EXPIRES_MS = 1_000, 61_000
 
@@ -81,6 +82,11 @@ def test_the_end_of_a_window_is_exact(now_ms: int, open_: bool) -> None:
         with pytest.raises(Refused) as caught:
             proved.on_proved(now_ms)
         assert caught.value.code == "window_expired"
+
+
+def test_a_clock_that_was_set_back_beyond_its_opening_ends_a_window() -> None:
+    assert window().on_time(OPENED_MS - MINUTE_MS).open
+    assert not window().on_time(OPENED_MS - MINUTE_MS - 1).open
 
 
 @pytest.mark.parametrize("state", FINAL)

@@ -118,6 +118,12 @@ class Stage:
             file.seek(0)
             file.write(ahead_ms.to_bytes(8, "little"))
 
+    def set_wall_clock(self, daemon: Daemon, ahead_ms: int) -> None:
+        """Set the wall clock of one daemon wrong by so much, and nothing else (only where `shifted`)."""
+        with self._shift_file.open("r+b") as file:
+            file.seek(_wall_at(daemon.name))
+            file.write(ahead_ms.to_bytes(8, "little", signed=True))
+
     async def hub_status(self) -> Any:
         """Return what the hub says about itself."""
         async with ApiClient(self.hub.url, operator_token(self.hub.data_dir)) as client:
@@ -266,12 +272,16 @@ async def open_stage(
     """Run a hub and two sites on fresh data for the time of a block. `shifted`: their clocks can be set forward."""
     folder.mkdir(parents=True, exist_ok=True)
     shift_file = folder / "shift"
-    shift_file.write_bytes(bytes(8))
-    program = (str(Path(__file__).with_name("shifted.py")), str(shift_file)) if shifted else ("-m", "pairhub")
+    shift_file.write_bytes(bytes(32))
+    shifting = str(Path(__file__).with_name("shifted.py"))
+
+    def program(name: str) -> tuple[str, str]:
+        return (shifting, f"{shift_file}@{_wall_at(name)}") if shifted else ("-m", "pairhub")
+
     ports = {name: free_port() for name in ("hub", "plant", "office")}
     hub_url = f"http://127.0.0.1:{ports['hub']}"
     flags = {"port": ports["hub"], "open_enrolment": "true", "log_level": "info", **(hub_flags or {})}
-    hub = Daemon("hub", "hub", flags, folder / "hub", hub_url, program)
+    hub = Daemon("hub", "hub", flags, folder / "hub", hub_url, program("hub"))
     async with contextlib.AsyncExitStack() as stack:
         sites = []
         for name in ("plant", "office"):
@@ -279,7 +289,9 @@ async def open_stage(
             site = {"port": ports[name], "site_name": name, "hub_url": proxy.url, "log_level": "info"}
             url = f"http://127.0.0.1:{ports[name]}"
             sites.append(
-                Site(name, Daemon("site", name, {**site, **(site_flags or {})}, folder / name, url, program), proxy)
+                Site(
+                    name, Daemon("site", name, {**site, **(site_flags or {})}, folder / name, url, program(name)), proxy
+                )
             )
         daemons = [hub, *(site.daemon for site in sites)]
         try:
@@ -287,6 +299,11 @@ async def open_stage(
             yield Stage(hub, sites[0], sites[1], shift_file)
         finally:
             await asyncio.gather(*(daemon.kill() for daemon in daemons), *(site.close() for site in sites))
+
+
+def _wall_at(name: str) -> int:
+    """Where in the file of shifts the one of a daemon's wall clock is."""
+    return 8 + 8 * ("hub", "plant", "office").index(name)
 
 
 def free_port() -> int:
