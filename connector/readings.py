@@ -113,7 +113,6 @@ _PLAIN_LINES = msgspec.json.Decoder(_PlainLine)
 _KEY, _TIMESTAMP, _VALUE = attrgetter("device", "resource"), attrgetter("timestamp"), attrgetter("value")
 _NEWLINE = 10
 _SHORT_BYTES = 4_096
-_MINUS_ZERO = -(2**63)  # the bits of -0.0
 # JSON has no NaN, but many programs write it: such a line is named rather than called garbage.
 _NOT_FINITE = re.compile(rb'"value"\s*:\s*[-+]?(nan|inf(inity)?)\s*[,}]', re.IGNORECASE)
 
@@ -182,8 +181,8 @@ class Lines:
         except OverflowError:
             return None
         doubles = np.fromiter(map(_VALUE, lines), np.float64, len(lines))
-        # Beyond, a whole number may have been rounded on its way to a double; and the whole number -0 has no sign.
-        sure = np.abs(doubles).max() < NUMBER_EXACT_MAX and doubles.view(np.int64).min() != _MINUS_ZERO
+        # Beyond, a whole number may have been rounded on its way to a double.
+        sure = np.abs(doubles).max() < NUMBER_EXACT_MAX
         return cls(list(places), index, times_ms, doubles) if sure else None
 
     @classmethod

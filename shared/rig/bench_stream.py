@@ -1,7 +1,6 @@
 """`pairhub bench stream`: real daemons, real sockets, from HTTP at the source to queryable and durable at the target.
 
-Sizes are taken in a first part with the target unlinked: growth of database files (with their write-ahead logs) over
-readings. Speed is taken in a second part with everything linked, on fresh daemons.
+Sizes are taken first (shared.rig.bench_sizes); speed is taken with everything linked, on fresh daemons.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Any, Final
 import msgspec
 import psutil
 
+from shared.limits import DAY_MS
 from shared.rig.client import ApiClient, operator_token, pair, until
 from shared.rig.daemons import Daemon
 from shared.rig.demo import take_ports
@@ -24,7 +24,8 @@ from shared.rig.poster import post_all, request_bytes
 
 _DEVICES: Final = 10
 _RESOURCES: Final = 5
-_START_MS: Final = 1_763_650_000_000
+# A month ago: whatever a bench makes up to today is younger than what sites keep.
+_START_MS: Final = (time.time_ns() // 1_000_000 // DAY_MS - 30) * DAY_MS
 _SIGMA: Final = 0.05
 _JITTER_MS: Final = 5
 # Requests under way at once: the source batches what arrives while a commit runs.
@@ -198,18 +199,30 @@ def _file_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*.db*") if path.is_file())
 
 
-async def measure(readings: int, batch: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Run the bench and return its figures; raises PairhubError, Refused by the daemons."""
-    sizes = await _measure_sizes(min(readings, _SIZE_READINGS_MAX), batch, say)
+async def measure(
+    readings: int, batch: int, say: Callable[[str], None], *, outage: int = 0, series: Path | None = None
+) -> dict[str, Any]:
+    """Run the bench and return its figures; raises PairhubError, Refused by the daemons.
+
+    `outage`: readings posted one by one while the target is away, 0 for none; `series`: a folder of CSV files to weigh.
+    """
+    from shared.rig import bench_sizes  # stands on the stage of this module
+
+    sizes: dict[str, Any] = await bench_sizes.measure_stream(min(readings, _SIZE_READINGS_MAX), batch, say)
     speed = await _measure_speed(readings, batch, say)
-    wire = speed.pop("wire_bytes") / readings
-    return {
+    sizes["wire"] = round(speed.pop("wire_bytes") / readings, 2)
+    found = {
         "readings": readings,
         "batch": batch,
         **speed,
-        "bytes_per_reading": {**sizes, "wire": round(wire, 2)},
+        "bytes_per_reading": sizes,
         "cpu_count": psutil.cpu_count(),
     }
+    if outage:
+        found["outage"] = {"readings": outage, **await bench_sizes.measure_outage(outage, say)}
+    if series is not None:
+        found["series"] = await bench_sizes.measure_series(series, say)
+    return found
 
 
 async def _measure_speed(readings: int, batch: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -250,22 +263,6 @@ async def _measure_speed(readings: int, batch: int, say: Callable[[str], None]) 
                 "duplicated": duplicated,
                 "wire_bytes": wire_bytes,
             }
-
-
-async def _measure_sizes(readings: int, batch: int, say: Callable[[str], None]) -> dict[str, float]:
-    with tempfile.TemporaryDirectory(prefix="pairhub-bench-") as folder:
-        async with Stage(Path(folder)) as stage:
-            say(f"Sizes of {readings} readings with the target unlinked ...")
-            # The first rows bring the devices and the files' first pages with them.
-            first = make_bodies(_DEVICES * _RESOURCES, _DEVICES * _RESOURCES, seed=2)
-            earlier = (body.replace(b'"timestamp":17', b'"timestamp":16') for body in first)
-            await stage.post_all(stage.requests(earlier))
-            await stage.target.stop()
-            before = await stage.sizes_at_rest()
-            await stage.post_all(stage.requests(make_bodies(readings, batch)))
-            await stage.hub_at_rest()
-            after = await stage.sizes_at_rest()
-            return {name: round((after[name] - before[name]) / readings, 2) for name in before}
 
 
 async def watch_memory(stage: Stage, peaks: dict[str, float]) -> None:
