@@ -8,14 +8,19 @@ import msgspec
 
 from connector.catalogue import Catalogue
 from connector.connectors import Pair
+from connector.gaps import GapRow as GapRow
+from connector.gaps import list_gaps as list_gaps
 from connector.streams import Streams
-from shared.core.entries import GapNotice
 from shared.core.ledger import Ledger
 from shared.sealing import Side
 
 
 class Account(msgspec.Struct, frozen=True):
-    """Readings by where they are. Times are ms since 1970; `stated_ms` only in what the other side said."""
+    """Readings by where they are. Times are ms since 1970; `stated_ms` only in what the other side said.
+
+    `applied_here`, beside what the other side said: what was applied here at the cut that it speaks of, so that both
+    books compare; None where that is not known.
+    """
 
     accepted: int
     applied: int
@@ -29,9 +34,10 @@ class Account(msgspec.Struct, frozen=True):
     adopted: int = 0
     unknown: bool = False
     stated_ms: int | None = None
+    applied_here: int | None = None
 
     @classmethod
-    def of(cls, ledger: Ledger, stated_ms: int | None = None) -> Account:
+    def of(cls, ledger: Ledger, stated_ms: int | None = None, applied_here: int | None = None) -> Account:
         """Make it from a ledger."""
         return cls(
             ledger.accepted,
@@ -46,6 +52,7 @@ class Account(msgspec.Struct, frozen=True):
             ledger.adopted,
             ledger.unknown,
             stated_ms,
+            applied_here,
         )
 
 
@@ -58,18 +65,16 @@ class Backlog(msgspec.Struct, frozen=True):
     last_applied_ms: int | None
 
 
-class GapRow(msgspec.Struct, frozen=True):
-    """A gap notice and whose it is."""
-
-    ours: bool
-    notice: GapNotice
-
-
 def own_account(connection: sqlite3.Connection, pair: Pair) -> Account:
     """Return this site's side: the source's ledger, or what the target received (its `accepted` is what arrived)."""
+    return Account.of(own_ledger(connection, pair))
+
+
+def own_ledger(connection: sqlite3.Connection, pair: Pair) -> Ledger:
+    """Return the same as a ledger."""
     store = Streams(connection, pair.connector_id, Catalogue())
     if pair.side is Side.SOURCE:
-        return Account.of(store.ledger())
+        return store.ledger()
     epochs = store.epochs_in()
     applied = sum(epoch.applied for epoch in epochs)
     held = sum(epoch.held for epoch in epochs)
@@ -79,15 +84,15 @@ def own_account(connection: sqlite3.Connection, pair: Pair) -> Account:
         for cause, count in epoch.dropped.items():
             dropped[cause] = dropped.get(cause, 0) + count
     total = sum(dropped.values())
-    return Account(applied + held + quarantined + total, applied, held, quarantined, total, dropped, held=held)
+    return Ledger(applied + held + quarantined + total, applied, 0, 0, held, quarantined, dropped)
 
 
 def peer_account(connection: sqlite3.Connection, connector_id: str) -> Account | None:
     """Return the source's last stated ledger, as the target has it."""
     row = connection.execute(
-        "SELECT ledger, stated_ms FROM peer_ledger WHERE connector_id = ?", (connector_id,)
+        "SELECT ledger, stated_ms, applied_here FROM peer_ledger WHERE connector_id = ?", (connector_id,)
     ).fetchone()
-    return Account.of(msgspec.msgpack.decode(row[0], type=Ledger), row[1]) if row else None
+    return Account.of(msgspec.msgpack.decode(row[0], type=Ledger), row[1], row[2]) if row else None
 
 
 def backlog(connection: sqlite3.Connection, connector_id: str) -> Backlog:
@@ -105,15 +110,3 @@ def last_arrival_ms(connection: sqlite3.Connection, connector_id: str) -> int | 
     """Return when a target recorded something last."""
     row = connection.execute("SELECT MAX(updated_ms) FROM epoch_in WHERE connector_id = ?", (connector_id,)).fetchone()
     return None if row[0] is None else int(row[0])
-
-
-def list_gaps(
-    connection: sqlite3.Connection, connector_id: str, limit: int = 200, after: tuple[int, str] = (1 << 62, "")
-) -> list[GapRow]:
-    """Return gap notices, newest first, from behind the one with this (noticed_ms, gap_id)."""
-    rows = connection.execute(
-        "SELECT ours, notice FROM gap WHERE connector_id = ?1 AND (noticed_ms < ?2 OR (noticed_ms = ?2 AND gap_id > ?3))"
-        " ORDER BY noticed_ms DESC, gap_id LIMIT ?4",
-        (connector_id, *after, limit),
-    )
-    return [GapRow(bool(row[0]), msgspec.msgpack.decode(row[1], type=GapNotice)) for row in rows]

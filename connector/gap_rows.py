@@ -2,8 +2,33 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from connector.pair_rows import PairRows, pack, unpack
 from shared.core.entries import GapNotice
+
+
+def describe(connection: sqlite3.Connection, connector_id: str, notice: GapNotice) -> None:
+    """Write beside a notice what it names, so that it is found by that."""
+    connection.execute(
+        "UPDATE gap SET named = ?, cause = ?, count = ?, first_ms = ?, last_ms = ? WHERE connector_id = ? AND gap_id = ?",
+        (
+            len(notice.rows),
+            notice.cause,
+            notice.count,
+            notice.first_ms,
+            notice.last_ms,
+            connector_id,
+            notice.gap_id,
+        ),
+    )
+    connection.executemany(
+        "INSERT OR REPLACE INTO gap_row VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (connector_id, notice.gap_id, row.device, row.resource, row.count, row.first_ms, row.last_ms)
+            for row in notice.rows
+        ],
+    )
 
 
 class GapRows(PairRows):
@@ -14,6 +39,8 @@ class GapRows(PairRows):
             "INSERT OR IGNORE INTO gap (connector_id, gap_id, ours, noticed_ms, notice) VALUES (?, ?, ?, ?, ?)",
             (self._id, notice.gap_id, ours, notice.noticed_ms, pack(notice)),
         )
+        if done.rowcount:
+            describe(self._connection, self._id, notice)
         return done.rowcount > 0
 
     def own_gaps(self) -> list[GapNotice]:

@@ -116,7 +116,10 @@ class OutboxRows(AccountRows, GapRows):
                 kept,
             ),
         )
-        self._count(outbox_count=count, outbox_bytes=len(body), **_kept(kept, len(body)))
+        size = len(body)
+        self._count(
+            outbox_count=count, outbox_bytes=size, sealed_count=count, sealed_bytes=size, **_kept(kept, size)
+        )
         return int(done.lastrowid or 0)
 
     def _spans(self, columns: Columns) -> bytes:
