@@ -99,7 +99,10 @@ async def _named_gaps(source: Machine) -> list[tuple[str, str, int, int]]:
 
 
 def _is_named(named: list[tuple[str, str, int, int]], device: str, resource: str, time_ms: int) -> bool:
-    return any(row[:2] == (device, resource) and row[2] <= time_ms <= row[3] for row in named)
+    return any(
+        named_device in ("", device) and named_resource == resource and first_ms <= time_ms <= last_ms
+        for named_device, named_resource, first_ms, last_ms in named
+    )
 
 
 def _forgotten(accepted_s: float, source_restored_s: list[tuple[float, float]]) -> bool:
