@@ -325,7 +325,7 @@ class PairEngine:
             moved |= self.outbox.on_stated(store, stated, fresh=fresh, now_ms=now_ms, tally=tally, closed=closed)
         if self._control.log.is_over(dict(public.control)):
             self._control.renew(store, now_ms)
-        if self.replays.on_stated(store, public, private, fresh=fresh, now_ms=now_ms):
+        if self.replays.on_stated(store, link, public, private, fresh=fresh, now_ms=now_ms):
             effects.append(Changed("replays"))
         acknowledged, restored = self._control.log.on_stated(store, dict(public.control), fresh=fresh)
         if acknowledged:

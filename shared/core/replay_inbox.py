@@ -90,7 +90,9 @@ class ReplayInbox:
         self._epochs.clear()
         self._jobs.clear()
         public = [RecordedEpoch(epoch, recorded.flat(), []) for epoch, recorded in epochs]
-        return public, [job.figures for job in jobs if job.figures.arrived]
+        # A source names all it knows: what its target still waits for and it does not know, it lost in a restore.
+        names_all = whole and self._side is Side.SOURCE
+        return public, [job.figures for job in jobs if names_all or job.figures.arrived]
 
 
 def in_run(job: ReplayJob, run: int) -> ReplayJob:

@@ -212,6 +212,17 @@ class Replays:
             elif job.state.is_open:
                 self._log.append(store, ReplayAskEntry(job.ask), now_ms)
 
+    def _ask_again(self, store: PairStore, link: EngineLink, private: Private, now_ms: int) -> None:
+        """Ask again for what a source that was restored does not know any more."""
+        known = {each.job_id for each in private.replays}
+        waiting = store.replay_jobs(open_only=True, limit=REPLAY_JOBS_KEPT_MAX)
+        lost = [job for job in waiting if job.ask.job_id not in known]
+        if lost and store.control_rows(0, 1):
+            link.compare_later = True  # the ask may be on its way
+            return
+        for job in lost:
+            self._log.append(store, ReplayAskEntry(job.ask), now_ms)
+
     def _say(self, store: PairStore, job: ReplayJob, now_ms: int) -> None:
         entry = ReplayStateEntry(
             job.ask,
@@ -234,9 +245,13 @@ class Replays:
         """When `pump` has something to do although nothing further may happen, None for never."""
         return self._origin.next_deadline_ms(link)
 
-    def on_stated(self, store: PairStore, public: Recorded, private: Private, *, fresh: bool, now_ms: int) -> bool:
+    def on_stated(
+        self, store: PairStore, link: EngineLink, public: Recorded, private: Private, *, fresh: bool, now_ms: int
+    ) -> bool:
         """Take the other side's word on replays; return whether anything changed."""
         if self._side is not Side.SOURCE:
+            if fresh:
+                self._ask_again(store, link, private, now_ms)
             return False
         over = set(private.replay_epochs)
         epochs = [part for part in public.segments if part.epoch in over]

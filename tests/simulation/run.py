@@ -17,6 +17,7 @@ from shared.limits import MINUTE_MS, SECOND_MS
 from tests.simulation.demands import check, settle
 from tests.simulation.everyday import Everyday
 from tests.simulation.faults import CLOCKS, CREDIT_IS_LOST, FAULTS, RETENTION_MS, WEATHER, Faults
+from tests.simulation.replays import Replays
 from tests.simulation.world import DEVICES, RESOURCES, TIGHT, TIGHT_CREDIT, Weather, World, bounds
 
 _SEEDS_AT_ONCE: Final = 8  # given to a process
@@ -60,7 +61,7 @@ class Run:
             try:
                 self._trouble()
                 self._heal()
-                self.outcome.violations += check(world)
+                self.outcome.violations += check(world) or self.replays.last()
                 self._check_fired()
             except Exception as error:  # noqa: BLE001  # the very thing that is looked for
                 where = traceback.extract_tb(error.__traceback__)[-1]
@@ -94,6 +95,7 @@ class Run:
         stack.enter_context(bounds(*tables))
         self.day = Everyday(world)
         self.faults = Faults(world, self.day)
+        self.replays = Replays(world, self._seed)
 
     # --- trouble ------------------------------------------------------------------------------------------------------
 
@@ -114,6 +116,7 @@ class Run:
             for fault in due.get(step, ()):
                 self.faults.strike(fault)
             self.day.step()
+            self.replays.step()
             self.faults.back_up(chosen)
         self._insist()
 

@@ -23,7 +23,7 @@ class SpoilingKeys(PairKeys):
         nonce: bytes,
         associated: bytes = b"",
     ) -> tuple[bytes, bytes]:
-        if kind is Kind.SEGMENT and self.spoil:
+        if kind is Kind.SEGMENT and self.spoil and count:
             self.spoil -= 1
             self.spoiled.append(body)
             body = b"nobody can read this"

@@ -111,6 +111,7 @@ class World:
         self.trace: deque[str] = deque(maxlen=400)
         self.keep_trace = False
         self._digest = sha256()
+        self.replayed = False  # whether past ranges were sent again: the target then has more than the stream brought
         self.died = False
         """Whether the mortal device was ever deleted: its history went with it."""
         self._links_made = 0
