@@ -14,11 +14,12 @@ import msgspec
 
 from connector import accounts, history
 from connector.connectors import Pair
+from connector.parting_gaps import note_gaps
 from connector.parting_rows import Parted, find_talk, save_parted
 from connector.projection import forget_device, project
 from connector.streams import Streams
 from shared.core.cells import Cell
-from shared.core.entries import CAUSE_PARTED, GapNotice
+from shared.core.entries import CAUSE_PARTED
 from shared.core.fields import EXISTS, device_identity, generation_of
 from shared.core.ledger import Ledger
 from shared.core.parting import PARTING_TABLE, PartEvent, PartState
@@ -125,7 +126,7 @@ def end_pair(
             pending_edits=pending,
         ),
     )
-    _note_gap(store, pair, gap_id, now_ms)
+    note_gaps(store, pair, gap_id, now_ms)
     _forget_pair(connection, pair.connector_id)
     if flush and pair.side is Side.TARGET:
         _flush_target(connection, pair.connector_id)
@@ -148,20 +149,6 @@ def _last_ledger(store: Streams, pair: Pair) -> Ledger:
     if given_up:
         dropped[CAUSE_PARTED] = dropped.get(CAUSE_PARTED, 0) + given_up
     return msgspec.structs.replace(last, tail=0, outbox=0, dropped=dropped)
-
-
-def _note_gap(store: Streams, pair: Pair, gap_id: str, now_ms: int) -> None:
-    """Write down what the other side will never get. By sum: opening each segment of a month would stop the writer."""
-    if pair.side is not Side.SOURCE:
-        return
-    count, first_ms, last_ms = store.connection.execute(
-        "SELECT SUM(count), MIN(first_ms), MAX(last_ms) FROM (SELECT count, first_ms, last_ms FROM segment"
-        " WHERE connector_id = ?1 AND dropped IS NULL UNION ALL"
-        " SELECT count, accepted_ms, accepted_ms FROM tail WHERE connector_id = ?1)",
-        (pair.connector_id,),
-    ).fetchone()
-    if count:
-        store.add_gap(GapNotice(gap_id, CAUSE_PARTED, count, first_ms, last_ms, [], [], now_ms), ours=True)
 
 
 def _forget_pair(connection: sqlite3.Connection, connector_id: str) -> None:

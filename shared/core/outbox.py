@@ -39,6 +39,8 @@ _TAIL_CHUNKS_EXPIRED_MAX: Final = 512
 # Segments sealed out of the tail in one unit of work: what is beyond comes with the next.
 _TAIL_SEALED_MAX: Final = 16
 _SENT_FORGOTTEN_MAX: Final = 512
+# At the cap, room for a thousandth of it is made at once: each time costs a notice, which both sides keep.
+_SPARED_PART: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,11 @@ class Outbox:
     def send_next_ms(self) -> int | None:
         """When a backlog that waits for its budget goes on; None where it waits for something else, or nothing waits."""
         return self._sending.next_ms
+
+    @property
+    def drain_bytes_per_s(self) -> int:
+        """The operator's bound on how fast a backlog drains; 0 for none."""
+        return self._sending.budget.bytes_per_s
 
     def set_budget(self, bytes_per_s: int, now_ms: int) -> None:
         """Bound how fast a backlog drains, in bytes per second; 0 for no bound."""
@@ -401,10 +408,13 @@ class Outbox:
         return len(segments) == _EXPIRE_SEGMENTS_MAX or len(chunks) == _TAIL_CHUNKS_EXPIRED_MAX
 
     def drop_over_cap(self, store: OutboxStore, tally: GapTally) -> None:
-        """Give up the oldest of what may be dropped, until what waits fits the byte cap, and no more."""
+        """Give up the oldest of what may be dropped, if what waits is over the byte cap, until it fits again."""
         if self._overflow.keeps_all:
             return
-        while (over_bytes := store.waiting_bytes() - self.limits.bytes_max) > 0:
+        if store.waiting_bytes() <= self.limits.bytes_max:
+            return
+        down_to = self.limits.bytes_max - self.limits.bytes_max // _SPARED_PART
+        while (over_bytes := store.waiting_bytes() - down_to) > 0:
             segments = store.droppable_segments(self._dropped_row, 1)
             chunks = self._droppable_chunks(store, segments, over_bytes)
             if chunks:
