@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -10,10 +12,16 @@ from typing import Final
 import msgspec
 
 from connector.identity import read_meta, write_meta
+from connector.pair_runner import PairRunner
+from connector.streams import Streams
 from shared.backup import Belongings
+from shared.core.engine import PairEngine
+from shared.core.engine_effects import Effect
+from shared.database import Database
 from shared.self_signed import SelfSigned
 from shared.served_certificate import TLS_FOLDER
 
+_log = logging.getLogger(__name__)
 DATABASE_NAME: Final = "site.db"
 _RESTORED: Final = "restored"
 
@@ -55,6 +63,17 @@ def find_restored(connection: sqlite3.Connection) -> Restored | None:
     return msgspec.json.decode(packed, type=Restored) if isinstance(packed, bytes) else None
 
 
-def forget_restored(connection: sqlite3.Connection) -> None:
-    """The restore is dealt with."""
-    connection.execute("DELETE FROM meta WHERE name = ?", (_RESTORED,))
+async def deal_with_restore(database: Database, runners: Iterable[PairRunner]) -> None:
+    """Tell each pair that this site goes on from a backup, once; raises StorageFailed. Nothing may be linked yet."""
+    restored = await database.read(find_restored)
+    if restored is None:
+        return
+
+    def work(engine: PairEngine, store: Streams, now_ms: int) -> tuple[None, list[Effect]]:
+        times = {"backup_ms": restored.backup_ms, "restored_ms": restored.restored_ms}
+        return None, engine.on_restored(store, **times, now_ms=now_ms)
+
+    for runner in runners:
+        await runner.run(work)
+    await database.write(lambda connection: connection.execute("DELETE FROM meta WHERE name = ?", (_RESTORED,)))
+    _log.warning("This site was restored from a backup; what it lacks since is got from its peers, or named")

@@ -25,6 +25,7 @@ from typing import IO, BinaryIO, Final, cast
 
 import msgspec
 
+from shared.clock import SystemClock
 from shared.errors import BackupUnusable, InTheWay, StorageFailed
 from shared.limits import BACKUP_PAUSE_S, BACKUP_STEP_PAGES, PASSPHRASE_CHARS_MIN
 from shared.passphrase_seal import OpeningReader, SealingWriter, is_sealed
@@ -149,7 +150,7 @@ def _copy_database(belongings: Belongings, copy: Path, version: str, progress: P
 
     with _reading(belongings.database_path) as source, closing(sqlite3.connect(copy)) as target:
         target.execute("PRAGMA synchronous=OFF")
-        made_ms = time.time_ns() // 1_000_000
+        made_ms = SystemClock().wall_ms()
         source.backup(target, pages=BACKUP_STEP_PAGES, progress=step)
     with closing(_frozen(copy)) as copied:
         progress("checking the copy", 0, 1)

@@ -224,6 +224,7 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
         True,
         "The disk has {free} bytes left, less than the {reserve} that are kept for other work. Make room on it.",
     ),
+    "backup_running": (409, True, "A backup is being made already. Wait until it is done."),
     "target_not_writable": (
         409,
         False,

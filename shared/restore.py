@@ -6,13 +6,13 @@ import contextlib
 import os
 import shutil
 import sqlite3
-import time
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from shared.backup import Belongings, Manifest, Opened, Part, Progress, new_file, opened, quiet, sync
+from shared.clock import SystemClock
 from shared.data_directory import vacant
 from shared.disk import nearest
 from shared.errors import BackupUnusable, DatabaseNewer, InTheWay, StorageFailed
@@ -133,5 +133,5 @@ def _settle(belongings: Belongings, database: Path, made_ms: int) -> None:
         connection.execute("PRAGMA journal_mode=DELETE")  # one file, until a daemon opens it
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("BEGIN IMMEDIATE")
-        belongings.settle(connection, made_ms, time.time_ns() // 1_000_000)
+        belongings.settle(connection, made_ms, SystemClock().wall_ms())
         connection.execute("COMMIT")
