@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from connector import connectors, devices
 from connector.absorbing import Request, absorb
@@ -15,6 +15,7 @@ from shared.clock import Clock
 from shared.core.engine import PairEngine
 from shared.core.engine_effects import Effect
 from shared.errors import Refused
+from shared.limits import ABSORB_READINGS_MAX
 
 
 class Intake:
@@ -70,16 +71,21 @@ class Intake:
 
     def finish(self, engine: PairEngine, store: Streams, now_ms: int) -> list[Effect]:
         """Store what has gathered and feed the stream with it."""
-        for_stream = absorb(store.connection, self._catalogue, self.connector_id, self._taken(), now_ms)
-        if not for_stream:
+        fed = False
+        for requests in self._taken():
+            for_stream = absorb(store.connection, self._catalogue, self.connector_id, requests, now_ms)
+            if for_stream:
+                engine.outbox.take(store, for_stream, now_ms)
+                fed = True
+        if not fed:
             return []
-        engine.outbox.take(store, for_stream, now_ms)
         # At once: until the next deadline a fast device could fill the disk that the cap is there to protect.
         return engine.enforce_cap(store, now_ms)
 
     def close(self, connection: sqlite3.Connection) -> None:
         """Store what has gathered, of a connector without a peer."""
-        absorb(connection, self._catalogue, self.connector_id, self._taken(), self._clock.wall_ms())
+        for requests in self._taken():
+            absorb(connection, self._catalogue, self.connector_id, requests, self._clock.wall_ms())
 
     def on_closed(self, outcome: object) -> None:
         """The transaction is committed, or undone."""
@@ -91,6 +97,16 @@ class Intake:
         self._waiting = []
         self._catalogue.forget()
 
-    def _taken(self) -> Sequence[Request]:
+    def _taken(self) -> Iterator[Sequence[Request]]:
+        """Yield what has gathered, in the order it came: as much together as memory allows."""
         taken, self._waiting = self._waiting, []
-        return taken
+        some: list[Request] = []
+        readings = 0
+        for request in taken:
+            if some and readings + len(request.lines) > ABSORB_READINGS_MAX:
+                yield some
+                some, readings = [], 0
+            some.append(request)
+            readings += len(request.lines)
+        if some:
+            yield some

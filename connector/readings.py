@@ -194,6 +194,39 @@ class Lines:
         lines.numbers = [number for group in groups.values() for number in group.lines]
         return lines
 
+    @classmethod
+    def joined(cls, parts: Sequence[Lines]) -> Lines:
+        """Put the parts of one request behind each other; their numbers stay."""
+        if len(parts) == 1:
+            return parts[0]
+        places: dict[tuple[str, str], int] = {}
+        moved = [
+            np.array([places.setdefault(key, len(places)) for key in part.keys], np.int32)[part.index] for part in parts
+        ]
+        times_ms = [part.times_ms for part in parts if part.times_ms is not None]
+        doubles = [part.doubles for part in parts if part.doubles is not None]
+        in_columns = len(times_ms) == len(doubles) == len(parts)
+        lines = cls(
+            list(places),
+            np.concatenate(moved),
+            np.concatenate(times_ms) if in_columns else None,
+            np.concatenate(doubles) if in_columns else None,
+            None if in_columns else [at for part in parts for at in part.times],
+            None if in_columns else [value for part in parts for value in part.values],
+        )
+        begun = 1
+        for part in parts:
+            if not isinstance(part.numbers, range) or part.numbers.start != begun:
+                lines.numbers = [number for each in parts for number in each.numbers]
+                break
+            begun += len(part)
+        return lines
+
+    def numbered_from(self, first: int) -> Lines:
+        """Count the lines from `first` on."""
+        self.numbers = range(first, first + len(self.index))
+        return self
+
     def grouped(self) -> Groups:
         """Return the lines by series."""
         groups: Groups = {key: _Group() for key in self.keys}
@@ -233,19 +266,22 @@ def doubles_of(values: Sequence[Any]) -> Doubles | None:
     return doubles if exact and np.isfinite(doubles).all() else None
 
 
-def parse_lines(body: bytes, outcome: Outcome) -> Lines:
-    """Read newline-delimited JSON, one reading a line; what is no reading is refused in `outcome`. Raises Refused."""
+def parse_lines(body: bytes, outcome: Outcome, first: int = 1) -> Lines:
+    """Read newline-delimited JSON, one reading a line; what is no reading is refused in `outcome`. Raises Refused.
+
+    Lines are numbered from `first`.
+    """
     if len(body) > INGEST_BODY_BYTES_MAX:
         raise Refused("body_too_large", most=INGEST_BODY_BYTES_MAX)
     plain = _decoded(_PLAIN_LINES, body)
     columns = Lines.of_plain(plain) if plain else None
     if columns is not None:
-        return columns
+        return columns.numbered_from(first)
     if lines := _decoded(_LINES, body):
-        return Lines.of(lines)
+        return Lines.of(lines).numbered_from(first)
     # Blank lines, two objects in one, or what is none: refusals name lines as the sender counts them.
     groups: Groups = {}
-    _parse_one_by_one(body, groups, outcome)
+    _parse_one_by_one(body, groups, outcome, first)
     return Lines.ungrouped(groups)
 
 
@@ -257,7 +293,12 @@ def _decoded(decoder: msgspec.json.Decoder[_L], body: bytes) -> list[_L]:
         return []
     if len(lines) > INGEST_LINES_MAX:
         raise Refused("too_many_lines", most=INGEST_LINES_MAX)
-    return lines if len(lines) == _newlines(body) + (not body.endswith(b"\n")) else []
+    return lines if len(lines) == count_lines(body) else []
+
+
+def count_lines(body: bytes) -> int:
+    """Return the lines of a body, blank ones too; the last one may lack its newline."""
+    return _newlines(body) + (not body.endswith(b"\n"))
 
 
 def _newlines(body: bytes) -> int:
@@ -272,11 +313,11 @@ def parse_ndjson(body: bytes, outcome: Outcome) -> Groups:
     return parse_lines(body, outcome).grouped()
 
 
-def _parse_one_by_one(body: bytes, groups: Groups, outcome: Outcome) -> None:
+def _parse_one_by_one(body: bytes, groups: Groups, outcome: Outcome, first: int) -> None:
     texts = body.split(b"\n")
     if len(texts) > INGEST_LINES_MAX + 1:
         raise Refused("too_many_lines", most=INGEST_LINES_MAX)
-    for number, text in enumerate(texts, start=1):
+    for number, text in enumerate(texts, start=first):
         if not text.strip():
             continue
         try:

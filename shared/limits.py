@@ -26,6 +26,10 @@ TAG_CHARS_MAX: Final = 256
 # One POST of readings: large enough for a gateway's backlog of an hour, small enough to be parsed in memory.
 INGEST_BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 INGEST_LINES_MAX: Final = 100_000
+# Lines are read while they come in, so much at a time: about 2 ms of work, and ten times as much memory for a moment.
+INGEST_SLICE_BYTES: Final = 256 * 1024
+# Readings of one transaction that are absorbed together: a reading takes about 100 bytes of memory for a moment.
+ABSORB_READINGS_MAX: Final = 131_072
 # Gateways that report for others in one request: each is a unit of work of its own.
 INGEST_REPORTERS_MAX: Final = 100
 # Keys of programs and devices of one site; all are in memory, and looked at for each request.
@@ -50,6 +54,8 @@ SEGMENT_READINGS_MAX: Final = 4_096
 # So many readings taken at once do not wait for company: packed alone they take a tenth more than in the fullest segment.
 SEGMENT_GREAT_READINGS: Final = 1_024
 SEGMENT_PLAIN_BYTES_TARGET: Final = 64 * 1024
+# What a reading that came alone takes in the tail beside its value: names, a frame of compression, lengths.
+TAIL_READING_BYTES: Final = 160
 # Expiry works on whole segments; a tail older than this is sealed, so that expiry is exact to within it.
 TAIL_AGE_MS_MAX: Final = HOUR_MS
 # What a decompressed segment may grow to; 20:1 over the sealed bytes is generous for readings.
@@ -76,6 +82,8 @@ GAP_ROWS_MAX: Final = 1_000
 APART_RESOURCES_STATED_MAX: Final = 256
 # Accounts of resources in one statement of the source; those that changed and found no room follow with the next.
 RESOURCE_LEDGERS_STATED_MAX: Final = 256
+# Resources of one connector in /metrics, the largest ones: each makes five time series of somebody's database.
+METRICS_RESOURCES_MAX: Final = 1_000
 # Statements of a destination that its origin's ledger may refer to, and resources kept with them (about 1 MiB).
 CUTS_KEPT_MAX: Final = 256
 CUTS_RESOURCES_MAX: Final = 16_384

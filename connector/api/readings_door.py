@@ -16,6 +16,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from connector.access import Access
 from connector.api.answers import no_of
 from connector.api.readings import reporters_of, taken
+from connector.ingest.bodies import is_of_lines
+from connector.ingest.line_stream import LineStream
+from connector.readings import Lines, Outcome
 from connector.site import Site
 from shared.errors import LinkLost, Refused, StorageFailed
 from shared.limits import INGEST_BODY_BYTES_MAX
@@ -66,10 +69,19 @@ class ReadingsDoor:
         client = scope.get("client")
         principal = await self._access.require_program(presented, client[0] if client else "", "readings")
         reporters = reporters_of(principal, connector_id, said.get(b"x-report-as", ""))
-        body = await _body(receive, said.get(b"content-length", ""))
-        if body is None:
+        content_type, stated = said.get(b"content-type", ""), said.get(b"content-length", "")
+        if stated.isascii() and stated.isdigit() and int(stated) > INGEST_BODY_BYTES_MAX:
+            raise Refused("body_too_large", most=INGEST_BODY_BYTES_MAX)
+        if not is_of_lines(content_type):
+            body = await _body(receive)
+            if body is None:
+                return None
+            return _ENCODER.encode(taken(await self._site.ingest(connector_id, body, content_type, reporters)))
+        outcome = Outcome()
+        lines = await _lines(receive, outcome)
+        if lines is None:
             return None
-        outcome = await self._site.ingest(connector_id, body, said.get(b"content-type", ""), reporters)
+        await self._site.ingestion.take(connector_id, lines, outcome, reporters=reporters)
         return _ENCODER.encode(taken(outcome))
 
 
@@ -82,20 +94,29 @@ def _said(scope: Scope) -> dict[bytes, str]:
     return said
 
 
-async def _body(receive: Receive, stated: str) -> bytes | None:
+async def _lines(receive: Receive, outcome: Outcome) -> Lines | None:
+    """Read lines while they come; None where the client is gone. Raises as LineStream does."""
+    stream = LineStream(outcome)
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        stream.feed(message.get("body", b""))
+        if not message.get("more_body", False):
+            return stream.end()
+
+
+async def _body(receive: Receive) -> bytes | None:
     """Return the body, None where the client is gone; raises Refused('body_too_large') before more of it is read."""
-    read = int(stated) if stated.isascii() and stated.isdigit() else 0
     parts: list[bytes] = []
-    if read <= INGEST_BODY_BYTES_MAX:
-        read = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            parts.append(message.get("body", b""))
-            read += len(parts[-1])
-            if read > INGEST_BODY_BYTES_MAX:
-                break
-            if not message.get("more_body", False):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
-    raise Refused("body_too_large", most=INGEST_BODY_BYTES_MAX)
+    read = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        parts.append(message.get("body", b""))
+        read += len(parts[-1])
+        if read > INGEST_BODY_BYTES_MAX:
+            raise Refused("body_too_large", most=INGEST_BODY_BYTES_MAX)
+        if not message.get("more_body", False):
+            return b"".join(parts)

@@ -116,9 +116,8 @@ def parse_body(body: bytes, content_type: str, outcome: Outcome) -> Body:
 
 def form_of(body: bytes, content_type: str) -> Form:
     """Tell the form: a type of lines decides; else `[` opens a list, and an object with `payload` is a batch."""
-    media_type = content_type.partition(";")[0].strip().lower()
     first = body[:1] if body[:1] not in _BLANK else body.lstrip(_BLANK)[:1]
-    if media_type in _LINE_TYPES:
+    if is_of_lines(content_type):
         return "lines"
     if first == b"[":
         return "list"
@@ -126,6 +125,11 @@ def form_of(body: bytes, content_type: str) -> Form:
     if first == b"{" and _PAYLOAD in body and not _is_line(body.lstrip(_BLANK).partition(b"\n")[0]):
         return "batches"
     return "lines"
+
+
+def is_of_lines(content_type: str) -> bool:
+    """Tell whether the type alone says that a body is of lines."""
+    return content_type.partition(";")[0].strip().lower() in _LINE_TYPES
 
 
 def _is_line(text: bytes) -> bool:

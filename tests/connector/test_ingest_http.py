@@ -89,8 +89,10 @@ async def test_creates_devices_is_switched_on_and_off(door: Door) -> None:
         assert (told["accepted"], told["refused"]) == (accepted, 1 - accepted)
 
 
-async def test_too_many_lines_are_refused_as_a_whole(door: Door) -> None:
-    answer = await door.post(b"\n".join([line("pump", "flow", 1)] * (INGEST_LINES_MAX + 1)))
+@pytest.mark.parametrize("content_type", ["application/x-ndjson", "application/json"])
+async def test_too_many_lines_are_refused_as_a_whole(door: Door, content_type: str) -> None:
+    body = b"\n".join([line("pump", "flow", 1)] * (INGEST_LINES_MAX + 1))
+    answer = await door.post(body, **{"Content-Type": content_type})
     assert (answer.status_code, answer.json()["code"]) == (413, "too_many_lines")
     assert await stored(door.running.site, door.connector_id, "flow") == []
 

@@ -6,9 +6,10 @@ import struct
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from connector.ingest.line_stream import LineStream
 from connector.readings import Outcome, parse_ndjson, read_time
 from shared.errors import Refused
 from shared.limits import INGEST_BODY_BYTES_MAX, INGEST_LINES_MAX
@@ -168,17 +169,35 @@ def _plain(value: str, at: str = "1763647200000") -> str:
 @given(st.lists(_ODD_LINES, min_size=1, max_size=4), st.booleans())
 def test_lines_decoded_together_come_out_as_each_does_alone(lines: list[str], ended: bool) -> None:
     body = "\n".join(lines).encode() + (b"\n" if ended else b"")
-    found: list[tuple[Any, ...]] = []
     # A blank line more makes the reader look at one line after the other.
-    for each in (body, body + (b"\n" if ended else b"\n\n")):
-        outcome = Outcome()
-        groups = parse_ndjson(each, outcome)
-        series = {
-            key: (group.lines, list(map(repr, group.times)), [_bits(value) for value in group.values])
-            for key, group in groups.items()
-        }
-        found.append((series, outcome.refused, outcome.refusals))
-    assert found[0] == found[1]
+    assert _read(body) == _read(body + (b"\n" if ended else b"\n\n"))
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.one_of(_ODD_LINES, st.just(_plain("1")), st.just("")), max_size=12), st.integers(1, 400))
+def test_lines_read_while_they_come_in_are_those_of_the_whole_body(
+    monkeypatch: pytest.MonkeyPatch, lines: list[str], chunk_bytes: int
+) -> None:
+    monkeypatch.setattr("connector.ingest.line_stream.INGEST_SLICE_BYTES", 200)
+    body = "\n".join(lines).encode()
+    assert _read(body, chunk_bytes) == _read(body + b"\n\n")
+
+
+def _read(body: bytes, chunk_bytes: int = 0) -> tuple[Any, ...]:
+    """Return series and refusals of a body, read as a whole or in chunks."""
+    outcome = Outcome()
+    if chunk_bytes:
+        stream = LineStream(outcome)
+        for at in range(0, len(body), chunk_bytes):
+            stream.feed(body[at : at + chunk_bytes])
+        groups = stream.end().grouped()
+    else:
+        groups = parse_ndjson(body, outcome)
+    series = {
+        key: (list(group.lines), list(map(repr, group.times)), [_bits(value) for value in group.values])
+        for key, group in groups.items()
+    }
+    return series, outcome.refused, outcome.refusals
 
 
 def _bits(value: Any) -> Any:
