@@ -50,7 +50,7 @@ _DENSE: Final = 128
 _GROWING_MAX: Final = 4
 _OVERLAPPING_MAX: Final = 4
 # A chunk of so many times the readings that were added last is left as it is: writing it again costs more than it saves.
-_ADDED_WORTH: Final = 5
+_ADDED_WORTH: Final = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from shared.limits import (
     SEGMENT_PLAIN_BYTES_TARGET,
     SEGMENT_READINGS_MAX,
     TAIL_AGE_MS_MAX,
+    TAIL_READING_BYTES,
 )
 from shared.sealing import NONCE_BYTES, Kind, PairKeys
 
@@ -221,7 +222,9 @@ class Outbox:
                 self._seal_tail(store, kept=kept)
 
     def _is_full(self, ready: TailTotal, now_ms: int) -> bool:
-        if ready.count >= SEGMENT_READINGS_MAX or ready.bytes >= SEGMENT_PLAIN_BYTES_TARGET:
+        # A chunk of one reading is mostly names and frame, which a segment has once: they do not fill it.
+        full_bytes = SEGMENT_PLAIN_BYTES_TARGET + TAIL_READING_BYTES * ready.count
+        if ready.count >= SEGMENT_READINGS_MAX or ready.bytes >= full_bytes:
             return True
         return bool(ready.count) and now_ms - ready.oldest_accepted_ms >= TAIL_AGE_MS_MAX
 
