@@ -13,6 +13,7 @@ import msgspec
 import websockets
 from websockets.asyncio.client import connect
 
+from connector.hub_watch import HubWatch
 from connector.hub_way import HubWay
 from connector.identity import Identity
 from connector.link_socket import LinkSocket
@@ -59,6 +60,9 @@ class HubClient:
 
     def __init__(self, way: HubWay) -> None:
         self.hub_url = way.url
+        self.is_reachable = True
+        """Whether the hub answered when it was asked last."""
+        self.watch = HubWatch(self.nonce)
         self._way = way
         self._http = httpx2.AsyncClient(
             base_url=way.url,
@@ -74,7 +78,13 @@ class HubClient:
 
     async def nonce(self) -> NonceAnswer:
         """Ask for a nonce; raises LinkLost where the hub cannot be reached."""
-        return msgspec.json.decode(await self._ask("GET", NONCE_PATH), type=NonceAnswer)
+        try:
+            answer = await self._ask("GET", NONCE_PATH)
+        except LinkLost:
+            self.is_reachable = False
+            raise
+        self.is_reachable = True
+        return msgspec.json.decode(answer, type=NonceAnswer)
 
     async def enrol(self, identity: Identity, token: str, now_s: float) -> EnrolAnswer:
         """Enrol the site; raises Refused with the hub's reason, LinkLost."""
