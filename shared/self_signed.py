@@ -139,7 +139,9 @@ def _serves(authority: x509.Certificate, names: tuple[str, ...], now_ms: int, ne
 
 
 def _is_fresh(certificate: x509.Certificate, now_ms: int) -> bool:
-    return _ends_ms(certificate) - now_ms > CERTIFICATE_WARN_MS
+    """Tell whether a certificate is good for long; one that a clock far ahead has made is not good yet."""
+    begins_ms = int(certificate.not_valid_before_utc.timestamp() * 1000)
+    return begins_ms <= now_ms < _ends_ms(certificate) - CERTIFICATE_WARN_MS
 
 
 def _ends_ms(certificate: x509.Certificate) -> int:
