@@ -85,6 +85,7 @@ def site_facts(site: Site) -> SiteFacts:
         warn_bytes=site.settings.disk_warn_bytes,
         certificate_warning="" if certificate is None else certificate.status(site.clock.wall_ms()).warning,
         clock_jumped_ms=site.guard.jumped_ms,
+        clock_was_away=site.guard.was_away,
         hub_off_ms=site.guard.hub_off_ms,
         peer_off_ms=site.guard.peer_off_ms,
         enrolment_problem=enrolment.problem if enrolment.is_refused or not site.hub_url else "",

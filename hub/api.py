@@ -66,9 +66,14 @@ class Api:
             return json_answer({"status": "draining"}, 503)
         try:
             await self._hub.store.check()
-        except StorageFailed:
-            return json_answer({"status": "store failed"}, 503)
-        return json_answer({"status": "ready", "links": len(self._hub.links)})
+            failing = self._hub.store.figures().problem
+        except StorageFailed as failed:
+            failing = str(failed)
+        self._hub.repairs.observe(self._hub, storage_problem=failing)
+        urgent = sorted(repair.finding.code for repair in self._hub.repairs.open() if repair.is_urgent)
+        if failing:
+            return json_answer({"status": "store failed", "urgent_repairs": urgent}, 503)
+        return json_answer({"status": "ready", "links": len(self._hub.links), "urgent_repairs": urgent})
 
     async def status(self, request: Request) -> Response:
         """The whole state."""

@@ -16,6 +16,7 @@ from hub.blocked import BlockedAttempts, Door
 from hub.links import CLOSE_DISPLACED, CLOSE_RESTART, CLOSE_REVOKED, Link
 from hub.pair_desk import PairDesk
 from hub.rates import Rate, Relayed, RelayRates
+from hub.repairs import HubRepairs
 from hub.settings import HubSettings
 from hub.store.interface import HubStore
 from hub.store.rows import Pair, Site
@@ -91,6 +92,7 @@ class Hub:
         self._time_base_ms = clock.wall_ms() - clock.monotonic_ms()
         self.started_ms = clock.wall_ms()
         self.blocked = BlockedAttempts(self.started_ms)
+        self.repairs = HubRepairs()
         self._rates = RelayRates(self.now_ms())
         self._displacement = Displacement()
         self._admission = Admission(self.hub_key.hex(), self.sites.get, self.nonces)

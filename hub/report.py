@@ -10,6 +10,7 @@ import msgspec
 
 from hub.blocked import BlockedReport
 from hub.hub import Hub
+from hub.repairs import RepairReport
 from hub.store.rows import Backlog, Pair, Site, Token
 from hub.store.sqlite import DATABASE_NAME
 from shared.certificates import PairCertificate, Party
@@ -116,6 +117,7 @@ class HubReport(msgspec.Struct, frozen=True):
     blocked: BlockedReport
     certificate: CertificateStatus | None = None
     storage_problem: str = ""
+    repairs: list[RepairReport] = []
     """Why no copies are kept; what is live is relayed all the same."""
 
 
@@ -144,6 +146,7 @@ async def report(hub: Hub) -> HubReport:
         hub.blocked.report(),
         None if hub.certificate is None else hub.certificate.status(hub.wall_ms()),
         hub.store.figures().problem,
+        hub.repairs.report(),
     )
 
 
@@ -160,9 +163,11 @@ async def totals(hub: Hub, waiting: Waiting) -> Totals:
     backlogs = [backlog for of_pair in waiting.values() for backlog in of_pair]
     rates = [hub.rate(pair_id) for pair_id in hub.pairs.runners]
     use = await asyncio.to_thread(disk_use, hub.settings.data_dir / DATABASE_NAME)
+    copy_bytes = sum(backlog.body_bytes for backlog in backlogs)
+    hub.repairs.observe(hub, free_bytes=use.free_bytes, copy_bytes=copy_bytes)
     return Totals(
         sum(backlog.copies_count for backlog in backlogs),
-        sum(backlog.body_bytes for backlog in backlogs),
+        copy_bytes,
         hub.settings.copy_bytes_max,
         _oldest_ms(backlogs),
         sum(rate.bytes_per_s for rate in rates),

@@ -82,12 +82,14 @@ class Views:
             _blocked(found.blocked),
             await self._last_audit(),
             _certificate(certificate),
+            self._repairs(),
         )
 
     async def fragments(self, wanted: Wanted, *, with_tokens: bool) -> tuple[object, ...]:
         """The parts of the page that change by themselves. Raises StorageFailed."""
         found = await look(self._hub, wanted)
         parts = (
+            self._repairs(),
             self._figures(found),
             self._sites(found, wanted),
             self._connectors(found, wanted),
@@ -115,6 +117,23 @@ class Views:
         words = ("--site-name", site_name, "--hub-url", address, "--enrolment-token", secret)
         command = shlex.join(("pairhub", "site", "serve", *words))
         return c.NewEnrolmentToken(secret, site_name, expires_ms, command)
+
+    def _repairs(self) -> c.RepairsCard:
+        found = self._hub.repairs.open()
+        return c.RepairsCard(
+            tuple(
+                c.Repair(
+                    repair.title,
+                    repair.cause,
+                    since_ms=repair.since_ms,
+                    is_urgent=repair.is_urgent,
+                    means=repair.means,
+                    fix=repair.fix,
+                )
+                for repair in found
+            ),
+            is_wide=True,
+        )
 
     def _figures(self, found: Look) -> c.HubFigures:
         totals = found.totals

@@ -49,11 +49,11 @@ class FlowState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LinkFacts:
-    """The link of a connector. Times are ms since 1970; `waited_ms` is how long something waits with nothing applied.
+    """The link of a connector. Times are ms since 1970; None: not known, or not so.
 
-    `moved`: something was applied since both sides were linked, or nothing waits. `unlinked_ms` is since when there is
-    no link, `canary_ms` the last round trip through the whole pair, `canary_lost_ms` since when no question came back. `starved`: the hub takes nothing, and has granted nothing
-    since the last look; None: not known.
+    `waited_ms` is how long something waits with nothing applied, and `moved` whether something was applied since both
+    sides were linked, or nothing waits. `canary_ms` is the last round trip through the whole pair, `canary_lost_ms` since
+    when none came back. `starved`: the hub takes nothing, and has granted nothing since the last look.
     """
 
     is_paired: bool
@@ -152,7 +152,8 @@ class SiteFacts:
     """What is known of a site as a whole. Differences of clocks: ms by which the other's is ahead of ours.
 
     `undelivered` names channels of notices that fail: (channel, why, how many wait); `is_delivery_known` is false while
-    what waits was not tried since the start. `hub_problem` is why enrolling did not reach the hub. `is_enrolment_known`: since the start the hub has said yes or no.
+    what waits was not tried since the start. `hub_problem` is why enrolling did not reach the hub;
+    `is_enrolment_known`: since the start the hub has said yes or no.
     """
 
     storage_problem: str = ""
@@ -161,6 +162,8 @@ class SiteFacts:
     warn_bytes: int = 0
     certificate_warning: str = ""
     clock_jumped_ms: int = 0
+    clock_was_away: bool = False
+    """Whether that jump is the time between two runs: the machine may have been off for so long."""
     hub_off_ms: int = 0
     peer_off_ms: int = 0
     enrolment_problem: str = ""
@@ -332,14 +335,15 @@ def _known_of_site(facts: SiteFacts) -> tuple[tuple[str, bool], ...]:
     )
 
 
-def judge_hub(facts: HubFacts, is_open: IsOpen) -> Judgement:
+def judge_hub(facts: HubFacts, is_open: IsOpen, *, is_copies_known: bool = True) -> Judgement:
     """Say what is wrong with a hub."""
     found = [*_machine("hub", facts, is_open)]
     share = BACKLOG_NEAR_CLEARED_SHARE if is_open("copies_near_cap") else BACKLOG_NEAR_SHARE
     if facts.copy_bytes_max and facts.copy_bytes >= share * facts.copy_bytes_max:
         said = (("used", spoken_bytes(facts.copy_bytes)), ("cap", spoken_bytes(facts.copy_bytes_max)))
         found.append(Finding("copies_near_cap", facts=said))
-    return Judgement(tuple(found))
+    known = (("copies_near_cap", is_copies_known), ("disk_low", facts.free_bytes is not None))
+    return Judgement(tuple(found), frozenset(code for code, is_known in known if not is_known))
 
 
 def _machine(place: str, facts: SiteFacts | HubFacts, is_open: IsOpen) -> Iterator[Finding]:
@@ -371,6 +375,9 @@ def clock_doubt(facts: SiteFacts) -> str:
     """Say in a sentence why the clock is in doubt (G5); empty where it is not."""
     if facts.clock_jumped_ms:
         way = "forward" if facts.clock_jumped_ms > 0 else "back"
+        if facts.clock_was_away:
+            moved = spoken_duration(abs(facts.clock_jumped_ms))
+            return f"It moved {way} by {moved} between two runs, and neither hub nor peer has confirmed it yet."
         return f"It jumped {way} by {spoken_duration(abs(facts.clock_jumped_ms))}."
     other, off_ms = _further(facts)
     if abs(off_ms) > CLOCK_JUMP_MS_MAX:

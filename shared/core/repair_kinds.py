@@ -50,8 +50,8 @@ REPAIRS: Final[dict[str, RepairKind]] = {
     "storage_failed": RepairKind(
         "The disk refused to store",
         "{why}",
-        "New readings are refused with an error; what was stored before stays, and nothing is acknowledged that is not stored.",
-        "Free space or replace the disk; readings are taken once it stores again.",
+        "Nothing new is taken; what was stored before stays, and nothing is acknowledged that is not stored.",
+        "Free space or replace the disk; it goes on by itself once it stores again.",
         is_urgent=True,
     ),
     "database_unreadable": RepairKind(
@@ -64,8 +64,8 @@ REPAIRS: Final[dict[str, RepairKind]] = {
     "disk_low": RepairKind(
         "The disk is nearly full",
         "{free} are free; the warning begins below {limit}.",
-        "Once it is full, new readings are refused until there is room again.",
-        "Free space, give the disk more, or shorten how long history is kept.",
+        "Once it is full, nothing new is stored until there is room again.",
+        "Free space, or give the disk more; a site can keep its history for a shorter time.",
     ),
     "certificate": RepairKind(
         "The certificate of this {place} needs care",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from web.contexts.base import Errors, Role, template
+from web.contexts.overview import RepairsCard
 from web.contexts.shell import Shell
 
 
@@ -284,3 +285,4 @@ class OperatorPage:
     blocked: HubBlocked
     audit: HubAudit
     certificate: HubCertificate | None = None
+    repairs: RepairsCard = field(default_factory=lambda: RepairsCard(is_wide=True))
