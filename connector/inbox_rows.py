@@ -81,6 +81,9 @@ class InboxRows(PairRows):
         row = self._run("SELECT MIN(arrived_ms) FROM held WHERE connector_id = ?", (self._id,)).fetchone()
         return None if row[0] is None else int(row[0])
 
+    def move_held(self, by_ms: int, now_ms: int) -> None:
+        self._move_stamps("held", "arrived_ms", by_ms, now_ms)
+
     def remove_held(self, chunk: HeldChunk) -> None:
         self._run("DELETE FROM held WHERE row = ?", (chunk.row,))
 

@@ -189,6 +189,10 @@ class OutboxRows(AccountRows, GapRows):
         ).fetchone()
         return None if row[0] is None else int(row[0])
 
+    def move_accepted(self, by_ms: int, now_ms: int) -> None:
+        for table in ("tail", "segment"):
+            self._move_stamps(table, "accepted_ms", by_ms, now_ms)
+
     def settle_segment(self, segment: Segment, now_ms: int) -> None:
         self._run(
             "INSERT OR REPLACE INTO sent_segment SELECT connector_id, epoch, number, count, first_ms, last_ms, series, ?,"

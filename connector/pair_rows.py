@@ -11,6 +11,7 @@ import msgspec
 from connector.catalogue import Catalogue
 from shared.core.account import Apart
 from shared.core.intervals import IntervalSet
+from shared.limits import CLOCK_JUMP_MS_MAX
 
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.decode
@@ -24,6 +25,17 @@ class PairRows:
         self._run = connection.execute
         self._id = connector_id
         self._catalogue = catalogue
+
+    def _move_stamps(self, table: str, column: str, by_ms: int, now_ms: int) -> None:
+        """Move the times of what waits along with a wall clock that was set by `by_ms` and now says `now_ms`.
+
+        Forward, what would come to lie ahead was not written by the clock as it was before; backward, what is not
+        ahead was not.
+        """
+        ahead_ms = now_ms + CLOCK_JUMP_MS_MAX
+        ours = f"{column} + ?1 <= ?2" if by_ms > 0 else f"{column} > ?2"
+        sql = f"UPDATE {table} SET {column} = {column} + ?1 WHERE connector_id = ?3 AND {ours}"  # noqa: S608  # names of ours
+        self._run(sql, (by_ms, ahead_ms, self._id))
 
 
 def epoch_rest(row: Sequence[Any]) -> tuple[IntervalSet, IntervalSet, int, int, int, dict[str, int], Apart]:

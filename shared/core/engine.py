@@ -13,6 +13,7 @@ import msgspec
 
 from shared.batches import BatchCodec, Packed
 from shared.columns import Batch
+from shared.core.ages import Ages
 from shared.core.arrivals import Arrival
 from shared.core.cells import Cell
 from shared.core.control_lane import ControlLane
@@ -99,6 +100,7 @@ class PairEngine:
         self._start = int.from_bytes(chance(8), "big") >> 1 or 1
         self._news = LedgerNews()
         self._expire_after_ms = 0
+        self._ages = Ages()
         self._appeared: list[tuple[str | None, str | None, int]] = []
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -106,6 +108,7 @@ class PairEngine:
     def load(self, store: PairStore, now_ms: int) -> None:
         """Take up what is stored: at the start, and after a unit of work of ours was undone (then the link is over)."""
         self._link = None
+        self._ages.on_undone()
         self.outbox.on_link_closed()
         self.inbox.forget()
         self._control.load(store, now_ms)
@@ -481,6 +484,13 @@ class PairEngine:
         if link.peer_linked:
             due += [watch.due_ms for watch in (link.segments, link.entries) if watch.due_ms is not None]
         return due
+
+    def on_clock(self, store: PairStore, now_ms: int, monotonic_ms: int) -> None:
+        """Look at both clocks; to be called before `on_deadline`. What waits keeps its age where the wall clock was set."""
+        if moved_ms := self._ages.on_tick(now_ms, monotonic_ms):
+            store.move_accepted(moved_ms, now_ms)
+            store.move_held(moved_ms, now_ms)
+            self.outbox.load(store, self._control.accepted_by_peer(store))
 
     def on_deadline(self, store: PairStore, now_ms: int, *, expire: bool = True) -> list[Effect]:
         """Do what is due: expiry (unless the clock is in doubt, G5), sealing by age, asking again after silence."""

@@ -60,9 +60,16 @@ class Faults:
                 self._backups[who] = self._site(who).connection.serialize()
 
     def correct_clocks(self) -> None:
-        """Set all clocks right, within what they were at the beginning."""
+        """Set all clocks right, within what they were at the beginning, while daemons run that notice.
+
+        A machine that was off cannot tell afterwards how much of the time it was.
+        """
         for site in self.world.everyone:
+            if site.engine is None:
+                site.start()
+            site.on_deadline()
             site.set_clock(skew_ms=self._skews_ms[site.side])
+            site.on_deadline()
 
     def end_clones(self) -> None:
         """Let an operator end one of two copies; which of them goes on is chance."""
@@ -114,6 +121,7 @@ class Faults:
         site, chance = self._site(who), self.world.chance
         usual_ms = self._skews_ms[site.side]
         by_ms = chance.choice((-_YEAR_MS, -DAY_MS, -2 * HOUR_MS, 2 * HOUR_MS, DAY_MS, _YEAR_MS))
+        site.on_deadline()
         site.set_clock(skew_ms=usual_ms if site.skew_ms != usual_ms and chance.random() < 0.5 else usual_ms + by_ms)
         self.world.fired(f"{who}_clock_jumps")
         self._day.accept()

@@ -296,9 +296,9 @@ class Shell:
             return
         self.guard.on_tick(self.now_ms, self.world.now_ms)
         expire = not self.guard.in_doubt
-        self.work(
-            "deadline" if expire else "deadline in doubt",
-            lambda store: (
-                engine.on_deadline(store, self.now_ms, expire=expire) + engine.enforce_cap(store, self.now_ms)
-            ),
-        )
+
+        def look(store: Streams) -> list[Effect]:
+            engine.on_clock(store, self.now_ms, self.world.now_ms)
+            return engine.on_deadline(store, self.now_ms, expire=expire) + engine.enforce_cap(store, self.now_ms)
+
+        self.work("deadline" if expire else "deadline in doubt", look)

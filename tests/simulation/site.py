@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from connector import history
 from connector.absorbing import Request, absorb
 from connector.device_edits import DeviceEdits, NewDevice
-from connector.readings import Groups, Line, group_lines
+from connector.lines import Groups, Line, group_lines
 from connector.resource_figures import has_readings
 from connector.streams import Streams
 from shared.batches import Format, Value
