@@ -17,7 +17,8 @@ import numpy.typing as npt
 from connector import history
 from connector.catalogue import Catalogue, SeriesRow
 from connector.history_parts import Opened, codec
-from connector.readings import Checker, Definition, Groups, Lines, Outcome, definitions_of, read_time
+from connector.lines import Groups, Lines
+from connector.readings import Checker, Definition, Outcome, definitions_of, read_time
 from shared.batches import Packed, pack
 from shared.columns import Columns, Ints, SeriesName, as_values, joined
 from shared.errors import Refused

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from connector.readings import Line
+from connector.lines import Line
 
 HOST_DEVICE = "host"
 

@@ -18,7 +18,8 @@ from connector.api.answers import no_of
 from connector.api.readings import reporters_of, taken
 from connector.ingest.bodies import is_of_lines
 from connector.ingest.line_stream import LineStream
-from connector.readings import Lines, Outcome
+from connector.lines import Lines
+from connector.readings import Outcome
 from connector.site import Site
 from shared.errors import LinkLost, Refused, StorageFailed
 from shared.limits import INGEST_BODY_BYTES_MAX

@@ -12,7 +12,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from connector.readings import UNREADABLE, Groups, Line, Outcome, group_lines, parse_ndjson
+from connector.lines import Groups, Line, group_lines
+from connector.readings import UNREADABLE, Outcome, parse_ndjson
 from shared.errors import Refused
 from shared.limits import INGEST_BODY_BYTES_MAX, INGEST_LINES_MAX, INGEST_REPORTERS_MAX
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from connector.readings import Lines, Outcome, count_lines, parse_lines
+from connector.lines import Lines
+from connector.readings import Outcome, count_lines, parse_lines
 from shared.errors import Refused
 from shared.limits import INGEST_BODY_BYTES_MAX, INGEST_LINES_MAX, INGEST_SLICE_BYTES
 

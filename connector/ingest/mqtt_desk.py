@@ -18,7 +18,8 @@ from connector.ingest.mqtt_mapping import Mapping
 from connector.ingest.mqtt_reader import Around, MqttReader, ReaderStatus, Take, reason
 from connector.ingest.mqtt_rows import Subscription
 from connector.ingest.mqtt_settings import MqttSettings, checked, tls_context
-from connector.readings import Line, definitions_of
+from connector.lines import Line
+from connector.readings import definitions_of
 from shared.batches import Format
 from shared.clock import Clock
 from shared.database import Database

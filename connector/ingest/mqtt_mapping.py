@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from connector.readings import UNREADABLE, Line
+from connector.lines import Line
+from connector.readings import UNREADABLE
 from shared.batches import Format
 from shared.errors import Refused
 

@@ -16,7 +16,8 @@ from aiomqtt import Message, MqttError
 from connector.ingest.mqtt_client import AcknowledgingClient, connected
 from connector.ingest.mqtt_mapping import Mapping
 from connector.ingest.mqtt_settings import MqttSettings, tls_context
-from connector.readings import Groups, Lines, Outcome, group_lines
+from connector.lines import Groups, Lines, group_lines
+from connector.readings import Outcome
 from shared.batches import Format
 from shared.clock import Clock
 from shared.core.link_state import Backoff
