@@ -22,7 +22,7 @@ async def test_n2_a_hub_says_what_needs_its_operator_and_probes_hear_what_is_urg
     async with running_hub(low) as running, a_browser(running) as browser:
         await set_up(browser, tmp_path / DATA)
         text = text_of((await browser.get("/operator")).text)
-        assert "Repairs 1 open Problem The disk is nearly full" in text
+        assert "Repairs 1 open The disk is nearly full" in text
         assert "What to do: Free space, or give the disk more" in text
         async with ApiClient(running.url, operator_token(tmp_path / DATA)) as client:
             assert [each["code"] for each in (await client.get("/status"))["repairs"]] == ["disk_low"]
@@ -35,7 +35,7 @@ async def test_n2_a_hub_says_what_needs_its_operator_and_probes_hear_what_is_urg
         monkeypatch.setattr(running.hub.store, "check", refuse)
         ready = await browser.get("/readyz")
         assert (ready.status_code, ready.json()["urgent_repairs"]) == (503, ["storage_failed"])
-        assert "Urgent The disk refused to store The disk is full." in text_of((await browser.get("/operator")).text)
+        assert "Repairs 2 open The disk refused to store The disk is full." in text_of((await browser.get("/operator")).text)
 
         monkeypatch.undo()
         running.hub.settings = replace(low, disk_warn_bytes=0)
