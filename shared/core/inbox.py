@@ -125,13 +125,13 @@ class Inbox:
 
     def retry(self, store: PairStore, item: Quarantined, now_ms: int) -> None:
         """Apply a segment that was in quarantine; raises Undecodable or SealBroken where it still cannot be."""
-        plain = self.opened(item)
+        header, plain = self._keys.open(Kind.SEGMENT, item.header, item.body)
         if is_replay(plain):
-            self.replays.apply(store, plain, now_ms)
+            self.replays.apply(store, header, plain, now_ms)
             return
         epoch = store.epoch_in(item.epoch) or EpochIn(item.epoch)
         moved = min(item.count, epoch.quarantined)
-        self._apply(store, epoch, moved, plain, now_ms)
+        self._apply(store, epoch, moved, plain, now_ms, sealed_ms=header.accepted_ms)
         epoch.quarantined -= moved
         epoch.apart.take_out(item.number)
         store.save_epoch_in(epoch, now_ms)

@@ -44,14 +44,14 @@ class ReplayInbox:
         if not recorded.add(header.number):
             return Arrival.REPEATED
         store.save_replay_epoch(header.epoch, recorded, now_ms)
-        self.apply(store, plain, now_ms)
+        self.apply(store, header, plain, now_ms)
         return Arrival.APPLIED
 
-    def apply(self, store: ReplayStore, plain: bytes, now_ms: int) -> None:
+    def apply(self, store: ReplayStore, header: Header, plain: bytes, now_ms: int) -> None:
         """Keep what of a segment is missing here and count it; raises Undecodable."""
         replayed = decode_replayed(plain)
         columns = self._codec.decode_columns(replayed.batch)
-        refuse_impossible(columns, now_ms)
+        refuse_impossible(columns, max(now_ms, header.accepted_ms))
         if self._side is not Side.TARGET:
             raise Undecodable("a replay towards the side whose history is replayed")
         job = self._job(store, replayed)
