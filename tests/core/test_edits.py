@@ -465,3 +465,49 @@ def test_a_generation_is_read_back_from_its_object(identity: str, generation: in
     assert fields_address(device_object(identity)) is None
     assert fields_address(f"generation/0{generation}/{identity}") is None
     assert Side.SOURCE.other is Side.TARGET
+
+
+def restored_in_between(two: TwoSites, *, told: bool) -> None:
+    """Edit at both sides, and restore the target, which restricts its partner by then, to the state from before."""
+    forbid(two.target, "edit_devices")
+    backup, backup_ms = two.target.connection.serialize(), two.now_ms
+    forbid(two.target)
+    two.now_ms += 60_000
+    two.edit(two.source, (FIELDS, NAME, '"theirs"'))
+    two.settle()
+    two.now_ms += 60_000
+    restored_ms = two.now_ms
+    two.cut(two.source)
+    two.restore(two.target, backup)
+    if told:
+        two.work(
+            two.target,
+            lambda engine, store, now_ms: engine.on_restored(
+                store, backup_ms=backup_ms, restored_ms=restored_ms, now_ms=now_ms
+            ),
+        )
+    two.now_ms += 1
+    two.settle()
+
+
+def test_g18_what_a_restored_site_had_taken_comes_back_though_its_rights_of_then_forbid_it() -> None:
+    two = paired("pump")
+    restored_in_between(two, told=True)
+    assert [name_of(site) for site in two.sites.values()] == ["theirs", "theirs"]
+
+
+def test_g18_a_copy_that_is_not_known_to_be_restored_refuses_by_its_rights() -> None:
+    two = paired("pump")
+    restored_in_between(two, told=False)
+    assert [name_of(site) for site in two.sites.values()] == ["pump", "pump"]
+
+
+def test_g18_what_is_edited_after_a_restore_is_judged_as_always_and_the_exception_ends_once_both_are_equal() -> None:
+    two = paired("pump")
+    restored_in_between(two, told=True)
+    two.edit(two.source, (FIELDS, NAME, '"late"'))
+    two.settle()
+    assert [name_of(site) for site in two.sites.values()] == ["theirs", "theirs"]
+    two.cut(two.source)
+    two.settle()
+    assert two.target.store.lost_edits() is None
