@@ -126,6 +126,8 @@ _PARTS: Final = {
     "key_id": "ID of an API key",
     "subscription_id": "ID of an MQTT subscription",
     "conflict_id": "number of a conflict",
+    "replay_id": "ID of a replay",
+    "quarantine_id": "number of what is in quarantine",
     "class_name": "class of fields: devices, tags, grants, configuration or values",
 }
 

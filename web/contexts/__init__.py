@@ -17,6 +17,7 @@ from web.contexts.access import (
     ScopeChoice,
     SetupPage,
 )
+from web.contexts.account import AccountPage, ResourceAccountRow, ResourceAccounts, RoomCard
 from web.contexts.base import (
     TEMPLATES,
     AnswerKind,
@@ -67,7 +68,7 @@ from web.contexts.devices import (
     ImportRow,
     SortLink,
 )
-from web.contexts.gaps import Gap, GapList, GapsPage
+from web.contexts.gaps import Gap, GapCause, GapList, GapSearch, GapsPage
 from web.contexts.hub import (
     AuditEntry,
     BlockedFrom,
@@ -108,6 +109,7 @@ from web.contexts.overview import (
     RepairsCard,
 )
 from web.contexts.parting import PartedFacts, PartingCard, PartingForms, PartingPage, PartingStage
+from web.contexts.quarantine import QuarantinedThing, QuarantineList, QuarantinePage
 from web.contexts.reference import ApiField, ApiOperation, ApiReferencePage, ApiTopic, ApiType
 from web.contexts.remote_sync import (
     Claim,
@@ -118,6 +120,8 @@ from web.contexts.remote_sync import (
     RemoteSyncCard,
     RemoteSyncPage,
 )
+from web.contexts.repairs import ClearedRepairs, NoticeChannel, NoticesCard, RepairsPage
+from web.contexts.replay import ReplayForm, ReplayList, ReplayRow, ReplaysPage, ReplayStanding
 from web.contexts.resource import (
     ChartCard,
     ChartGap,
@@ -173,6 +177,7 @@ from web.contexts.ways_in import (
 __all__ = [
     "TEMPLATES",
     "AccountCard",
+    "AccountPage",
     "AccountSide",
     "ActiveFilter",
     "AnswerKind",
@@ -200,6 +205,7 @@ __all__ = [
     "ChartGap",
     "ChartSlice",
     "Claim",
+    "ClearedRepairs",
     "ConfigurationCard",
     "ConfirmPage",
     "ConflictPolicy",
@@ -224,7 +230,9 @@ __all__ = [
     "ErrorPage",
     "Errors",
     "Gap",
+    "GapCause",
     "GapList",
+    "GapSearch",
     "GapsPage",
     "GeneralSettings",
     "GrantRow",
@@ -268,6 +276,8 @@ __all__ = [
     "NavCounts",
     "NewApiKey",
     "NewEnrolmentToken",
+    "NoticeChannel",
+    "NoticesCard",
     "OperatorPage",
     "OverviewPage",
     "PairFacts",
@@ -283,6 +293,9 @@ __all__ = [
     "PeerRight",
     "Place",
     "PublishAsCard",
+    "QuarantineList",
+    "QuarantinePage",
+    "QuarantinedThing",
     "RangeChoice",
     "Rate",
     "RatesCard",
@@ -292,6 +305,14 @@ __all__ = [
     "RemoteSyncPage",
     "Repair",
     "RepairsCard",
+    "RepairsPage",
+    "ReplayForm",
+    "ReplayList",
+    "ReplayRow",
+    "ReplayStanding",
+    "ReplaysPage",
+    "ResourceAccountRow",
+    "ResourceAccounts",
     "ResourceEdit",
     "ResourceFacts",
     "ResourceForm",
@@ -300,6 +321,7 @@ __all__ = [
     "ResourceTable",
     "ResourcesPage",
     "Role",
+    "RoomCard",
     "ScopeChoice",
     "Section",
     "SeriesChoice",
