@@ -1,7 +1,7 @@
 """Absorbing: the lines of all requests that share a commit, checked and stored together, column by column (G6, G14).
 
-Numbers with whole milliseconds, in order and later than all that is there, go through in a few steps of numpy. A series
-with anything else in it is looked at line by line, so that each line gets its own refusal.
+Numbers with whole milliseconds, each at another one and none at one that is taken, go through in a few steps of numpy. A
+series with anything else in it is looked at line by line, so that each line gets its own refusal.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class _Batch:
     # --- in columns -------------------------------------------------------------------------------------------------------
 
     def _in_columns(self, owners: Sequence[npt.NDArray[np.int32]]) -> Iterator[Columns]:
-        """Yield the series that are good, in order of time; those with a time twice, or not newer, are left to be looked at."""
+        """Yield the series that are good, in order of time; those with a time twice, or taken, are left to be looked at."""
         sure = np.ones(len(self._places), dtype=bool)
         sure[list(self._careful)] = False
         parts = [self._sure(request.lines, sure[owner]) for request, owner in zip(self._requests, owners, strict=True)]
@@ -228,17 +228,17 @@ class _Batch:
         return rising
 
     def _in_order(self, times: Ints, lengths: Ints, present: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-        """Tell of each series whether its times rise, from one later than all that is there."""
+        """Tell of each series whether its times rise, and nothing is there at any of them."""
         starts = np.cumsum(lengths) - lengths
         streams = list(self._streams.values())
-        rising = self._rising(times, lengths)
-        last_ms = [
-            self._catalogue.last_ms(self._connection, stream.row.series_id)
-            for place in present
-            if isinstance(stream := streams[place], _Stream)
-        ]
-        rising[starts] = times[starts] > np.array(last_ms, dtype=np.int64)
-        good: npt.NDArray[np.bool_] = np.logical_and.reduceat(rising, starts)
+        good: npt.NDArray[np.bool_] = np.logical_and.reduceat(self._rising(times, lengths), starts)
+        ids = [stream.row.series_id for place in present if isinstance(stream := streams[place], _Stream)]
+        last_ms = np.array([self._catalogue.last_ms(self._connection, series_id) for series_id in ids], dtype=np.int64)
+        # Large requests that overtake each other between two commits bring what is late, but new.
+        for at in np.flatnonzero(good & (times[starts] <= last_ms)).tolist():
+            mine = times[starts[at] : starts[at] + lengths[at]]
+            late = mine[mine <= last_ms[at]]
+            good[at] = not history.is_any_there(self._connection, ids[at], late, self._opened)
         return good
 
     # --- line by line -----------------------------------------------------------------------------------------------------

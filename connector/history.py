@@ -29,7 +29,7 @@ from connector.history_parts import (
     tidy,
     unpack_chunk,
 )
-from shared.columns import Columns, Format, Value
+from shared.columns import Columns, Format, Ints, Value
 from shared.limits import DAY_MS, HISTORY_ROWS_MAX
 
 Reading = tuple[int, Value]
@@ -147,6 +147,12 @@ def at(
     )
     there = np.isin(times, wanted)
     return dict(_listed((times[there], values[there])))
+
+
+def is_any_there(connection: sqlite3.Connection, series_id: int, times_ms: Ints, opened: Opened) -> bool:
+    """Tell whether there is a reading at one of these milliseconds, which rise."""
+    there, _ = _between(connection, series_id, int(times_ms[0]), int(times_ms[-1]) + 1, -1, opened)
+    return bool(np.isin(times_ms, there, assume_unique=True).any())
 
 
 def _between(

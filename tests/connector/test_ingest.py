@@ -124,6 +124,22 @@ async def test_requests_that_overtake_each_other_into_one_commit_are_each_told_o
         ]
 
 
+async def test_late_readings_between_those_that_are_there_are_new_and_those_on_them_are_not(tmp_path: Path) -> None:
+    def body(offsets_ms: range, value: float = 0.0) -> bytes:
+        return b"\n".join(line("pump", "flow", at + value, NOON_MS + at) for at in offsets_ms)
+
+    async with lone_site(tmp_path) as site:
+        connector_id = await make_connector(site)
+        told = []
+        for each, value in ((range(0, 400, 2), 0.0), (range(1, 500, 2), 0.0), (range(390, 501), 0.0), (range(3), 0.5)):
+            outcome = await site.ingest(connector_id, body(each, value))
+            told.append((outcome.accepted, outcome.repeated, outcome.refused))
+        # Late and beyond; then even ones from 400 on are new, the others are there; then all are taken.
+        assert told == [(200, 0, 0), (250, 0, 0), (51, 60, 0), (0, 0, 3)]
+        expected = sorted({*range(0, 400, 2), *range(1, 500, 2), *range(390, 501)})
+        assert await stored(site, connector_id, "flow") == [(NOON_MS + at, float(at)) for at in expected]
+
+
 async def test_readings_without_a_time_get_strictly_increasing_ones(tmp_path: Path) -> None:
     clock = SetClock()
     async with lone_site(tmp_path, clock) as site:
