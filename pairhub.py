@@ -257,6 +257,54 @@ def status(*, data_dir: DataDir = Path("site-data"), json: Json = False) -> None
 
 
 @main.command
+def diagnostics(
+    *,
+    output: Annotated[Path, Parameter(help="File to write the bundle to; one that is there is not touched.")],
+    data_dir: DataDir = Path("site-data"),
+    json: Json = False,
+) -> None:
+    """Write a bundle of diagnostics of the running site into one zip: no secrets, no readings, no names of people."""
+    from shared.private_files import write_new
+    from shared.rig.client import local_client
+
+    assert data_dir is not None
+
+    async def ask() -> bytes:
+        async with local_client(data_dir) as client:
+            return await client.download("/diagnostics")
+
+    bundle = _run(ask())
+    with _told_in_words():
+        write_new(output, bundle)
+    if json:
+        _print_json({"file": str(output), "bytes": len(bundle)})
+    else:
+        print(f"{output}: {len(bundle)} bytes")
+
+
+@main.command(name="test-notice")
+def send_test_notice(*, data_dir: DataDir = Path("site-data"), json: Json = False) -> None:
+    """Send a test notice by the webhook and the mail server of the running site; fails where one does not take it."""
+    from shared.rig.client import local_client
+
+    assert data_dir is not None
+
+    async def ask() -> Any:
+        async with local_client(data_dir) as client:
+            return await client.post("/notices/test")
+
+    found = _run(ask())
+    if json:
+        _print_json(found)
+    elif not found:
+        print("No notices are set: neither webhook_url nor smtp_host.")
+    for each in [] if json else found:
+        print(f"{each['channel']}: {each['problem'] or 'delivered'}")
+    if not found or any(each["problem"] for each in found):
+        raise SystemExit(ExitCode.FAILED)
+
+
+@main.command
 def enrol(
     token: Annotated[str, Parameter(help="The token from the hub's operator; empty where enrolment is open.")] = "",
     *,
@@ -425,7 +473,9 @@ def chaos(
     *,
     minutes: Annotated[float, Parameter(help="How long faults happen.")] = 1.0,
     seed: Annotated[int, Parameter(help="Which faults happen, and when.")] = 1,
-    keep: Annotated[Path | None, Parameter(help="A folder for data and logs, which stay; else they are deleted.")] = None,
+    keep: Annotated[
+        Path | None, Parameter(help="A folder for data and logs, which stay; else they are deleted.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Run hub and two sites under load, kill, cut, fill and shift them, then look for every reading.
@@ -493,12 +543,14 @@ def bench_stream(
     *,
     readings: Annotated[int, Parameter(help="Readings to send.")] = 200_000,
     batch: Annotated[int, Parameter(help="Readings in one request.")] = 500,
+    outage: Annotated[int, Parameter(help="Readings to weigh, posted one by one to a source without its target.")] = 0,
+    series: Annotated[Path | None, Parameter(help="Folder of CSV files (timestamp,value) to weigh.")] = None,
     json: Json = False,
 ) -> None:
     """Measure readings per second from HTTP at the source to queryable and durable at the target."""
     from shared.rig.bench_stream import measure
 
-    _print_figures(_run(measure(readings, batch, _progress)), json=json)
+    _print_figures(_run(measure(readings, batch, _progress, outage=outage, series=series)), json=json)
 
 
 @bench_app.command(name="live")
@@ -526,6 +578,18 @@ def bench_drain(
     _print_figures(_run(measure(behind, _progress)), json=json)
 
 
+@bench_app.command(name="growth")
+def bench_growth(
+    *,
+    readings: Annotated[int, Parameter(help="Readings in history, and behind, that are compared with few.")] = 50_000_000,
+    json: Json = False,
+) -> None:
+    """Measure whether a reading costs more with much in history, or behind."""
+    from shared.rig.bench_growth import measure
+
+    _print_figures(_run(measure(readings, _progress)), json=json)
+
+
 @bench_app.command(name="lookup")
 def bench_lookup(
     *,
@@ -537,6 +601,25 @@ def bench_lookup(
     from connector.bench_lookup import measure
 
     _print_figures(_run(measure(devices, lookups, _progress)), json=json)
+
+
+@bench_app.command(name="peers")
+def bench_peers(
+    *,
+    readings: Annotated[int, Parameter(help="Readings that go 500 in a request or message.")] = 500_000,
+    single: Annotated[int, Parameter(help="Readings that go one in a line or message.")] = 100_000,
+    lookups: Annotated[int, Parameter(help="Lookups, and requests across, one after the other.")] = 3_000,
+    rounds: Annotated[int, Parameter(help="Rounds whose medians are taken.")] = 3,
+    json: Json = False,
+) -> None:
+    """Measure Pairhub beside NATS JetStream and a Mosquitto bridge on the same work, in turn, in one run."""
+    from connector import bench_lookup
+    from shared.rig.bench_peers import measure
+
+    async def look_up(count: int) -> float:
+        return float((await bench_lookup.measure(10_000, count, lambda _: None))["p50_ms"])
+
+    _print_figures(_run(measure(readings, single, lookups, rounds, look_up, _progress)), json=json)
 
 
 @bench_app.command(name="idle")

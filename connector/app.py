@@ -15,14 +15,15 @@ from starlette.routing import BaseRoute
 
 from connector.access import Access
 from connector.api import api_routes
+from connector.api.readings_door import ReadingsDoor
 from connector.body_limit import BodyLimit
 from connector.health import health_routes
-from connector.metrics import metrics_route
+from connector.metrics import fill, metrics_route
 from connector.pages import failures
 from connector.pages.frame import Desk
 from connector.pages.routes import page_routes
 from connector.pages.samples import Samples
-from connector.pages.situation import take_sample
+from connector.pages.situation import look, take_sample
 from connector.site import Site
 from shared.errors import StorageFailed
 from shared.limits import INGEST_BODY_BYTES_MAX
@@ -44,6 +45,12 @@ def make_app(site: Site, access: Access) -> Starlette:
     """Return the ASGI app of a site. Set `app.state.stopping` to end update streams before the server stops."""
     desk = Desk(site, access, Samples(site), anyio.Event())
     metrics = Metrics()
+    site.repairs.look = lambda connector_id: look(site, desk.samples, connector_id)
+
+    async def scrape() -> str:
+        return metrics.text(await fill(site, desk.samples))
+
+    site.repairs.scrape = scrape
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -75,6 +82,7 @@ def make_app(site: Site, access: Access) -> Starlette:
             Middleware(CountedRequests, metrics=metrics),
             Middleware(SecurityHeaders),
             Middleware(failures.LastResort, desk=desk, make_id=_make_id),
+            Middleware(ReadingsDoor, site=site, access=access),
             # Handlers of the API look at cookies through Access.require only, which obeys the same rule.
             Middleware(CrossSiteGuard, program_prefixes=(API_PREFIX,)),
             Middleware(BodyLimit, most=FORM_BODY_BYTES_MAX, api_prefix=API_PREFIX, api_most=INGEST_BODY_BYTES_MAX),
@@ -90,6 +98,8 @@ async def _forget_sessions(site: Site, access: Access) -> None:
     """Take expired sessions out of the database now and then."""
     while True:
         await asyncio.sleep(_SWEEP_S)
+        if site.guard.in_doubt:
+            continue
         with contextlib.suppress(StorageFailed):
             await access.sessions.sweep(site.clock.wall_ms())
 

@@ -10,7 +10,7 @@ from connector.identity import Identity, enrolled
 from connector.link import HubClient
 from shared.clock import Clock
 from shared.database import Database
-from shared.errors import PairhubError, Refused
+from shared.errors import LinkLost, PairhubError, Refused
 from shared.limits import SECOND_MS
 
 _log = logging.getLogger(__name__)
@@ -32,6 +32,10 @@ class Enrolment:
         self.identity = identity
         self.hub = hub
         self.problem = ""
+        self.is_refused = False
+        """Whether the problem is the hub's word; else it was not reached."""
+        self.is_answered = False
+        """Whether the hub has said yes or no since the start."""
         self._database = database
         self._token = token
         self._clock = clock
@@ -65,10 +69,11 @@ class Enrolment:
         try:
             answer = await hub.enrol(self.identity, self._token, self._clock.wall_ms() / SECOND_MS)
         except PairhubError as error:
-            self.problem = str(error)
+            self.problem, self.is_refused = str(error), not isinstance(error, LinkLost)
+            self.is_answered |= self.is_refused
             self._ring()
             raise
-        self.problem = ""
+        self.problem, self.is_refused, self.is_answered = "", False, True
         self.identity = await self._database.write(
             lambda c: enrolled(c, self.identity, bytes.fromhex(answer.certificate), answer.hub_key)
         )

@@ -30,7 +30,8 @@ def health_routes(site: Site, samples: Samples) -> list[BaseRoute]:
 
     async def ready(_: Request) -> Response:
         reasons = await not_ready(site, samples)
-        body = {"status": "not ready" if reasons else "ok", "reasons": reasons}
+        urgent = sorted({repair.finding.code for repair in site.repairs.open() if repair.is_urgent})
+        body = {"status": "not ready" if reasons else "ok", "reasons": reasons, "urgent_repairs": urgent}
         return JSONResponse(body, 503 if reasons else 200, headers=_NO_STORE)
 
     return [Route("/healthz", alive, methods=["GET"]), Route("/readyz", ready, methods=["GET"])]
@@ -41,6 +42,8 @@ async def not_ready(site: Site, samples: Samples) -> list[str]:
     reasons = []
     if site.storage_problem:
         reasons.append("the disk refuses to store")
+    if site.repairs.read_problem:
+        reasons.append("the database cannot be read")
     try:
         for connector_id in list(site.runtimes):
             try:
@@ -50,5 +53,6 @@ async def not_ready(site: Site, samples: Samples) -> list[str]:
             if seen.pair is not None and seen.link.state in _NOT_READY:
                 reasons.append(f"connector {connector_id}: {_NOT_READY[seen.link.state]}")
     except StorageFailed:
-        reasons.append("the database cannot be read")
+        if not site.repairs.read_problem:
+            reasons.append("the database cannot be read")
     return reasons

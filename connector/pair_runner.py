@@ -8,6 +8,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 from connector.catalogue import Catalogue
@@ -90,6 +91,7 @@ class PairRunner:
         """Whether the pair is over: what is asked of the engine from then on is refused."""
         self._on_over: Callable[[], None] | None = None
         self.faults = 0
+        self._grants = 0
         self._ids = {"connector": pair.connector_id, "pair": pair.pair_id.hex()}
 
     async def run(self, work: Work[T], gathering: Gathering | None = None) -> T:
@@ -211,6 +213,16 @@ class PairRunner:
 
     # --- the link -------------------------------------------------------------------------------------------------------
 
+    @property
+    def credit(self) -> tuple[int, int] | None:
+        """Bytes that the hub takes now, and how often it has granted some since the start; None without a link."""
+        return None if self._outlet is None else (self._engine.outbox.credit_bytes, self._grants)
+
+    @property
+    def drain_bytes_per_s(self) -> int:
+        """How fast a backlog may drain; 0 for no bound."""
+        return self._engine.outbox.drain_bytes_per_s
+
     async def open_link(self, outlet: Outlet, *, peer_linked: bool, credit_bytes: int) -> None:
         """A link to a hub that knows the pair is up; effects go to it from here on."""
         await self.run(lambda _engine, _store, _now_ms: (None, []))  # load before the outlet is there, if that is due
@@ -225,10 +237,14 @@ class PairRunner:
     async def close_link(self) -> None:
         """The link is gone."""
         self._outlet = None
-        await self._run_unless_over(lambda engine, _store, _now_ms: (None, engine.on_link_closed()))
+        try:
+            await self._run_unless_over(lambda engine, _store, _now_ms: (None, engine.on_link_closed()))
+        except StorageFailed:
+            self._stale = True  # it may not have heard; what is loaded again knows of no link
 
     async def take(self, frames: list[Sealed | Statement | AskStatement | Held | Credit]) -> None:
         """Take frames that arrived, many in one transaction."""
+        self._grants += sum(isinstance(frame, Credit) for frame in frames)
 
         def work(engine: PairEngine, store: Streams, now_ms: int) -> tuple[None, list[Effect]]:
             effects: list[Effect] = []
@@ -263,10 +279,15 @@ class PairRunner:
 
     # --- time -----------------------------------------------------------------------------------------------------------
 
+    def _on_time(self, engine: PairEngine, store: Streams, now_ms: int, *, expire: bool) -> tuple[None, list[Effect]]:
+        engine.on_clock(store, now_ms, self._clock.monotonic_ms())
+        return None, engine.on_deadline(store, now_ms, expire=expire) + engine.enforce_cap(store, now_ms)
+
     async def keep_time(self) -> None:
         """Run deadlines until cancelled."""
-        await self.run(lambda _engine, _store, _now_ms: (None, []))
+        self._deadline_ms = 0  # at once: to be loaded
         while True:
+            await self._database.until_storing()
             self._rearmed.clear()
             wait_s = _SLEEP_S_MAX
             if self._deadline_ms is not None:
@@ -279,11 +300,6 @@ class PairRunner:
             self._guard.on_tick(self._clock.wall_ms(), self._clock.monotonic_ms())
             expire = not self._guard.in_doubt
             try:
-                await self.run(
-                    lambda engine, store, now_ms, expire=expire: (  # type: ignore[misc]
-                        None,
-                        engine.on_deadline(store, now_ms, expire=expire) + engine.enforce_cap(store, now_ms),
-                    )
-                )
+                await self.run(partial(self._on_time, expire=expire))
             except StorageFailed:
                 await asyncio.sleep(1)  # said in the log and on the pages; tried again until the disk is back

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from connector import connectors
@@ -24,8 +25,9 @@ from shared.core.completion import HELLO_METHOD, PairState
 from shared.core.link_state import LINK_TABLE, Backoff, LinkEvent, LinkState
 from shared.core.outbox import OutboxLimits
 from shared.database import Database
+from shared.disk_reserve import DiskReserve
 from shared.errors import LinkLost, ProtocolError, Refused, StorageFailed, refused_there
-from shared.limits import SECOND_MS
+from shared.limits import SECOND_MS, STORE_TRIED_EVERY_S
 from shared.messages import (
     AnyFrame,
     AskHeld,
@@ -46,10 +48,11 @@ from shared.messages import (
     Statement,
     WindowOpened,
 )
-from shared.sealing import Side
+from shared.sealing import Kind, Side
 
 _log = logging.getLogger(__name__)
 _IDLE_LOOK_S = 1.0
+ForEngine = Sealed | Statement | AskStatement | Held | Credit
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Surroundings:
     catalogue: Catalogue
     clock: Clock
     guard: ClockGuard
+    reserve: DiskReserve
     limits: OutboxLimits
     start_id: bytes
     enrolment: Enrolment
@@ -126,6 +130,7 @@ class ConnectorRuntime:
         self._claiming = 0
         self._untold = False  # the hub has still to hear that a pair was given up
         self._look_again = asyncio.Event()
+        self._put_off: list[ForEngine] = []
         self._calls_made = asyncio.Event()
         self._side_task: asyncio.Task[None] | None = None
         self._parting_task: asyncio.Task[None] | None = None
@@ -321,15 +326,24 @@ class ConnectorRuntime:
                 except (LinkLost, ProtocolError, Refused, StorageFailed) as error:
                     self._problem, self._problem_code = str(error), getattr(error, "code", "")
                     _log.info("link lost: %s", error, extra={"connector": self.connector_id})
-                lived_ms = self._around.clock.monotonic_ms() - started_ms
+                was_linked = self._state is LinkState.LINKED
+                lived_ms = self._around.clock.monotonic_ms() - started_ms if was_linked else 0
                 wait_ms = backoff.next_ms(lived_ms=lived_ms, chance=secrets.randbelow(1 << 24) / (1 << 24))
                 self._next_attempt_ms = self._around.clock.wall_ms() + wait_ms
                 self._move(LinkEvent.LOST)
-                await asyncio.sleep(wait_ms / SECOND_MS)
+                await self._pause(wait_ms / SECOND_MS)
         finally:
             for task in (self._side_task, self._time_task, self._parting_task):
                 if task is not None:
                     task.cancel()
+
+    async def _pause(self, wait_s: float) -> None:
+        """Wait for the next attempt, or until a hub that could not be reached is back."""
+        hub = self._around.enrolment.hub
+        if hub is None or hub.is_reachable:
+            await asyncio.sleep(wait_s)
+        else:
+            await hub.watch.wait(wait_s)
 
     async def _until_wanted(self) -> None:
         while not await self._wanted():
@@ -380,7 +394,9 @@ class ConnectorRuntime:
         self._problem = self._problem_code = ""
         self._move(LinkEvent.CONNECTED)
         _log.info("linked to the hub", extra={"connector": self.connector_id})
-        beside = [asyncio.ensure_future(part) for part in (self._end_unwanted(link), self._answer_calls())]
+        self._put_off = []
+        parts = (self._end_unwanted(link), self._answer_calls(), self._take_put_off())
+        beside = [asyncio.ensure_future(part) for part in parts]
         try:
             await self._open(link)
             await link.run(lambda frames: self._handle(link, frames))
@@ -444,7 +460,7 @@ class ConnectorRuntime:
         return True
 
     async def _handle(self, link: Link, frames: list[AnyFrame]) -> None:
-        for_engine: list[Sealed | Statement | AskStatement | Held | Credit] = []
+        for_engine: list[ForEngine] = []
         for frame in frames:
             if isinstance(frame, Sealed | Statement | AskStatement | Held | Credit):
                 for_engine.append(frame)
@@ -454,9 +470,25 @@ class ConnectorRuntime:
                 await self._on_frame(link, frame)
         await self._take(for_engine)
 
-    async def _take(self, frames: list[Sealed | Statement | AskStatement | Held | Credit]) -> None:
+    async def _take(self, frames: list[ForEngine]) -> None:
+        if self._around.reserve.is_touched:
+            self._put_off += [frame for frame in frames if _is_segment(frame)]
+            frames = [frame for frame in frames if not _is_segment(frame)]
         if frames and self.runner is not None:
+            await self._around.database.until_storing()
             await self.runner.take(frames)
+
+    async def _take_put_off(self) -> None:
+        """Take the segments that came while the disk had nothing but its reserve, once there is room.
+
+        They are as many as there is credit for, which is not given again meanwhile; nothing of them is acknowledged.
+        """
+        while True:
+            await asyncio.sleep(STORE_TRIED_EVERY_S)
+            if self._put_off and not self._around.reserve.is_touched:
+                frames, self._put_off = self._put_off, []
+                with suppress(StorageFailed):  # the link ends with it, and all of it comes again
+                    await self._take(frames)
 
     async def _on_frame(self, link: Link, frame: AnyFrame) -> None:
         match frame:
@@ -477,6 +509,7 @@ class ConnectorRuntime:
                 if frame.linked:
                     self._completion.on_peer_linked()
                 if self.runner is not None:
+                    await self._around.database.until_storing()
                     await self.runner.set_presence(linked=frame.linked)
                 self._ring("link")
             case PairDissolved():
@@ -497,6 +530,7 @@ class ConnectorRuntime:
         if self.calls is not None:
             self.calls.open_link(link.send)
         if self.runner is not None:
+            await self._around.database.until_storing()
             await self.runner.open_link(link, peer_linked=known.peer_linked, credit_bytes=link.hello.credit_bytes)
         elif self.pair.side is Side.TARGET and self.calls is not None:
             if self._side_task is not None:
@@ -510,3 +544,7 @@ class ConnectorRuntime:
             return
         self._problem = str(refused_there(notice.code, notice.facts))
         self._ring("link")
+
+
+def _is_segment(frame: ForEngine) -> bool:
+    return isinstance(frame, Sealed) and len(frame.header) > 1 and frame.header[1] == Kind.SEGMENT

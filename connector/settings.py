@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from shared.limits import DAY_MS, OUTBOX_BYTES_MAX, RETENTION_MS
-from shared.listening import ListenSettings
+from shared.limits import DAY_MS, DISK_RESERVE_BYTES, OUTBOX_BYTES_MAX, RETENTION_MS
+from shared.notices.settings import NoticeSettings
 from shared.settings import setting
 
 SETTINGS_NAME = "site"
 
 
 @dataclass(frozen=True)
-class SiteSettings(ListenSettings):
+class SiteSettings(NoticeSettings):
     """Everything the owner of a site may choose."""
 
     port: int = setting(8471, "TCP port to listen on; 0 takes a free one", least=0, most=65_535)
@@ -42,6 +42,12 @@ class SiteSettings(ListenSettings):
     outbox_full: Literal["drop_oldest", "refuse_new"] = setting(
         "drop_oldest",
         "What gives way when that is reached: the oldest readings, or new ones (the device gets an error)",
+    )
+    disk_reserve_bytes: int = setting(
+        DISK_RESERVE_BYTES,
+        "Room on the disk that readings leave to other work: below it none are taken",
+        unit="bytes",
+        least=0,
     )
     window_minutes: float = setting(10.0, "How long a pairing window stays open", unit="minutes", least=3, most=15)
     accept_pairings: bool = setting(

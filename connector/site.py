@@ -10,14 +10,19 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import TypeVar
 
-from connector import accounts, connectors, history
-from connector.accounts import Account, Backlog, GapRow
+from connector import accounts, connectors, gaps, history
+from connector.accounts import Account, Backlog
+from connector.backup import deal_with_restore
+from connector.backup_desk import BackupDesk
 from connector.catalogue import Catalogue
+from connector.clock_watch import ClockWatch
 from connector.connectors import Connector, Pair
 from connector.device_edits import NewDevice
 from connector.edit_rows import sweep as sweep_edits
 from connector.editing import Edited, Editing
 from connector.enrolment import Enrolment
+from connector.gaps import GapRow
+from connector.health_facts import site_facts
 from connector.history_folding import Folding
 from connector.host_desk import HostDesk
 from connector.hub_way import hub_way
@@ -26,7 +31,12 @@ from connector.ingest.mqtt_desk import MqttDesk
 from connector.ingestion import Ingestion
 from connector.link import HubClient
 from connector.lookups import Lookups
+from connector.notice_desk import NoticeDesk
+from connector.quarantine import QuarantineDesk
 from connector.readings import Outcome
+from connector.repair_desk import RepairDesk
+from connector.replays import ReplayDesk
+from connector.resource_accounts import Books, read_books
 from connector.resource_desk import ResourceDesk
 from connector.resources import NewResource, ResourceRow
 from connector.runtime import ConnectorRuntime, Surroundings
@@ -37,13 +47,17 @@ from shared.core.completion import PairState
 from shared.core.outbox import OutboxLimits
 from shared.core.window import Window
 from shared.database import Database
+from shared.disk_reserve import DiskReserve
 from shared.errors import Refused, StorageFailed
 from shared.limits import (
     DAY_MS,
     MINUTE_MS,
+    SECOND_MS,
 )
 from shared.names import make_connector_id, read_connector_id
+from shared.notices.settings import notice_channels
 from shared.served_certificate import ServedCertificate
+from web import paths
 from web.updates import ChangeBell
 
 T = TypeVar("T")
@@ -61,6 +75,9 @@ class Site:
         self.database = database
         self.clock = clock
         self.guard = ClockGuard()
+        self.backups = BackupDesk(settings.data_dir)
+        self.clock_watch = ClockWatch(database, clock, self.guard, self.ring)
+        self.reserve = DiskReserve(database.path, settings.disk_reserve_bytes, clock)
         self.catalogue = Catalogue()
         self.catalogue.feed.follow(database)
         self.lookups = Lookups(database, clock)
@@ -91,6 +108,7 @@ class Site:
             runtime=self.runtime,
             create=self.editing.create_reported,
             ring=self.ring,
+            reserve=self.reserve,
         )
         self.mqtt = MqttDesk(database=database, clock=clock, take=self.ingestion.take, ring=self.ring)
         self.host = HostDesk(
@@ -107,12 +125,28 @@ class Site:
             write=self.write,
             ring=self.ring,
         )
+        channels = notice_channels(settings, lambda: clock.wall_ms() / SECOND_MS)
+        self.notices = NoticeDesk(database, clock, channels)
+        self.repairs = RepairDesk(
+            database=database,
+            clock=clock,
+            notices=self.notices,
+            tell_after_ms=int(settings.notices_after_s * SECOND_MS),
+            facts=lambda: site_facts(self),
+            names=lambda: (self.identity.site_name, self.identity.site_id),
+            repairs_url=settings.public_url.rstrip("/") + paths.REPAIRS if settings.public_url else "",
+            ring=self.ring,
+        )
+        self.replays = ReplayDesk(database=database, runtime=self.runtime)
+        self.quarantine = QuarantineDesk(database=database, runtime=self.runtime)
         self._running: dict[str, asyncio.Task[None]] = {}
+        database.on_trouble = lambda: self.ring("", "storage")
         self._around = Surroundings(
             database=database,
             catalogue=self.catalogue,
             clock=clock,
             guard=self.guard,
+            reserve=self.reserve,
             limits=OutboxLimits(settings.retention_ms, settings.outbox_bytes_max, settings.outbox_full == "refuse_new"),
             start_id=secrets.token_bytes(16),
             enrolment=self.enrolment,
@@ -125,13 +159,21 @@ class Site:
     async def open(cls, settings: SiteSettings, clock: Clock | None = None) -> Site:
         """Open (or make) the data directory; raises StorageFailed."""
         clock = clock or SystemClock()
-        database = await Database.open(settings.data_dir / "site.db", files("connector") / "sql")
+        database = await Database.open(settings.data_dir / "site.db", files("connector") / "sql", puts_back=True)
         try:
             identity = await database.write(lambda connection: load_or_create(connection, settings.name))
             site = cls(settings, database, identity, clock)
             pairs = {pair.connector_id: pair for pair in await database.read(connectors.list_pairs)}
             for connector in await database.read(connectors.list_connectors):
                 site._make(connector, pairs.get(connector.connector_id))
+            runners = [runtime.runner for runtime in site.runtimes.values() if runtime.runner is not None]
+            while await database.write(gaps.index_notices):
+                pass  # of before a release that finds them by what they name
+            await deal_with_restore(database, runners)
+            await site.clock_watch.load(has_peers=bool(pairs))
+            await site.clock_watch.note()
+            await site.repairs.load()
+            await site.notices.load()
         except BaseException:
             await database.close()  # its threads would keep the process alive
             raise
@@ -146,8 +188,11 @@ class Site:
             await self.host.start(tasks)
             await self.mqtt.start(tasks)
             tasks.create_task(self._keep_house())
+            tasks.create_task(self.clock_watch.run())
             tasks.create_task(Folding(self.database).run())
             tasks.create_task(self.lookups.copies.run())
+            tasks.create_task(self.repairs.run())
+            tasks.create_task(self.notices.run())
             if started is not None:
                 started()
 
@@ -156,6 +201,9 @@ class Site:
         if self._hub is not None:
             await self._hub.close()
         await self.lookups.copies.save()
+        await self.clock_watch.note()
+        await self.backups.stop()
+        await self.repairs.save()
         await self.database.close()
 
     def bell(self, connector_id: str) -> ChangeBell:
@@ -165,6 +213,8 @@ class Site:
     def ring(self, connector_id: str, what: str) -> None:
         """Say that something (`what`, for the log) changed that pages may show."""
         self.catalogue.feed.publish()
+        if what in ("enrolment", "storage"):
+            self.repairs.observe_site()
         self.bell(connector_id).ring()
         if what not in ("readings", "account"):
             self.bell("").ring()
@@ -194,8 +244,8 @@ class Site:
 
     @property
     def storage_problem(self) -> str:
-        """Why the last commit failed, empty while storing works."""
-        return self.database.problem
+        """Why nothing is stored, or no readings are taken; empty while all is well."""
+        return self.database.problem or self.reserve.problem
 
     @property
     def identity(self) -> Identity:
@@ -403,15 +453,31 @@ class Site:
         """Return what waits to be delivered."""
         return await self.database.read(lambda c: accounts.backlog(c, connector_id))
 
+    async def books(self, connector_id: str) -> Books:
+        """Return all that is counted of a connector, as of one instant; raises Refused('not_found')."""
+        pair = self.pair(connector_id)
+        if pair is None or pair.state is not PairState.PAIRED:
+            return Books()
+        settings, flow, now_ms = self.settings, self.catalogue.flow, self.clock.wall_ms()
+
+        def unit(connection: sqlite3.Connection) -> Books:
+            def rate(resource_id: int) -> float:
+                return flow.per_minute(resource_id, now_ms)
+
+            return read_books(connection, pair, settings.outbox_bytes_max, settings.outbox_full, rate)
+
+        return await self.database.read(unit)
+
     async def gaps(self, connector_id: str) -> list[GapRow]:
-        """Return gap notices, newest first."""
-        return await self.database.read(lambda c: accounts.list_gaps(c, connector_id))
+        """Return the newest gap notices, newest first."""
+        return await self.database.read(lambda c: gaps.list_gaps(c, connector_id))
 
     # --- housekeeping ---------------------------------------------------------------------------------------------------
 
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
+            self.clock_watch.look()
             if self.guard.in_doubt:
                 continue
             now_ms = self.clock.wall_ms()

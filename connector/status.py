@@ -6,9 +6,14 @@ import msgspec
 
 from connector.accounts import Account, Backlog
 from connector.connectors import Connector, Pair
+from connector.notice_desk import ChannelStatus
+from connector.resource_accounts import ResourceAccount, Room
 from connector.runtime import LinkView
 from connector.site import Site
+from shared.core.health import judge_flow
+from shared.core.repairs import Repair
 from shared.core.window import Window
+from shared.limits import SECOND_MS
 from shared.served_certificate import CertificateStatus
 
 
@@ -37,6 +42,39 @@ class PairStatus(msgspec.Struct, frozen=True):
     paired_ms: int | None
 
 
+class RepairStatus(msgspec.Struct, frozen=True):
+    """What needs a person, or needed one: `scope` is the connector's ID, empty for the site as a whole.
+
+    `told`: people were told of it by webhook or e-mail, or the notice waits. Times are ms since 1970.
+    """
+
+    code: str
+    scope: str
+    subject: str
+    urgent: bool
+    since_ms: int
+    title: str
+    cause: str
+    means: str
+    fix: str
+    told: bool
+    cleared_ms: int | None = None
+
+
+class FlowStatus(msgspec.Struct, frozen=True):
+    """Whether data can flow (G9): `state` as the pages name it, such as connected, stalled or peer_offline.
+
+    `canary_ms` is the last round trip through the whole pair, `oldest_unapplied_s` the age of the oldest reading that
+    waits here, `stalled_for_s` how long nothing was applied although something waits; None where there is none.
+    """
+
+    state: str
+    since_ms: int | None
+    canary_ms: float | None
+    oldest_unapplied_s: float | None
+    stalled_for_s: float | None
+
+
 class ConnectorStatus(msgspec.Struct, frozen=True):
     """A connector: `role` is standalone, source or target. `account` is this side's own; see docs/api.md."""
 
@@ -50,6 +88,9 @@ class ConnectorStatus(msgspec.Struct, frozen=True):
     account: Account | None
     stated_by_source: Account | None
     backlog: Backlog
+    resource_accounts: tuple[ResourceAccount, ...] = ()
+    room: Room | None = None
+    flow: FlowStatus | None = None
 
 
 class SiteStatus(msgspec.Struct, frozen=True):
@@ -65,6 +106,8 @@ class SiteStatus(msgspec.Struct, frozen=True):
     time_ms: int
     connectors: list[ConnectorStatus]
     certificate: CertificateStatus | None = None
+    repairs: list[RepairStatus] = []
+    notices: list[ChannelStatus] = []
 
 
 class WindowStatus(msgspec.Struct, frozen=True):
@@ -84,6 +127,8 @@ class WindowStatus(msgspec.Struct, frozen=True):
 
 async def site_status(site: Site) -> SiteStatus:
     """Return the state of the whole site."""
+    found = [await connector_status(site, connector) for connector in await site.connectors()]
+    site.repairs.observe_site()
     return SiteStatus(
         site_id=site.identity.site_id,
         site_name=site.identity.site_name,
@@ -93,15 +138,18 @@ async def site_status(site: Site) -> SiteStatus:
         storage_problem=site.storage_problem,
         clock_in_doubt=site.guard.in_doubt,
         time_ms=site.clock.wall_ms(),
-        connectors=[await connector_status(site, connector) for connector in await site.connectors()],
+        connectors=found,
         certificate=None if site.certificate is None else site.certificate.status(site.clock.wall_ms()),
+        repairs=[repair_status(repair) for repair in site.repairs.open()],
+        notices=site.notices.status(),
     )
 
 
 async def connector_status(site: Site, connector: Connector) -> ConnectorStatus:
     """Return the state of one connector: its link, pair, account and backlog."""
     runtime = site.runtime(connector.connector_id)
-    own, stated = await site.account(connector.connector_id)
+    flow = await _flow(site, connector.connector_id)
+    books = await site.books(connector.connector_id)
     return ConnectorStatus(
         connector_id=connector.connector_id,
         name=connector.name,
@@ -110,9 +158,45 @@ async def connector_status(site: Site, connector: Connector) -> ConnectorStatus:
         creates_devices=connector.creates_devices,
         link=_link(runtime.view),
         pair=_pair(runtime.pair) if runtime.pair is not None else None,
-        account=own,
-        stated_by_source=stated,
+        account=books.own,
+        stated_by_source=books.stated,
+        resource_accounts=books.resources,
+        room=books.room,
         backlog=await site.backlog(connector.connector_id),
+        flow=flow,
+    )
+
+
+async def _flow(site: Site, connector_id: str) -> FlowStatus | None:
+    facts = await site.repairs.facts_now(connector_id)
+    if facts is None:
+        return None
+    now_ms = site.clock.wall_ms()
+    flow = judge_flow(facts.link, now_ms)
+    return FlowStatus(
+        state=flow.state.value,
+        since_ms=flow.since_ms,
+        canary_ms=facts.link.canary_ms,
+        oldest_unapplied_s=None if facts.oldest_ms is None else max(0, now_ms - facts.oldest_ms) / SECOND_MS,
+        stalled_for_s=None if flow.stalled_for_ms is None else flow.stalled_for_ms / SECOND_MS,
+    )
+
+
+def repair_status(repair: Repair) -> RepairStatus:
+    """Return a repair in words."""
+    finding = repair.finding
+    return RepairStatus(
+        code=finding.code,
+        scope=finding.scope,
+        subject=finding.subject,
+        urgent=repair.is_urgent,
+        since_ms=repair.since_ms,
+        title=repair.title,
+        cause=repair.cause,
+        means=repair.means,
+        fix=repair.fix,
+        told=repair.told,
+        cleared_ms=repair.cleared_ms,
     )
 
 

@@ -16,7 +16,6 @@ from starlette.routing import Route
 
 from connector.access import Access
 from connector.connectors import Connector
-from connector.pages.repairs import site_repairs
 from connector.pages.samples import Samples
 from connector.pages.situation import Situation, look
 from connector.site import Site
@@ -154,25 +153,16 @@ class Visit:
             connector=choice(seen.connector) if seen is not None else None,
             connectors=choices,
             link=c.LinkPill(seen.link) if seen is not None else None,
-            counts=await self._counts(seen, choices),
+            counts=self._counts(seen),
             updates_url=updates_url,
             toasts=c.Toasts((*carried, *toasts)),
         )
 
-    async def _counts(self, seen: Situation | None, choices: Sequence[c.ConnectorChoice]) -> c.NavCounts:
-        """Return the repairs of the chosen connector, or of all on the pages of the whole site."""
-        if seen is not None:
-            return c.NavCounts(len(seen.repairs), _repairs_url(seen.connector_id))
-        of_site = site_repairs(self.site)
-        count, where = len(of_site), choices[0].connector_id if choices and of_site else ""
-        for connector in choices:
-            try:
-                found = await look(self.site, self.desk.samples, connector.connector_id)
-            except Refused:
-                continue  # deleted meanwhile
-            own = len(found.repairs) - len(of_site)
-            count, where = count + own, where or (connector.connector_id if own else "")
-        return c.NavCounts(count, _repairs_url(where) if where else paths.CONNECTORS)
+    def _counts(self, seen: Situation | None) -> c.NavCounts:
+        """Return the repairs of the chosen connector and of the site, or of all on the pages of the whole site."""
+        found = self.site.repairs.open() if seen is None else seen.repairs
+        urgent = found[0].title if found and found[0].is_urgent else ""
+        return c.NavCounts(len(found), paths.REPAIRS if seen is None else _repairs_url(seen.connector_id), urgent)
 
     def respond(self, page: object, status: int = 200) -> Response:
         """Return a page; the toasts that it shows are taken from the browser's cookie."""

@@ -9,18 +9,22 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from connector.accounts import Account
+from connector.health_facts import site_facts
 from connector.pages.frame import Desk, Parts, Visit, frame_parts
 from connector.pages.remote_sync import pair_facts, pairing_state
-from connector.pages.repairs import clock_doubt
+from connector.pages.repairs import shown
 from connector.pages.samples import BEAT_S, KEPT_S, Sample, beats, rates
 from connector.pages.situation import Situation
 from shared.core.entries import (
     CAUSE_BYTE_CAP,
     CAUSE_DESTINATION_RESTORED,
+    CAUSE_DISCARDED,
     CAUSE_HELD_TOO_LONG,
     CAUSE_ORIGIN_RESTORED,
+    CAUSE_PARTED,
     CAUSE_RETENTION,
 )
+from shared.core.health import clock_doubt
 from shared.limits import DAY_MS, SECOND_MS
 from shared.sealing import Side
 from web import contexts as c
@@ -50,7 +54,7 @@ async def _page(visit: Visit, seen: Situation) -> c.OverviewPage:
     return c.OverviewPage(
         shell=await visit.shell(c.Section.OVERVIEW, seen, stream=STREAM),
         pairing=_pairing(visit, seen, await pairing_state(visit.site, seen)),
-        repairs=c.RepairsCard(seen.repairs),
+        repairs=c.RepairsCard(shown(seen.repairs)),
         backlog=_backlog(visit, seen, held) if seen.is_paired else None,
         rates=_rates(seen, samples),
         heartbeat=_heartbeat(visit, seen, samples) if seen.is_paired else None,
@@ -93,7 +97,7 @@ def _backlog(visit: Visit, seen: Situation, held: tuple[int, int | None]) -> c.B
         oldest_age_s=None if oldest_ms is None else max(0.0, (visit.now_ms - oldest_ms) / SECOND_MS),
         retention_s=max(1, visit.site.settings.retention_ms // SECOND_MS),
         bytes_max=visit.site.settings.outbox_bytes_max,
-        expiry_suspended_reason=clock_doubt(visit.site),
+        expiry_suspended_reason=clock_doubt(site_facts(visit.site)),
     )
 
 
@@ -136,12 +140,13 @@ def account_card(visit: Visit, seen: Situation) -> c.AccountCard | None:
     days = visit.site.settings.retention_days
     mine = _side(own, visit.site.identity.site_name, seen.role, days)
     gaps_url = paths.fill(paths.GAPS, connector_id=seen.connector_id)
+    resources_url = paths.fill(paths.ACCOUNT, connector_id=seen.connector_id)
     if pair.side is Side.SOURCE:
-        return c.AccountCard((mine,), gaps_url=gaps_url)
+        return c.AccountCard((mine,), gaps_url=gaps_url, resources_url=resources_url)
     if seen.stated is None:
-        return c.AccountCard((mine,), f"{pair.peer_site_name} has stated nothing yet", gaps_url)
+        return c.AccountCard((mine,), compared(own, None, pair.peer_site_name), gaps_url, resources_url)
     theirs = _side(seen.stated, pair.peer_site_name, c.Role.SOURCE, days, is_own=False)
-    return c.AccountCard((theirs, mine), _compared(own, seen.stated, pair.peer_site_name), gaps_url)
+    return c.AccountCard((theirs, mine), compared(own, seen.stated, pair.peer_site_name), gaps_url, resources_url)
 
 
 def _side(account: Account, site_name: str, role: c.Role, days: float, *, is_own: bool = True) -> c.AccountSide:
@@ -152,23 +157,30 @@ def _side(account: Account, site_name: str, role: c.Role, days: float, *, is_own
         applied_count=account.applied,
         queued_count=account.queued,
         quarantined_count=account.quarantined,
-        dropped=tuple(
-            c.Dropped(cause_words(cause, days), count) for cause, count in sorted(account.dropped_by_cause.items())
-        ),
+        dropped=dropped_of(account, days),
         unknown_count=None if account.unknown else 0,
         is_own=is_own,
         stated_ms=account.stated_ms,
     )
 
 
-def _compared(own: Account, stated: Account, source: str) -> str:
-    """Say how our count of applied readings compares with the source's, whose statement is always a little older."""
-    ahead = own.applied - stated.applied
-    if ahead < 0:
-        return f"{source} counts {formats.count(-ahead)} more as applied than this side has"
-    if ahead == 0:
-        return "both sides count the same as applied"
-    return f"{formats.count(ahead)} applied here since {source} last heard of it"
+def dropped_of(account: Account, days: float) -> tuple[c.Dropped, ...]:
+    """Return what was dropped, by cause in words."""
+    return tuple(c.Dropped(cause_words(cause, days), count) for cause, count in sorted(account.dropped_by_cause.items()))
+
+
+def compared(own: Account, stated: Account | None, source: str) -> str:
+    """Say how our count of applied readings compares with the source's: at the cut that its statement speaks of."""
+    if stated is None:
+        return f"{source} has stated nothing yet"
+    if stated.applied_here is None:  # what was stated before this start is not known any more
+        return "compared with the next statement" if own.applied != stated.applied else "both sides count the same as applied"
+    more = stated.applied_here - stated.applied
+    if more == 0:
+        return f"at the common cut both sides count the same as applied: {formats.count(stated.applied)}"
+    if more > 0:
+        return f"at the common cut {source} has not heard of {formats.count(more)} that are applied here"
+    return f"at the common cut {source} counts {formats.count(-more)} more as applied than this side has"
 
 
 def cause_words(cause: str, retention_days: float) -> str:
@@ -179,6 +191,8 @@ def cause_words(cause: str, retention_days: float) -> str:
         CAUSE_BYTE_CAP: "over the size limit",
         CAUSE_DESTINATION_RESTORED: "destination restored from a backup",
         CAUSE_ORIGIN_RESTORED: "source restored from a backup",
+        CAUSE_DISCARDED: "discarded by a person",
+        CAUSE_PARTED: "given up when the pair parted",
         CAUSE_HELD_TOO_LONG: f"held for {age} without their device or resource",
     }
     return words.get(cause, cause.replace("_", " "))

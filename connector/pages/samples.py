@@ -18,7 +18,7 @@ from connector.runtime import ConnectorRuntime, LinkView
 from connector.site import Site
 from shared.core.link_state import LinkState
 from shared.errors import PairhubError, Refused
-from shared.limits import SECOND_MS
+from shared.limits import CANARY_EVERY_S, LIVE_RESERVE_BYTES, SECOND_MS
 from web import contexts as c
 
 EVERY_S: Final = 5.0
@@ -26,8 +26,8 @@ KEPT_S: Final = 600
 _KEPT_COUNT: Final = KEPT_S // int(EVERY_S)
 # Sixty bars of ten seconds.
 BEAT_S: Final = 10
-# How often a question goes through the whole pair and back (G9).
-_CANARY_EVERY_S: Final = 15.0
+# Refusals of ours, for want of an answer.
+_UNANSWERED: Final = frozenset({"no_route", "peer_not_linked", "call_timed_out"})
 _log = logging.getLogger(__name__)
 
 _UNLINKED = frozenset({c.LinkState.OFFLINE, c.LinkState.RECONNECTING, c.LinkState.CONNECTING, c.LinkState.PEER_OFFLINE})
@@ -64,6 +64,27 @@ class Track:
     peer_left_ms: int | None = None
     was_linked: bool = False
     canary_ms: float | None = None
+    canary_lost_ms: int | None = None
+    starved: bool | None = None
+    _grants: int = 0
+
+    def observe_credit(self, credit: tuple[int, int] | None) -> None:
+        """Follow the hub's credit: (bytes that it takes now, how often it has granted some); None without a link."""
+        if credit is None:
+            self.starved = None
+            return
+        credit_bytes, grants = credit
+        # A backlog leaves the reserve to live readings: it stands still at that.
+        self.starved = credit_bytes <= LIVE_RESERVE_BYTES and grants == self._grants
+        self._grants = grants
+
+    def observe_canary(self, round_trip_ms: float | None, now_ms: int, *, was_asked: bool) -> None:
+        """Follow the questions through the whole pair: how long the last one took, None where it did not come back."""
+        self.canary_ms = round_trip_ms
+        if round_trip_ms is not None or not was_asked:
+            self.canary_lost_ms = None
+        elif self.canary_lost_ms is None:
+            self.canary_lost_ms = now_ms
 
     def observe(self, view: LinkView, now_ms: int) -> None:
         """Follow what the link looks like now."""
@@ -114,14 +135,19 @@ class Samples:
     async def ask_canary(self, runtime: ConnectorRuntime) -> None:
         """Send a question through the whole pair, and keep how long it took (G9)."""
         track = self._tracks.setdefault(runtime.connector_id, Track())
+        clock = self._site.clock
         if runtime.calls is None or not runtime.view.peer_linked:
-            track.canary_ms = None
+            track.observe_canary(None, clock.wall_ms(), was_asked=False)
             return
+        began_ms = clock.monotonic_ms()
+        round_trip_ms: float | None = None
         try:
             asked = await runtime.calls.ask(LIST_DEVICES, msgspec.msgpack.encode(DeviceQuery(limit=1)))
-            track.canary_ms = asked.round_trip_ms
-        except Refused:
-            track.canary_ms = None
+            round_trip_ms = asked.round_trip_ms
+        except Refused as refused:
+            if refused.code not in _UNANSWERED:  # a refusal came all the way back, too
+                round_trip_ms = float(clock.monotonic_ms() - began_ms)
+        track.observe_canary(round_trip_ms, clock.wall_ms(), was_asked=True)
 
     async def run(self, look: Look) -> None:
         """Take a sample of every connector every few seconds, until cancelled."""
@@ -132,13 +158,14 @@ class Samples:
                 except PairhubError as error:
                     _log.debug("no sample: %s", error, extra={"connector": runtime.connector_id})
             self.forget_others(set(self._site.runtimes))
+            self._site.repairs.keep_connectors(list(self._site.runtimes))
             await asyncio.sleep(EVERY_S)
 
     async def run_canaries(self) -> None:
         """Keep asking through every pair, until cancelled; one that does not answer delays no other."""
         while True:
             await asyncio.gather(*(self.ask_canary(runtime) for runtime in list(self._site.runtimes.values())))
-            await asyncio.sleep(_CANARY_EVERY_S)
+            await asyncio.sleep(CANARY_EVERY_S)
 
 
 def rates(samples: tuple[Sample, ...], field: str) -> tuple[float, ...]:

@@ -6,29 +6,24 @@ Read once per page or update; the frame, the overview and the lists all speak fr
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
 
 from connector import accounts, connectors, resources
 from connector.accounts import Account, Backlog
 from connector.connectors import Connector, Pair
-from connector.pages.repairs import open_repairs
+from connector.health_facts import connector_facts, link_facts
 from connector.pages.samples import Sample, Samples, Track
 from connector.parting_rows import find_talk
 from connector.resources import ResourceRow
 from connector.runtime import ConnectorRuntime, LinkView
 from connector.site import Site
 from shared.core.completion import PairState
-from shared.core.link_state import LinkState
+from shared.core.health import Flow, LinkFacts, judge_flow, judge_unlinked
 from shared.core.parting import PartingTalk
-from shared.limits import MINUTE_MS, SECOND_MS
+from shared.core.repairs import Repair
+from shared.limits import SECOND_MS
 from shared.sealing import Side
 from web import contexts as c
-
-# A link that moved nothing for this long although something waits is stalled, not connected (G9).
-STALLED_AFTER_MS: Final = MINUTE_MS
-# An attempt now and then is `reconnecting`; after this long it is `off line`.
-OFFLINE_AFTER_MS: Final = MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +42,7 @@ class Situation:
     resources: list[ResourceRow]
     link: c.LinkStatus
     track: Track
-    repairs: tuple[c.Repair, ...]
+    repairs: tuple[Repair, ...]
     talk: PartingTalk
 
     @property
@@ -78,6 +73,8 @@ class Stored:
     resources: list[ResourceRow]
     quarantined: int
     talk: PartingTalk
+    movable_ms: int | None = None
+    """When the oldest reading was accepted that nothing holds back here; None for none."""
 
 
 async def look(site: Site, samples: Samples, connector_id: str) -> Situation:
@@ -88,17 +85,9 @@ async def look(site: Site, samples: Samples, connector_id: str) -> Situation:
     now_ms = site.clock.wall_ms()
     track = samples.track(runtime, now_ms)
     is_target = pair is not None and pair.side is Side.TARGET
-    link = _link(site, runtime, stored, track, now_ms)
-    repairs = open_repairs(
-        site,
-        connector=stored.connector,
-        pair=pair,
-        view=runtime.view,
-        link=link,
-        rows=stored.resources,
-        quarantined=stored.quarantined,
-        talk=stored.talk,
-    )
+    link = _link_facts(site, runtime, stored, track, now_ms)
+    drain_bytes_per_s = runtime.runner.drain_bytes_per_s if runtime.runner is not None else None
+    site.repairs.observe(connector_facts(site, runtime, stored, link, drain_bytes_per_s))
     return Situation(
         connector=stored.connector,
         pair=pair,
@@ -107,9 +96,9 @@ async def look(site: Site, samples: Samples, connector_id: str) -> Situation:
         backlog=stored.backlog,
         last_applied_ms=stored.arrived_ms if is_target else stored.backlog.last_applied_ms,
         resources=stored.resources,
-        link=link,
+        link=_link_status(judge_flow(link, now_ms)),
         track=track,
-        repairs=repairs,
+        repairs=site.repairs.open(connector_id),
         talk=stored.talk,
     )
 
@@ -141,48 +130,65 @@ def _read(connection: sqlite3.Connection, connector_id: str, pair: Pair | None) 
         resources=resources.list_resources(connection, connector_id, paired=paired, latest=False),
         quarantined=quarantined,
         talk=find_talk(connection, connector_id),
+        movable_ms=_movable_ms(connection, connector_id) if paired else None,
     )
+
+
+def _movable_ms(connection: sqlite3.Connection, connector_id: str) -> int | None:
+    """What waits under the name of a resource is held back for the other side's want of it, which is no stall."""
+    row = connection.execute(
+        "SELECT MIN(oldest) FROM (SELECT MIN(accepted_ms) AS oldest FROM segment"
+        " WHERE connector_id = ?1 AND dropped IS NULL"
+        " UNION ALL SELECT MIN(accepted_ms) FROM tail WHERE connector_id = ?1 AND resource = '')",
+        (connector_id,),
+    ).fetchone()
+    return None if row[0] is None else int(row[0])
 
 
 # --- the link in words ------------------------------------------------------------------------------------------------
 
 
-def _link(site: Site, runtime: ConnectorRuntime, stored: Stored, track: Track, now_ms: int) -> c.LinkStatus:
-    view = runtime.view
-    if stored.connector.disabled:
-        return c.LinkStatus(c.LinkState.DISABLED)
-    if runtime.pair is None:
-        return c.LinkStatus(c.LinkState.NOT_PAIRED)
-    if view.state is not LinkState.LINKED:
-        return unlinked_status(view, track, now_ms)
-    if not view.peer_linked:
-        return c.LinkStatus(c.LinkState.PEER_OFFLINE, since_ms=track.peer_unlinked_ms)
-    waited_ms = stalled_ms(runtime.pair, stored, track, now_ms, peer_ahead_ms=site.guard.peer_off_ms)
-    if waited_ms >= STALLED_AFTER_MS:
-        return c.LinkStatus(c.LinkState.STALLED, stalled_for_s=waited_ms / SECOND_MS)
-    return c.LinkStatus(c.LinkState.CONNECTED, round_trip_ms=view.round_trip_ms or None)
+def _link_facts(site: Site, runtime: ConnectorRuntime, stored: Stored, track: Track, now_ms: int) -> LinkFacts:
+    pair = runtime.pair
+    track.observe_credit(runtime.runner.credit if runtime.runner is not None else None)
+    link = link_facts(runtime.view, track, is_paired=pair is not None, is_disabled=stored.connector.disabled)
+    if pair is None or not (link.is_linked and link.peer_is_linked):
+        return link
+    waited_ms = stalled_ms(pair, stored, track, now_ms, peer_ahead_ms=site.guard.peer_off_ms)
+    last_ms = stored.arrived_ms if pair.side is Side.TARGET else stored.backlog.last_applied_ms
+    moved = waited_ms <= 0 or (last_ms or 0) > together_ms(track)
+    return replace(link, waited_ms=waited_ms, moved=moved)
+
+
+def _link_status(flow: Flow) -> c.LinkStatus:
+    return c.LinkStatus(
+        c.LinkState(flow.state.value),
+        round_trip_ms=flow.round_trip_ms,
+        retry_in_s=None if flow.retry_in_ms is None else flow.retry_in_ms / SECOND_MS,
+        stalled_for_s=None if flow.stalled_for_ms is None else flow.stalled_for_ms / SECOND_MS,
+        since_ms=flow.since_ms,
+    )
 
 
 def unlinked_status(view: LinkView, track: Track, now_ms: int) -> c.LinkStatus:
     """Return what a link that is wanted and not there is called."""
-    since_ms = track.unlinked_ms if track.unlinked_ms is not None else now_ms
-    if now_ms - since_ms >= OFFLINE_AFTER_MS:
-        return c.LinkStatus(c.LinkState.OFFLINE, since_ms=since_ms)
-    if view.state is LinkState.WAITING:
-        return c.LinkStatus(c.LinkState.RECONNECTING, retry_in_s=max(0.0, (view.next_attempt_ms - now_ms) / SECOND_MS))
-    return c.LinkStatus(c.LinkState.RECONNECTING if track.was_linked else c.LinkState.CONNECTING)
+    return _link_status(judge_unlinked(link_facts(view, track, is_paired=True), now_ms))
+
+
+def together_ms(track: Track) -> int:
+    """Return since when both sides are linked."""
+    return max(track.linked_ms or 0, track.peer_linked_ms or 0)
 
 
 def stalled_ms(pair: Pair, stored: Stored, track: Track, now_ms: int, *, peer_ahead_ms: int) -> int:
     """Return for how long something has waited with nothing applied although both sides were linked; 0 where nothing has."""
-    together_ms = max(track.linked_ms or 0, track.peer_linked_ms or 0)
+    since_ms = together_ms(track)
     if pair.side is Side.SOURCE:
-        oldest_ms = stored.backlog.oldest_ms
-        if oldest_ms is None:
+        if stored.movable_ms is None:
             return 0
-        return now_ms - max(oldest_ms, stored.backlog.last_applied_ms or 0, together_ms)
+        return now_ms - max(stored.movable_ms, stored.backlog.last_applied_ms or 0, since_ms)
     stated = stored.stated
     if stated is None or stated.stated_ms is None or stated.tail + stated.outbox == 0:
         return 0
     # A target knows what waits only from what the source stated, by the source's clock.
-    return stated.stated_ms - peer_ahead_ms - max(stored.arrived_ms or 0, together_ms)
+    return stated.stated_ms - peer_ahead_ms - max(stored.arrived_ms or 0, since_ms)

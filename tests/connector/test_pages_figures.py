@@ -86,7 +86,8 @@ def stored(
     arrived_ms: int | None = None,
 ) -> Stored:
     connector = Connector("C", "Pump house", "source", 0, disabled=False, creates_devices=False)
-    return Stored(connector, None, stated, Backlog(0, 0, oldest_ms, applied_ms), arrived_ms, [], 0, PartingTalk())
+    backlog = Backlog(0, 0, oldest_ms, applied_ms)
+    return Stored(connector, None, stated, backlog, arrived_ms, [], 0, PartingTalk(), oldest_ms)
 
 
 TOGETHER = Track(linked_ms=NOW_MS - 60 * MINUTE_MS, peer_linked_ms=NOW_MS - 50 * MINUTE_MS)

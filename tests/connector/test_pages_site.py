@@ -339,13 +339,15 @@ async def test_a_clock_that_jumps_is_a_repair_with_its_fix(tmp_path: Path) -> No
 
         page = await found.get(path)
         assert "1 repair" in page
-        assert "The clock is in doubt It jumped forward by 5 h. Set this machine's clock" in page
+        assert "The clock is in doubt It jumped forward by 5 h. Nothing expires while it is in doubt" in page
+        assert "What to do: Set this machine's clock" in page
 
 
 async def test_a_hub_that_refuses_the_site_is_a_repair(tmp_path: Path) -> None:
     async with visitor(tmp_path, hub_url="http://127.0.0.1:9") as found:
         path = await found.create("Pump house")
         found.site.enrolment.problem = "This hub asks for an enrolment token. Get one from its operator."
+        found.site.enrolment.is_refused = True
 
         assert "This site is not enrolled at its hub" in await found.get(path)
         assert "asks for an enrolment token" in await found.get(f"{path}/remote-sync")

@@ -164,6 +164,7 @@ class AccountCard:
     sides: tuple[AccountSide, ...]
     cut_text: str = ""
     gaps_url: str | None = None
+    resources_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
