@@ -8,8 +8,6 @@ import msgspec
 
 from connector.catalogue import Catalogue
 from connector.connectors import Pair
-from connector.gaps import GapRow as GapRow
-from connector.gaps import list_gaps as list_gaps
 from connector.streams import Streams
 from shared.core.ledger import Ledger
 from shared.sealing import Side

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from connector import history
+from connector.gaps import SeriesGap
 from connector.history import Reading
-from connector.resource_figures import SeriesGap
 from shared.batches import Value
 from shared.database import Database
 

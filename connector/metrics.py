@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Final
 
@@ -11,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from connector.access import Access
+from connector.account_metrics import ACCOUNT_MEASURES, gaps_by_cause, put_books, put_gaps
 from connector.pages.samples import Samples
 from connector.pages.situation import Situation, look
 from connector.site import Site
@@ -54,7 +56,16 @@ MEASURES: Final = (
         "pairhub_oldest_unapplied_seconds", "gauge", "Age of the oldest reading not yet applied; 0 for none", _PAIR
     ),
     Measure("pairhub_retention_seconds", "gauge", "How long readings wait before they are given up"),
+    Measure("pairhub_stalled_seconds", "gauge", "How long nothing was applied although something waits; 0: it moves", _PAIR),
+    *ACCOUNT_MEASURES,
     Measure("pairhub_repairs", "gauge", "Problems on the overview that want a person", _ONE),
+    Measure(
+        "pairhub_repair_open", "gauge", "1 for each open repair; connector is empty for the site", ("connector", "code")
+    ),
+    Measure("pairhub_notices_waiting", "gauge", "Notices that wait to be delivered", ("channel",)),
+    Measure("pairhub_notices_delivered_total", "counter", "Notices delivered since the start", ("channel",)),
+    Measure("pairhub_notices_lost_total", "counter", "Notices given up since the start", ("channel",)),
+    Measure("pairhub_notices_failing", "gauge", "1 while the last attempt to deliver failed", ("channel",)),
 )
 
 
@@ -94,10 +105,21 @@ async def fill(site: Site, samples: Samples) -> Filled:
             continue  # deleted meanwhile
         roles[seen.connector.role] += 1
         _put_link(filled, site, seen)
-        if seen.is_paired:
-            _put_pair(filled, site, seen)
+        lost = await site.database.read(lambda c, id_=connector_id: gaps_by_cause(c, id_))  # type: ignore[misc]
+        put_gaps(filled, connector_id, lost)
+        if seen.is_paired and seen.pair is not None:
+            books = await site.books(connector_id)
+            _put_pair(filled, site, replace(seen, account=books.own))
+            put_books(filled, (connector_id, seen.pair.pair_id.hex()), books)
     for role, count in roles.items():
         filled.put("pairhub_connectors", count, role)
+    for scope, code in sorted({(repair.finding.scope, repair.finding.code) for repair in site.repairs.open()}):
+        filled.put("pairhub_repair_open", 1, scope, code)
+    for each in site.notices.status():
+        filled.put("pairhub_notices_waiting", each.waiting, each.channel)
+        filled.put("pairhub_notices_delivered_total", each.delivered, each.channel)
+        filled.put("pairhub_notices_lost_total", each.lost, each.channel)
+        filled.put("pairhub_notices_failing", bool(each.problem), each.channel)
     return filled
 
 
@@ -122,6 +144,7 @@ def _put_pair(filled: Filled, site: Site, seen: Situation) -> None:
     ids = (seen.connector_id, pair.pair_id.hex())
     filled.put("pairhub_link_faults_total", runtime.runner.faults if runtime.runner is not None else 0, *ids)
     filled.put("pairhub_peer_linked", runtime.view.peer_linked, *ids)
+    filled.put("pairhub_stalled_seconds", seen.link.stalled_for_s or 0, *ids)
     canary_ms = seen.track.canary_ms
     filled.put("pairhub_pair_round_trip_seconds", None if canary_ms is None else canary_ms / SECOND_MS, *ids)
     if account is not None:

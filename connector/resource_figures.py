@@ -1,13 +1,10 @@
-"""What is known of the readings of each resource, cheap enough to ask while a page is open: latest, waiting, gaps."""
+"""What is known of the readings of each resource, cheap enough to ask while a page is open: latest, waiting."""
 
 from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
 from typing import Any, Final
-
-from connector import accounts
-from shared.core.entries import GapNotice
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,47 +73,6 @@ def has_readings(connection: sqlite3.Connection, resource_id: int) -> bool:
         "SELECT 1 FROM series WHERE resource_id = ? AND last_ms IS NOT NULL LIMIT 1", (resource_id,)
     ).fetchone()
     return row is not None
-
-
-def gap_counts(connection: sqlite3.Connection, connector_id: str) -> dict[str, int]:
-    """Return how many gap notices name each resource, by alias; costs reading the notices."""
-    counts: dict[str, int] = {}
-    for gap in accounts.list_gaps(connection, connector_id):
-        for alias in {row.resource for row in gap.notice.rows}:
-            counts[alias] = counts.get(alias, 0) + 1
-    return counts
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesGap:
-    """Readings of one series that will never arrive. `count` None: not counted, or not known to be of this series."""
-
-    cause: str
-    first_ms: int
-    last_ms: int
-    count: int | None
-
-
-def series_gaps(
-    connection: sqlite3.Connection, connector_id: str, device: str, resource: str, from_ms: int, to_ms: int
-) -> list[SeriesGap]:
-    """Return the gaps of a series that touch a span, oldest first; notices that name no series may concern any."""
-    found: list[SeriesGap] = []
-    for gap in accounts.list_gaps(connection, connector_id):
-        found += _touching(gap.notice, device, resource, from_ms, to_ms)
-    return sorted(found, key=lambda each: (each.first_ms, each.last_ms))
-
-
-def _touching(notice: GapNotice, device: str, resource: str, from_ms: int, to_ms: int) -> list[SeriesGap]:
-    if notice.last_ms < from_ms or notice.first_ms >= to_ms:
-        return []
-    if not notice.rows:
-        return [SeriesGap(notice.cause, notice.first_ms, notice.last_ms, None)]
-    return [
-        SeriesGap(notice.cause, row.first_ms, row.last_ms, row.count)
-        for row in notice.rows
-        if (row.device, row.resource) == (device, resource) and row.last_ms >= from_ms and row.first_ms < to_ms
-    ]
 
 
 # --- series -----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Connectors: made, changed, disabled, deleted; their account and their gaps."""
+"""Connectors: made, changed, disabled, deleted. Their account and gaps are in account.py."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import Any, Final
 
 import msgspec
 
-from connector import accounts, connectors
-from connector.accounts import Account
+from connector import connectors
+from connector.api import account
 from connector.api.etags import Tagged, if_match, tagged
 from connector.api.operations import ONE, Call, Operation
-from connector.api.paging import Page, after_of, cursor, limit_of, paged
 from connector.connectors import Connector
 from connector.host_desk import check_every_s
 from connector.status import ConnectorStatus, connector_status
-from shared.core.entries import GapRow
 
 
 class NewConnector(msgspec.Struct, forbid_unknown_fields=True):
@@ -36,29 +34,6 @@ class ConnectorChange(msgspec.Struct, forbid_unknown_fields=True):
 
     name: str
     creates_devices: bool
-
-
-class BothAccounts(msgspec.Struct, frozen=True):
-    """This side's account, and at a target the source's last word; null where there is no pair."""
-
-    own: Account | None
-    stated_by_source: Account | None
-
-
-class Gap(msgspec.Struct, frozen=True):
-    """Readings that will never arrive, `ours` where this side gave them up.
-
-    `count` is null where nobody can count. A row is device, resource, count, first and last time.
-    """
-
-    ours: bool
-    gap_id: str
-    cause: str
-    count: int | None
-    first_ms: int
-    last_ms: int
-    rows: list[GapRow]
-    noticed_ms: int
 
 
 async def shown(call: Call, connector: Connector) -> Tagged:
@@ -121,27 +96,6 @@ async def enable(call: Call) -> None:
     await call.site.disable_connector(call.connector_id, disabled=False)
 
 
-async def get_account(call: Call) -> BothAccounts:
-    """Return this side's account and, at a target, the source's last word."""
-    own, stated = await call.site.account(call.connector_id)
-    return BothAccounts(own, stated)
-
-
-async def list_gaps(call: Call) -> Page[Gap]:
-    """Return gap notices, newest first."""
-    connector_id, limit = call.connector_id, limit_of(call)
-    after = after_of(call, tuple[int, str]) or (1 << 62, "")
-    call.site.runtime(connector_id)
-    found = await call.site.database.read(lambda c: accounts.list_gaps(c, connector_id, limit + 1, after))
-    rows = [_gap(row) for row in found[:limit]]
-    return Page(rows, cursor(call, (rows[-1].noticed_ms, rows[-1].gap_id)) if len(found) > limit else None)
-
-
-def _gap(row: accounts.GapRow) -> Gap:
-    it = row.notice
-    return Gap(row.ours, it.gap_id, it.cause, it.count, it.first_ms, it.last_ms, it.rows, it.noticed_ms)
-
-
 OPERATIONS: Final = (
     Operation(
         "GET",
@@ -187,14 +141,5 @@ OPERATIONS: Final = (
         "POST", ONE + "/disable", "manage", "Disable a connector", disable, errors=("still_paired", "parting_untold")
     ),
     Operation("POST", ONE + "/enable", "manage", "Enable a connector", enable),
-    Operation("GET", ONE + "/account", "read", "Where the readings are", get_account, answer=BothAccounts),
-    Operation(
-        "GET",
-        ONE + "/gaps",
-        "read",
-        "Readings that will never arrive, newest first",
-        list_gaps,
-        query=paged(),
-        answer=Page[Gap],
-    ),
+    *account.OPERATIONS,
 )

@@ -17,7 +17,7 @@ from sse_starlette import ServerSentEvent
 from starlette.responses import Response
 
 from connector import edit_queries
-from connector.api.connectors import BothAccounts
+from connector.api.account import BothAccounts
 from connector.api.operations import ONE, Call, Operation, Query
 from connector.edit_queries import ChangeRow
 from connector.reading_feed import Heard, Listener

@@ -12,14 +12,16 @@ import msgspec
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from connector import charts, history, resource_figures
+from connector import charts, gaps, history, resource_figures
 from connector.charts import Folded
+from connector.gaps import SeriesGap
 from connector.pages.frame import Desk, Parts, PartsOf, Visit, frame_parts
 from connector.pages.overview import cause_words
+from connector.pages.replay_list import replay_form, replay_list, resource_replay_url
 from connector.pages.resource_forms import edit_form
 from connector.pages.resource_rows import plain, shown_row
 from connector.pages.situation import Situation
-from connector.resource_figures import SeriesGap, SeriesState
+from connector.resource_figures import SeriesState
 from connector.resources import ResourceRow, peer_definitions
 from shared.errors import Refused
 from shared.limits import DAY_MS, HOUR_MS, SECOND_MS
@@ -104,14 +106,15 @@ class Asked:
 
 def read_span(from_text: str, to_text: str, zone: tzinfo, now_ms: int) -> tuple[int, int]:
     """Read two times, in the viewer's zone where they name none; an empty `to` is now. Raises Refused('invalid')."""
-    from_ms = _read_moment("From", from_text, zone)
-    to_ms = _read_moment("To", to_text, zone) if to_text else now_ms + SECOND_MS
+    from_ms = read_moment("From", from_text, zone)
+    to_ms = read_moment("To", to_text, zone) if to_text else now_ms + SECOND_MS
     if from_ms >= to_ms:
         raise Refused("invalid", what="To", why="it is a time after the first one")
     return from_ms, to_ms
 
 
-def _read_moment(what: str, text: str, zone: tzinfo) -> int:
+def read_moment(what: str, text: str, zone: tzinfo) -> int:
+    """Read one time, in the viewer's zone where it names none; raises Refused('invalid')."""
     try:
         at = datetime.fromisoformat(text)
         at_ms = round((at if at.tzinfo else at.replace(tzinfo=zone)).timestamp() * SECOND_MS)
@@ -127,8 +130,10 @@ async def show(visit: Visit) -> Response:
     return visit.respond(await page(visit, visit.named("alias")))
 
 
-async def page(visit: Visit, alias: str, edit: c.ResourceEdit | None = None) -> c.ResourcePage:
-    """Return the page; raises Refused('not_found'). `edit` is a form that was refused."""
+async def page(
+    visit: Visit, alias: str, edit: c.ResourceEdit | None = None, replay: c.ReplayForm | None = None
+) -> c.ResourcePage:
+    """Return the page; raises Refused('not_found'). `edit` and `replay` are forms that were refused."""
     seen = await visit.look()
     asked = Asked.of(visit, alias)
     stream = urlencode({"page": "resource", "alias": alias} | {k: v for k, v in asked.fields().items() if v})
@@ -147,7 +152,9 @@ async def page(visit: Visit, alias: str, edit: c.ResourceEdit | None = None) -> 
         ),
         chart=chart,
         readings=readings,
-        edit=edit or (edit_form(seen, found.row) if visit.may("edit") else None),
+        edit=edit or (edit_form(seen, found.row, visit.site.settings.outbox_full) if visit.may("edit") else None),
+        replay_form=replay or _replay_form(visit, seen, asked, found),
+        replays=await replay_list(visit, seen, alias) if seen.is_paired else None,
         device=found.chosen.identity if found.chosen else "",
         range_name=asked.range_name,
         from_text=asked.from_text if asked.errors else _local(visit, asked.from_ms),
@@ -155,6 +162,13 @@ async def page(visit: Visit, alias: str, edit: c.ResourceEdit | None = None) -> 
         zone_name=formats.zone_label(formats.moment(asked.to_ms, visit.desk.viewer(visit.request).zone)),
         range_errors=asked.errors,
     )
+
+
+def _replay_form(visit: Visit, seen: Situation, asked: Asked, found: _Found) -> c.ReplayForm | None:
+    """Fill the form in for what the chart shows."""
+    span = asked.from_ms, asked.to_ms if asked.range_name == _CUSTOM else None
+    url = resource_replay_url(asked.connector_id, asked.alias)
+    return replay_form(visit, seen, url, span, device=found.chosen.identity if found.chosen else "")
 
 
 def _local(visit: Visit, at_ms: int) -> str:
@@ -178,7 +192,9 @@ class _Live:
             found = await _find(visit, asked)
             chart, readings = await _series_parts(visit, asked, found)
             facts = await _facts(visit, seen, found.row)
-            self._parts = (facts, _series_list(asked, found), *(part for part in (chart, readings) if part is not None))
+            replays = await replay_list(visit, seen, asked.alias) if seen.is_paired else None
+            more = (part for part in (chart, readings, replays) if part is not None)
+            self._parts = (facts, _series_list(asked, found), *more)
             ended_ms = clock.monotonic_ms()
             self._due_ms = ended_ms + max(_DRAW_AGAIN_TIMES * (ended_ms - started_ms), _wait_ms(asked, chart))
         shell = await visit.shell(c.Section.RESOURCES, seen)
@@ -230,8 +246,8 @@ async def _find(visit: Visit, asked: Asked) -> _Found:
 async def _facts(visit: Visit, seen: Situation, row: ResourceRow) -> c.ResourceFacts:
     def unit(connection: sqlite3.Connection) -> tuple[c.ResourceRow, int]:
         theirs = peer_definitions(connection, seen.connector_id).get(row.alias)
-        gaps = resource_figures.gap_counts(connection, seen.connector_id)
-        return shown_row(seen, row, theirs, visit.now_ms), gaps.get(row.alias, 0)
+        named = gaps.by_resource(connection, seen.connector_id).get(row.alias)
+        return shown_row(seen, row, theirs, visit.now_ms), named.notices if named is not None else 0
 
     shown, gap_count = await visit.site.database.read(unit)
     return c.ResourceFacts(
@@ -269,12 +285,10 @@ async def _series_parts(visit: Visit, asked: Asked, found: _Found) -> tuple[c.Ch
         return None, None
     series, chosen = found.chosen, replace(asked, device=found.chosen.identity)
     folded = await charts.read_folded(visit.site.database, series.series_id, asked.from_ms, asked.to_ms)
-    gaps = await visit.site.database.read(
-        lambda c: resource_figures.series_gaps(
-            c, asked.connector_id, series.identity, asked.alias, asked.from_ms, asked.to_ms
-        )
+    holes = await visit.site.database.read(
+        lambda c: gaps.series_gaps(c, asked.connector_id, series.identity, asked.alias, asked.from_ms, asked.to_ms)
     )
-    return _chart(visit, found.row, series, folded, gaps), await _raw(visit, chosen, found.row, series)
+    return _chart(visit, found.row, series, folded, holes), await _raw(visit, chosen, found.row, series)
 
 
 # --- the chart --------------------------------------------------------------------------------------------------------

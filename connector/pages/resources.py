@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from connector import edit_queries, resource_figures
+from connector import edit_queries, gaps
 from connector.edit_queries import RequestRow
 from connector.pages.frame import Desk, Parts, PartsOf, Visit, done, frame_parts, problem
 from connector.pages.resource_forms import field_error, read_allowed, read_retention
@@ -100,7 +100,7 @@ async def _find(visit: Visit, seen: Situation) -> _Found:
         return _Found(
             rows,
             peer_definitions(connection, connector_id),
-            resource_figures.gap_counts(connection, connector_id),
+            {alias: named.notices for alias, named in gaps.by_resource(connection, connector_id).items()},
             _requests(connection, connector_id),
         )
 

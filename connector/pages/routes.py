@@ -6,6 +6,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from connector.pages import (
+    account,
     api_key,
     api_reference,
     changes,
@@ -20,7 +21,10 @@ from connector.pages import (
     mqtt,
     overview,
     parting,
+    quarantine,
     remote_sync,
+    repair_list,
+    replays,
     resource,
     resource_edit,
     resources,
@@ -40,6 +44,7 @@ def page_routes(desk: Desk) -> list[BaseRoute]:
         *entrance.routes(desk),
         *api_key.routes(desk),
         *api_reference.routes(desk),
+        *repair_list.routes(desk),
         *connectors.routes(desk),
         *overview.routes(desk),
         desk.show(paths.UPDATES, updates),
@@ -58,7 +63,10 @@ def page_routes(desk: Desk) -> list[BaseRoute]:
         *resource_edit.routes(desk),
         *ways_in.routes(desk),
         *mqtt.routes(desk),
+        *account.routes(desk),
         *gaps.routes(desk),
+        *quarantine.routes(desk),
+        *replays.routes(desk),
     ]
 
 

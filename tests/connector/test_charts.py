@@ -10,7 +10,7 @@ import pytest
 
 from connector import charts, history
 from connector.charts import Slice, bands, coarser, fold, points, read_folded, slice_ms
-from connector.resource_figures import SeriesGap
+from connector.gaps import SeriesGap
 from tests.connector.site_stage import NOON_MS, line, lone_site, make_connector
 
 

@@ -1,9 +1,9 @@
 """Gaps: readings that will never arrive, each with its cause, time range and counts (page 11, first form)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
-from web.contexts.base import Role, template
+from web.contexts.base import Errors, Role, template
 from web.contexts.shell import Shell
 
 
@@ -33,12 +33,44 @@ class Gap:
 @template("_gap_list.html")
 @dataclass(frozen=True, slots=True)
 class GapList:
-    """Fragment: the gaps, newest notice first."""
+    """Fragment: a page of the gaps that the filter finds, newest notice first; the totals are of all it finds."""
 
     element_id: ClassVar[str] = "gap-list"
     gaps: tuple[Gap, ...]
     total_reading_count: int = 0
     retention_days: int = 30
+    total_count: int = 0
+    uncounted_count: int = 0
+    """Notices of readings that nobody can count."""
+    is_filtered: bool = False
+    csv_url: str = ""
+    json_url: str = ""
+    newest_url: str = ""
+    """Where the first page is; empty on the first page."""
+    older_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GapCause:
+    """A cause to choose from."""
+
+    value: str
+    label: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GapSearch:
+    """The form above the list: GET with `cause`, `resource`, `device`, `from`, `to`."""
+
+    connector_id: str
+    causes: tuple[GapCause, ...] = ()
+    resource: str = ""
+    device: str = ""
+    from_text: str = ""
+    to_text: str = ""
+    zone_name: str = "UTC"
+    errors: Errors = field(default_factory=dict)
 
 
 @template("gaps.html")
@@ -48,3 +80,4 @@ class GapsPage:
 
     shell: Shell
     gaps: GapList
+    search: GapSearch | None = None

@@ -1,0 +1,73 @@
+"""Where every reading of each resource is, and how long the outbox lasts (rule G1, row N4)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from web.contexts.base import template
+from web.contexts.overview import AccountCard, Dropped
+from web.contexts.shell import Shell
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceAccountRow:
+    """One resource by one side's books. `alias` is empty for what no resource can be given for."""
+
+    alias: str
+    accepted_count: int
+    applied_count: int
+    queued_count: int
+    quarantined_count: int
+    dropped: tuple[Dropped, ...] = ()
+    difference_count: int = 0
+    """What the books do not explain; 0 where they balance."""
+    compared_text: str = ""
+    """At a target: how it compares with what the source stated."""
+    overflow_text: str = ""
+    """At a source: what gives way at the cap."""
+    gap_count: int = 0
+    is_defined: bool = True
+
+    @property
+    def dropped_count(self) -> int:
+        """Readings dropped, for whatever cause."""
+        return sum(each.count for each in self.dropped)
+
+
+@template("_resource_accounts.html")
+@dataclass(frozen=True, slots=True)
+class ResourceAccounts:
+    """Fragment: the account of each resource."""
+
+    element_id: ClassVar[str] = "resource-accounts"
+    connector_id: str
+    is_target: bool
+    rows: tuple[ResourceAccountRow, ...]
+    stated_text: str = ""
+
+
+@template("_room.html")
+@dataclass(frozen=True, slots=True)
+class RoomCard:
+    """Fragment: what waits, its cap, what gives way there, and how long the space lasts at the present rate."""
+
+    element_id: ClassVar[str] = "room"
+    bytes_waiting: int
+    bytes_kept: int
+    bytes_max: int
+    overflow_text: str
+    per_minute: float
+    bytes_per_reading: float | None
+    lasts_s: float | None
+    """`None` where nothing comes in, or nothing is known of the size of readings."""
+    retention_s: float
+
+
+@template("account.html")
+@dataclass(frozen=True, slots=True)
+class AccountPage:
+    """The account of a pair: in all, by resource, and the room of the outbox (a source's)."""
+
+    shell: Shell
+    account: AccountCard | None
+    resources: ResourceAccounts | None
+    room: RoomCard | None
