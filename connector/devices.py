@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from connector import history
+from connector.history_parts import Opened
 
 
 class ValueRow(msgspec.Struct, frozen=True):
@@ -39,6 +40,7 @@ def list_values(
         " JOIN resource USING (resource_id) WHERE device.connector_id = ? AND identity = ? ORDER BY alias",
         (connector_id, identity),
     ).fetchall()
+    opened: Opened = {}
     return [
         ValueRow(
             row[1],
@@ -47,7 +49,7 @@ def list_values(
             _typed(row[2], row[4]),
             _typed(row[2], row[5]),
             row[6],
-            history.latest(connection, row[0], recent),
+            history.latest(connection, row[0], recent, opened=opened),
         )
         for row in rows
     ]

@@ -99,9 +99,17 @@ def columns_between(
 
 
 def latest(
-    connection: sqlite3.Connection, series_id: int, count: int, from_ms: int = 0, to_ms: int = FAR_MS
+    connection: sqlite3.Connection,
+    series_id: int,
+    count: int,
+    from_ms: int = 0,
+    to_ms: int = FAR_MS,
+    opened: Opened | None = None,
 ) -> list[Reading]:
-    """Return the newest readings of one series in a span, oldest first, `count` at most."""
+    """Return the newest readings of one series in a span, oldest first, `count` at most.
+
+    `opened` is for those who ask for several series one after the other: batches that hold them all are opened once.
+    """
     known = _known(connection, series_id)
     if known is None or count < 1:
         return []
@@ -111,7 +119,7 @@ def latest(
         (series_id, from_ms, to_ms, count),
     ).fetchall()
     found = rows_part(rows[::-1], kind)
-    opened: Opened = {}
+    opened = {} if opened is None else opened
     recent = sorted(recent_parts(connection, connector_id, series_id, from_ms, to_ms, opened), key=lambda r: -r[1])
     for _, last_ms, row in recent:
         if _is_older(found, last_ms, count):

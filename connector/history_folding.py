@@ -38,6 +38,7 @@ from shared.limits import (
     HISTORY_FOLD_ROWS_MAX,
     HISTORY_FOLD_SERIES_MAX,
     HISTORY_FOLD_TWICE_READINGS_MAX,
+    HISTORY_FOLD_WRITTEN_MAX,
     HISTORY_LOOSE_ROWS_MAX,
     HISTORY_RECENT_MAX,
 )
@@ -98,11 +99,12 @@ def fold(connection: sqlite3.Connection, bite: Bite, from_series: int) -> int | 
     """Write a part of a bite; return the series to go on from, None once all is written and the batches are gone."""
     columns = bite.columns
     if bite.dense:
-        to_series = from_series + HISTORY_FOLD_SERIES_MAX
-        for at in range(from_series, min(to_series, len(columns.series))):
+        written = 0
+        for at in range(from_series, len(columns.series)):
+            if at - from_series >= HISTORY_FOLD_SERIES_MAX or written >= HISTORY_FOLD_WRITTEN_MAX:
+                return at
             _write_chunk(connection, int(columns.series[at][0]), part_at(columns, at))
-        if to_series < len(columns.series):
-            return to_series
+            written += int(columns.lengths[at])
     elif len(columns):
         _write_level(connection, bite)
     connection.executemany("DELETE FROM recent WHERE row = ?", [(row,) for row in bite.rows])

@@ -370,6 +370,8 @@ HISTORY_FOLD_BATCHES_MAX: Final = 256
 # Series, and rows, folded in one unit of work while others wait.
 HISTORY_FOLD_ROWS_MAX: Final = 8_192
 HISTORY_FOLD_SERIES_MAX: Final = 128
+# Readings written as chunks in one unit of work: a few milliseconds, after which others have their turn.
+HISTORY_FOLD_WRITTEN_MAX: Final = 8_192
 # How long readings are kept where a resource does not say: a year, and a day more for comparing with the year before.
 HISTORY_RETENTION_MS: Final = 366 * DAY_MS
 # A century: whoever wants more wants "for ever".

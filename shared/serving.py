@@ -13,6 +13,7 @@ import logging
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol, TypeAlias
 
@@ -46,6 +47,8 @@ DIRECT_KEY = "direct_messages"
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 _BACKLOG = 1_024
 _COLLECT_AFTER_OBJECTS = 20_000
+# How long a busy thread may keep the interpreter from another one that wants it.
+_SWITCH_THREADS_S = 0.000_5
 _LINGER_S = 3.0
 
 
@@ -253,6 +256,14 @@ class GuardedWebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.abort()
 
 
+def _switch_threads_often() -> None:
+    """Let the event loop have the interpreter soon although a thread is busy with storing.
+
+    By default it waits 5 ms each time it wants it back, several times for each lookup.
+    """
+    sys.setswitchinterval(_SWITCH_THREADS_S)
+
+
 def _spare_the_collector() -> None:
     """Let the collector of cycles pass over what is there for good, and look at the rest less often.
 
@@ -280,6 +291,7 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Stop at SIGTERM and SIGINT; unlike uvicorn's own, never raise them again, which would skip what comes after."""
         _spare_the_collector()  # here begins the life of a daemon, which has its process to itself
+        _switch_threads_often()
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, self.handle_exit, each, None)

@@ -15,6 +15,7 @@ from shared.limits import (
     DAY_MS,
     HISTORY_CHUNK_READINGS_MAX,
     HISTORY_FOLD_SERIES_MAX,
+    HISTORY_FOLD_WRITTEN_MAX,
     HISTORY_LOOSE_ROWS_MAX,
     HISTORY_RECENT_MAX,
     HISTORY_ROWS_MAX,
@@ -132,9 +133,10 @@ def test_batches_of_many_series_with_few_readings_are_folded_into_greater_ones_f
     assert tables(store.connection) == (0, 1, 0)
     bite = next_bite(store.connection, everything=True)
     assert bite is not None
-    assert fold(store.connection, bite, 0) == HISTORY_FOLD_SERIES_MAX  # the rest with the next unit of work
+    written = fold(store.connection, bite, 0)
+    assert written == -(-HISTORY_FOLD_WRITTEN_MAX // (HISTORY_RECENT_MAX + 1))  # the rest with the next units of work
     assert history.between(store.connection, ids[3]) == [(1_000 * at + 3, 3.0) for at in range(HISTORY_RECENT_MAX + 1)]
-    assert fold(store.connection, bite, HISTORY_FOLD_SERIES_MAX) is None
+    assert fold(store.connection, bite, written) is None
     assert tables(store.connection) == (0, 0, len(ids))
     for series_id in (ids[3], ids[-1]):
         assert len(history.between(store.connection, series_id)) == HISTORY_RECENT_MAX + 1
