@@ -19,7 +19,7 @@ from typing import Any, Final
 import psutil
 
 from shared.errors import PairhubError
-from shared.rig.bench_stream import Stage, make_bodies, watch_memory
+from shared.rig.bench_stream import START_MS, Stage, make_bodies, watch_memory
 from shared.rig.client import until
 from shared.rig.fault_proxy import FaultProxy
 from shared.rig.live_readings import LIVE_DEVICE, Asker, LiveLine, quantile
@@ -34,8 +34,9 @@ _KILLED_AT: Final = 0.8
 _AWAY_S: Final = 1.0
 _FIRST_S: Final = 60.0
 _SETTLE_S: Final = 3_600.0
-# The random walk of the undisturbed stream lies before that of the backlog.
+# The random walk of the backlog lies behind that of the undisturbed stream (20 ms a reading).
 _STREAM_SEED: Final = 2
+_BEHIND_FROM_MS: Final = START_MS + 25 * _STREAM_READINGS_MAX
 
 
 async def measure(behind: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -111,10 +112,7 @@ class _Drain:
         """Return readings per second of an undisturbed stream."""
         stage = self._stage
         self._say(f"Streaming {readings} readings undisturbed ...")
-        bodies = (
-            body.replace(b'"timestamp":17', b'"timestamp":16') for body in make_bodies(readings, _BATCH, _STREAM_SEED)
-        )
-        requests = stage.requests(bodies)
+        requests = stage.requests(make_bodies(readings, _BATCH, _STREAM_SEED))
         before = await self._applied()
         began = time.perf_counter()
         await stage.post_all(requests)
@@ -125,7 +123,7 @@ class _Drain:
         self._say(f"The network is gone; posting {self._behind} readings ...")
         self._cable.cut()
         stage = self._stage
-        await stage.post_made(make_bodies(self._behind, _BATCH))
+        await stage.post_made(make_bodies(self._behind, _BATCH, start_ms=_BEHIND_FROM_MS))
 
     async def _applied(self) -> int:
         account = await self._stage.account(self._stage.target, self._stage.target_id)

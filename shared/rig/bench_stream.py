@@ -25,7 +25,7 @@ from shared.rig.poster import post_all, request_bytes
 _DEVICES: Final = 10
 _RESOURCES: Final = 5
 # A month ago: whatever a bench makes up to today is younger than what sites keep.
-_START_MS: Final = (time.time_ns() // 1_000_000 // DAY_MS - 30) * DAY_MS
+START_MS: Final = (time.time_ns() // 1_000_000 // DAY_MS - 30) * DAY_MS
 _SIGMA: Final = 0.05
 _JITTER_MS: Final = 5
 # Requests under way at once: the source batches what arrives while a commit runs.
@@ -36,7 +36,7 @@ _SETTLE_S: Final = 600.0
 _SIZE_READINGS_MAX: Final = 1_000_000
 
 
-def make_bodies(readings: int, batch: int, seed: int = 1) -> Iterator[bytes]:
+def make_bodies(readings: int, batch: int, seed: int = 1, start_ms: int = START_MS) -> Iterator[bytes]:
     """Yield request bodies of `batch` NDJSON lines: 10 devices x 5 resources at 1 Hz with +-5 ms of jitter, random walks."""
     chance = random.Random(seed)  # noqa: S311  # a workload, not a secret
     values = [20.0] * (_DEVICES * _RESOURCES)
@@ -50,7 +50,7 @@ def make_bodies(readings: int, batch: int, seed: int = 1) -> Iterator[bytes]:
                     {
                         "device": f"device-{at // _RESOURCES:02}",
                         "resource": f"resource-{at % _RESOURCES}",
-                        "timestamp": _START_MS + second * 1_000 + chance.randint(-_JITTER_MS, _JITTER_MS),
+                        "timestamp": start_ms + second * 1_000 + chance.randint(-_JITTER_MS, _JITTER_MS),
                         "value": round(values[at], 2),
                     }
                 )
