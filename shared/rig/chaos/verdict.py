@@ -32,19 +32,24 @@ class Verdict(msgspec.Struct):
 
 async def settle(plant: Plant, timeout_s: float) -> None:
     """Wait until nothing is on its way any more, in either direction; raises PairhubError with what still is."""
-    source, target = plant.source.client(), plant.target.client()
 
-    async def at_rest() -> Any:
-        own = (await source.get(f"/connectors/{plant.source.connector_id}/account"))["own"]
-        pending = [
-            (await client.get(f"/connectors/{machine.connector_id}/devices?sync=pending"))["total"]
-            for client, machine in ((source, plant.source), (target, plant.target))
-        ]
-        stated = (await target.get(f"/connectors/{plant.target.connector_id}/account"))["stated_by_source"]
+    async def at_rest() -> bool:
+        own, _ = await _accounts(plant.source)
+        _, stated = await _accounts(plant.target)
+        pending = [await _pending(site) for site in plant.sites]
         same = stated is not None and stated["accepted"] == own["accepted"]
         return own["queued"] == 0 and not any(pending) and same
 
     await until(at_rest, timeout_s=timeout_s, every_s=0.25, what="everything to be delivered")
+
+
+async def _accounts(site: Machine) -> tuple[Any, Any]:
+    answer = await site.client().get(f"/connectors/{site.connector_id}/account")
+    return answer["own"], answer["stated_by_source"]
+
+
+async def _pending(site: Machine) -> int:
+    return int((await site.client().get(f"/connectors/{site.connector_id}/devices?sync=pending"))["total"])
 
 
 async def judge(plant: Plant, load: Load, source_restored_s: list[tuple[float, float]]) -> Verdict:
@@ -89,12 +94,12 @@ async def _history(site: Machine, device: str, resource: str) -> tuple[dict[int,
 
 
 async def _named_gaps(source: Machine) -> list[tuple[str, str, int, int]]:
-    """Return (device, resource, first, last) of every row of every gap notice."""
+    """Return (device, resource, first, last) of every row of every gap notice; an empty device stands for several."""
     notices = await source.client().rows(f"/connectors/{source.connector_id}/gaps")
     return [
-        (row["device"], row["resource"], row["first_ms"], row["last_ms"])
+        (device, resource, first_ms, last_ms)
         for notice in notices
-        for row in notice["rows"]
+        for device, resource, _, first_ms, last_ms in notice["rows"]
     ]
 
 
@@ -112,7 +117,7 @@ def _forgotten(accepted_s: float, source_restored_s: list[tuple[float, float]]) 
 
 async def _account(plant: Plant, load: Load, verdict: Verdict, *, restored: bool) -> None:
     """The books of the source balance, agree with what was sent, and say *unknown* where they must."""
-    own = (await plant.source.client().get(f"/connectors/{plant.source.connector_id}/account"))["own"]
+    own, _ = await _accounts(plant.source)
     places = own["applied"] + own["queued"] + own["quarantined"] + own["dropped"]
     verdict.unaccounted += abs(own["accepted"] - places)
     sent = len(load.done.accepted) * BATCH_READINGS
