@@ -13,14 +13,16 @@ from connector.catalogue import Catalogue
 from connector.host import HostDevice
 from connector.ingest.bodies import form_of, parse_body
 from connector.intake import Intake
-from connector.readings import Groups, Lines, Outcome, group_lines, parse_lines
+from connector.lines import Groups, Lines, group_lines
+from connector.readings import Outcome, parse_lines
 from connector.runtime import ConnectorRuntime
 from connector.streams import Streams
 from shared.clock import Clock
 from shared.core.engine import PairEngine
 from shared.core.engine_effects import Effect
 from shared.database import Database
-from shared.errors import PairhubError
+from shared.disk_reserve import DiskReserve
+from shared.errors import PairhubError, Refused
 from shared.limits import INGEST_REFUSALS_SHOWN_MAX
 
 T = TypeVar("T")
@@ -39,6 +41,7 @@ class Ingestion:
         runtime: Callable[[str], ConnectorRuntime],
         create: Callable[[str, Iterable[str]], Awaitable[None]],
         ring: Callable[[str, str], None],
+        reserve: DiskReserve,
     ) -> None:
         """`create` adds devices that readings name, `ring` tells pages: all of the site's."""
         self.taken: dict[str, int] = {}
@@ -49,6 +52,7 @@ class Ingestion:
         self._runtime = runtime
         self._create = create
         self._ring = ring
+        self._reserve = reserve
         self._intakes: dict[tuple[str, bool], Intake] = {}
 
     async def take_body(
@@ -72,10 +76,12 @@ class Ingestion:
     async def take(
         self, connector_id: str, lines: Lines | Groups, outcome: Outcome, *, reporters: Sequence[str] = ()
     ) -> None:
-        """Take lines; counts into `outcome`. Raises Refused('target_not_writable', 'outbox_full', ...).
+        """Take lines; counts into `outcome`. Raises Refused('target_not_writable', 'outbox_full', 'disk_reserve', ...).
 
         `Lines` are the fast form; `Groups` do as well. Requests that share a commit are absorbed together.
         """
+        if self._reserve.is_touched:
+            raise Refused("disk_reserve", free=self._reserve.free_bytes, reserve=self._reserve.reserve_bytes)
         request = Request.of(lines, reporters)
         missing = await self._offer(connector_id, request, may_create=True)
         if missing:  # an identity that no device can have is refused with its lines, as an unknown device

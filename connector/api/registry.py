@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from connector.api import (
+    backups,
     connectors,
     device_bulk,
     device_parts,
@@ -16,14 +17,18 @@ from connector.api import (
     pairing,
     parting,
     people,
+    quarantine,
     readings,
+    repairs,
+    replays,
     resources,
     site,
 )
 from connector.api.operations import Operation
 
 TOPICS: Final[tuple[tuple[str, tuple[Operation, ...]], ...]] = (
-    ("Site", site.OPERATIONS),
+    ("Site", (*site.OPERATIONS, *backups.OPERATIONS)),
+    ("Repairs", repairs.OPERATIONS),
     ("Connectors", connectors.OPERATIONS),
     ("Pairing", (*pairing.OPERATIONS, *parting.OPERATIONS)),
     # Words of ours come before what may be the identity of a device.
@@ -32,6 +37,8 @@ TOPICS: Final[tuple[tuple[str, tuple[Operation, ...]], ...]] = (
     ("Changes and conflicts", edits.OPERATIONS),
     ("Resources", resources.OPERATIONS),
     ("Readings", readings.OPERATIONS),
+    ("Replays", replays.OPERATIONS),
+    ("Quarantine", quarantine.OPERATIONS),
     ("Events", events.OPERATIONS),
     ("Host device", host.OPERATIONS),
     ("MQTT", mqtt.OPERATIONS),

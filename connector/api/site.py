@@ -35,7 +35,19 @@ async def enrol(call: Call) -> Enrolled:
     return Enrolled(bool(call.site.identity.enrolment), call.site.identity.site_name)
 
 
+async def confirm_clock(call: Call) -> None:
+    """Say that the clock of this machine is right although it jumped, so that old readings may expire again."""
+    call.site.clock_watch.confirm()
+
+
 OPERATIONS: Final = (
+    Operation(
+        "POST",
+        "/clock/confirm",
+        "manage",
+        "Say that the clock is right, after a jump that nobody explained",
+        confirm_clock,
+    ),
     Operation(
         "GET", "/status", "read", "The state of the site and of all its connectors", get_status, answer=SiteStatus
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared.rig.client import until
 from tests.connector.api_walk import Walk
 from tests.connector.site_stage import NOON_MS, line
 
@@ -11,7 +12,13 @@ from tests.connector.site_stage import NOON_MS, line
 async def walk_everything(walk: Walk) -> None:
     """Ask every operation at least once, and once in vain where that is cheap."""
     await walk.ask("get_status")
+    await walk.ask("list_repairs", query={"cleared": "5"})
+    await walk.ask("list_repairs", query={"cleared": "many"}, status=422)
+    await walk.ask("send_test_notice")
+    await walk.ask("get_diagnostics")
     await walk.ask("enrol", {"token": ""}, status=503)
+    await walk.ask("confirm_clock")
+    await _backups(walk)
     made = (await walk.ask("create_connector", {"name": "boilers"})).json()
     connector_id = made["connector_id"]
     await _connectors(walk, connector_id)
@@ -23,6 +30,19 @@ async def walk_everything(walk: Walk) -> None:
     await _mqtt(walk, connector_id)
     await _programs(walk)
     await walk.ask("delete_connector", connector_id=connector_id)
+
+
+async def _backups(walk: Walk) -> None:
+    await walk.ask("download_backup", status=404)
+    await walk.ask("make_backup", {"passphrase": "short"}, status=422)
+    await walk.ask("make_backup", {"passphrase": "a horse, a battery"})
+    await walk.ask("make_backup", {}, status=409)
+
+    async def made() -> bool:
+        return bool((await walk.ask("get_backup")).json()["state"] == "done")
+
+    await until(made, what="the backup to be made")
+    assert (await walk.ask("download_backup")).content.startswith(b"pairhub sealed file")
 
 
 async def _connectors(walk: Walk, connector_id: str) -> None:
@@ -141,6 +161,14 @@ async def _readings(walk: Walk, connector_id: str) -> None:
     body = b"\n".join([line("roof/pump 1", "flow/in", 1.5, NOON_MS), line("x", "y", 1, NOON_MS)])
     taken = (await walk.ask("post_readings", body, connector_id=connector_id)).json()
     assert (taken["accepted"], taken["refused"]) == (1, 1)
+    await walk.ask("ask_replay", {"from_ms": NOON_MS}, connector_id=connector_id, status=409)
+    assert (await walk.ask("list_replays", connector_id=connector_id)).json() == {"rows": [], "next": None}
+    assert (await walk.ask("list_quarantine", connector_id=connector_id)).json() == {"rows": [], "next": None}
+    assert (await walk.ask("retry_quarantine", connector_id=connector_id)).json() == {"applied": 0}
+    for name in ("retry_quarantined", "discard_quarantined", "get_quarantined_content"):
+        await walk.ask(name, connector_id=connector_id, quarantine_id="1", status=409)
+    for name, status in (("get_replay", 404), ("cancel_replay", 409)):
+        await walk.ask(name, connector_id=connector_id, replay_id="0" * 16, status=status)
     series = {"device": "roof/pump 1", "resource": "flow/in"}
     found = (await walk.ask("list_readings", query=series, connector_id=connector_id)).json()
     assert found["readings"] == [[NOON_MS, 1.5]]
