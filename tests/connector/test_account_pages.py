@@ -1,0 +1,151 @@
+"""The account by resource and the gaps of two real sites, on pages, in API, status and /metrics (N4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import msgspec
+import pytest
+
+from connector.status import ConnectorStatus, site_status
+from shared.core import engine
+from shared.limits import DAY_MS
+from shared.rig.client import operator_token
+from tests.connector.visitors import Two, Visitor, two_sites, until
+
+
+async def api(found: Visitor, path: str, method: str = "GET", **more: Any) -> httpx2.Response:
+    """Ask as the local command line does."""
+    headers = {"Authorization": f"Bearer {operator_token(found.site.settings.data_dir)}"}
+    async with httpx2.AsyncClient(headers=headers, trust_env=False, timeout=30) as http:
+        return await http.request(method, f"{found.running.url}{path}", **more)
+
+
+async def status_of(found: Visitor, connector_id: str) -> ConnectorStatus:
+    status = await site_status(found.site)
+    return next(each for each in status.connectors if each.connector_id == connector_id)
+
+
+async def post(two: Two, source_id: str, resource: str, count: int) -> None:
+    first_ms = two.source.site.clock.wall_ms() - 10_000
+    lines = [
+        msgspec.json.encode({"device": "pump-1", "resource": resource, "timestamp": first_ms + at, "value": at})
+        for at in range(count)
+    ]
+    outcome = await two.source.site.ingest(source_id, b"\n".join(lines))
+    assert outcome.accepted == count
+
+
+async def test_n4_every_reading_of_a_resource_is_accounted_for_at_both_sides_and_its_gaps_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_LEDGER_EVERY_MS", 100)
+    async with two_sites(tmp_path) as two:
+        source_id = (await two.source.create("Pump house")).split("/")[-1]
+        source = f"/connectors/{source_id}"
+        await two.source.post(f"{source}/devices", identity="pump-1")
+        for alias in ("flow", "level", "pressure"):
+            await two.source.post(f"{source}/resources", alias=alias, format="number", is_synced="on")
+        assert "No account yet" in await two.source.get(f"{source}/account")
+        await two.source.post(f"{source}/resources/pressure", format="number", overflow="refuse_new")
+        target_id = await two.pair(source_id)
+        target = f"/connectors/{target_id}"
+        await _create_there(two, target_id, "flow", "pressure")
+        await post(two, source_id, "pressure", 20)
+        await post(two, source_id, "flow", 5)
+        await post(two, source_id, "level", 3)
+
+        async def compared() -> ConnectorStatus | None:
+            found = await status_of(two.target, target_id)
+            cuts = {each.resource: each.stated_by_source for each in found.resource_accounts}
+            done = all(cuts.get(name) is not None and cuts[name].applied_here == count for name, count in _APPLIED)  # type: ignore[union-attr]
+            return found if done and found.stated_by_source is not None else None
+
+        found: ConnectorStatus = await until(compared, "both books to be compared at one cut")
+        assert found.account is not None
+        assert found.stated_by_source is not None
+        assert found.stated_by_source.applied == found.stated_by_source.applied_here == found.account.applied == 25
+        await _source_shows(two, source, source_id)
+        await _target_shows(two, target)
+        await _gaps_are_found(two, source_id, target_id)
+        await _choices_are_checked(two, source_id)
+
+
+_APPLIED = (("flow", 5), ("pressure", 20))
+
+
+async def _create_there(two: Two, target_id: str, *aliases: str) -> None:
+    async def told() -> bool:
+        known = {row.alias for row in await two.target.site.resources(target_id)}
+        return known.issuperset(aliases)
+
+    await until(told, "the target to know the source's resources")
+    for alias in aliases:
+        await two.target.site.create_resource_like_peer(target_id, alias)
+
+
+async def _source_shows(two: Two, source: str, source_id: str) -> None:
+    page = await two.source.get(f"{source}/account")
+    assert "flow 5 5 0 0 0 drop the oldest readings balances" in page
+    assert "level 3 0 3 0 0 drop the oldest readings balances" in page
+    assert "pressure 20 20 0 0 0 refuse new readings balances" in page
+    assert "At the present rate the space lasts for" in page
+    assert "28 25 3 0 0 balances" in page
+    found = await status_of(two.source, source_id)
+    assert found.room is not None
+    assert found.room.lasts_ms
+    assert {each.resource: each.own.accepted for each in found.resource_accounts} == {
+        "flow": 5,
+        "level": 3,
+        "pressure": 20,
+    }
+    first = (await api(two.source, f"/api/v1/connectors/{source_id}/account/resources?limit=2")).json()
+    rest = (await api(two.source, f"/api/v1/connectors/{source_id}/account/resources?after={first['next']}")).json()
+    assert [row["resource"] for row in first["rows"] + rest["rows"]] == ["flow", "level", "pressure"]
+    measures = (await api(two.source, "/metrics")).text
+    assert 'resource="pressure"} 20.0' in measures
+    assert "pairhub_outbox_lasts_seconds{" in measures
+
+
+async def _target_shows(two: Two, target: str) -> None:
+    page = await two.target.get(f"{target}/account")
+    assert "pressure 20 20 0 0 0 at the common cut both sides count the same as applied: 20 balances" in page
+    assert "at the common cut both sides count the same as applied: 25" in page
+    assert "Room for an outage" not in page
+
+
+async def _gaps_are_found(two: Two, source_id: str, target_id: str) -> None:
+    runner = two.source.site.runtime(source_id).runner
+    assert runner is not None
+    await runner.run(lambda engine, store, now_ms: (None, engine.on_deadline(store, now_ms + 31 * DAY_MS)))
+    for found, connector_id in ((two.source, source_id), (two.target, target_id)):
+
+        async def named(found: Visitor = found, connector_id: str = connector_id) -> bool:
+            return "1 gap, 3 readings in all" in await found.get(f"/connectors/{connector_id}/gaps?resource=level")
+
+        await until(named, "the gap to be named")
+        assert "No gap like that" in await found.get(f"/connectors/{connector_id}/gaps?resource=flow")
+        assert "it is a date and a time" in await found.get(f"/connectors/{connector_id}/gaps?from=soon")
+        asked = f"/api/v1/connectors/{connector_id}/gaps"
+        rows = (await api(found, f"{asked}?resource=level&cause=retention&device=pump-1")).json()["rows"]
+        assert [(row["count"], row["rows"][0][:3]) for row in rows] == [(3, ["pump-1", "level", 3])]
+        assert (await api(found, f"{asked}?cause=byte_cap")).json()["rows"] == []
+        from_page = await found.http.get(f"/connectors/{connector_id}/gaps/export?format=csv&resource=level")
+        from_api = await api(found, f"{asked}/export?resource=level")
+        assert from_page.text == from_api.text
+        assert ",retention,pump-1,level,3," in from_page.text
+        assert (await api(found, f"{asked}/export?format=json")).json()[0]["rows"][0]["count"] == 3
+    ledger = (await status_of(two.source, source_id)).resource_accounts
+    assert {each.resource: each.own.dropped_by_cause for each in ledger}["level"] == {"retention": 3}
+    assert 'pairhub_gap_readings_total{cause="retention"' in (await api(two.source, "/metrics")).text
+
+
+async def _choices_are_checked(two: Two, source_id: str) -> None:
+    way = f"/api/v1/connectors/{source_id}/resources/flow"
+    refused = await api(two.source, way, "PATCH", json={"overflow": "burn"})
+    assert refused.status_code == 422
+    assert "it is drop_oldest, refuse_new, or empty for what the site does" in refused.text
+    changed = await api(two.source, way, "PATCH", json={"overflow": "refuse_new"})
+    assert changed.json()["overflow"] == "refuse_new"
