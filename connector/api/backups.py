@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import msgspec
-from starlette.responses import FileResponse
+from starlette.responses import StreamingResponse
 
 from connector.api.operations import Call, Operation
 from connector.backup_desk import BackupView
@@ -13,6 +15,7 @@ from shared.errors import Refused
 from shared.limits import PASSPHRASE_CHARS_MIN
 
 _MEDIA: Final = "application/octet-stream"
+_BLOCK_BYTES: Final = 256 * 1024
 
 
 class BackupWish(msgspec.Struct, forbid_unknown_fields=True):
@@ -50,12 +53,23 @@ async def get_backup(call: Call) -> BackupStatus:
     return _status(call.site.backups.view)
 
 
-async def download_backup(call: Call) -> FileResponse:
+async def download_backup(call: Call) -> StreamingResponse:
     """Return the last backup, with all keys of this site."""
     file = call.site.backups.view.file
     if file is None or not file.exists():
         raise Refused("not_found", what="backup; make one first")
-    return FileResponse(file, media_type=_MEDIA, filename=file.name, headers={"Cache-Control": "no-store"})
+    headers = {
+        "Cache-Control": "no-store",
+        "Content-Length": str(file.stat().st_size),
+        "Content-Disposition": f'attachment; filename="{file.name}"',
+    }
+    return StreamingResponse(_blocks(file), media_type=_MEDIA, headers=headers)
+
+
+def _blocks(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as source:
+        while block := source.read(_BLOCK_BYTES):
+            yield block
 
 
 def _status(view: BackupView) -> BackupStatus:
