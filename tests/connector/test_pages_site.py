@@ -400,9 +400,9 @@ async def test_a_body_beyond_its_bound_is_refused(tmp_path: Path) -> None:
 async def test_health_says_that_the_process_runs_and_readiness_why_it_does_not_work(tmp_path: Path) -> None:
     async with visitor(tmp_path, set_up=False) as found:
         assert (await found.http.get("/healthz")).json() == {"status": "ok"}
-        assert (await found.http.get("/readyz")).json() == {"status": "ok", "reasons": []}
+        assert (await found.http.get("/readyz")).json() == {"status": "ok", "reasons": [], "urgent_repairs": []}
 
-        found.site.database.problem = "database or disk is full"
+        found.site.database._error = "database or disk is full"
         answer = await found.http.get("/readyz")
         assert (answer.status_code, answer.json()["reasons"]) == (503, ["the disk refuses to store"])
 
