@@ -52,10 +52,10 @@ class OutboxRows(AccountRows, GapRows):
         chunks: list[TailChunk] = []
         readings = 0
         for row in rows:
-            chunks.append(_chunk(row))
             readings += row[3]
-            if readings >= readings_max:
-                break
+            if chunks and readings > readings_max:
+                break  # what is beyond would make a segment of its own, of a few readings
+            chunks.append(_chunk(row))
         return chunks
 
     def expired_tail(self, before_ms: int, limit: int) -> list[TailChunk]:
