@@ -19,7 +19,8 @@ from hub.metrics import MEASURES as HUB_MEASURES
 from hub.settings import SETTINGS_NAME as HUB_NAME
 from hub.settings import HubSettings
 from shared import certificates, limits, messages, pairing, sealing
-from shared.core import cells, completion, entries, ledger, link_state, parting, window
+from shared.core import cells, completion, entries, ledger, link_state, parting, replay_job, window
+from shared.core.repair_kinds import REPAIRS
 from shared.core.tables import Table
 from shared.errors import REFUSALS
 from shared.exit_codes import ExitCode
@@ -47,6 +48,10 @@ STRUCTURES: Final[tuple[type[msgspec.Struct], ...]] = (
     entries.Definition,
     entries.GapNotice,
     entries.GapRow,
+    replay_job.Replayed,
+    replay_job.ReplayAsk,
+    replay_job.LeftOut,
+    replay_job.StatedReplay,
 )
 # Operations named beside a code; of more, the number says enough.
 _NAMED_MAX: Final = 6
@@ -74,6 +79,10 @@ BOUNDS: Final = (
     "NONCE_LIFE_S",
     "HUB_COPY_DELAY_MS",
     "RESYNC_AFTER_MS",
+    "REPLAY_SEGMENTS_MAX",
+    "REPLAY_RANGE_MS_MAX",
+    "REPLAY_NAMES_MAX",
+    "REPLAY_JOBS_OPEN_MAX",
     "CLAIM_BODY_BYTES_MAX",
     "CLAIM_DEADLINE_MS",
     "PAIR_HELLO_EVERY_MS",
@@ -87,7 +96,7 @@ BOUNDS: Final = (
 def tables() -> list[Table[Any, Any]]:
     """Return every state machine of the core."""
     found = []
-    for module in (window, completion, link_state, parting):
+    for module in (window, completion, link_state, parting, replay_job):
         found += [value for value in vars(module).values() if isinstance(value, Table)]
     return found
 
@@ -249,6 +258,22 @@ def bounds() -> str:
     return rows(("bound", "value", "reason"), body)
 
 
+def repairs() -> str:
+    """Return every kind of repair."""
+    body = [
+        (
+            f"`{code}`",
+            kind.title,
+            kind.means,
+            kind.fix,
+            f"{kind.raise_after_ms // 1000} s, {kind.clear_after_ms // 1000} s",
+            "yes" if kind.is_urgent else "",
+        )
+        for code, kind in REPAIRS.items()
+    ]
+    return rows(("code", "repair", "what it means", "what to do", "raised, cleared after", "urgent"), body)
+
+
 def exit_codes() -> str:
     """Return what the command line ends with."""
     return rows(("code", "name", "meaning"), [(str(int(code)), code.name, code.meaning) for code in ExitCode])
@@ -267,6 +292,7 @@ def parts() -> dict[str, str]:
         **{f"diagram-{name}": text for name, text in named.items()},
         "settings-hub": settings(HubSettings, HUB_NAME),
         "settings-site": settings(SiteSettings, SITE_NAME),
+        "repairs": repairs(),
         "refusals": refusals(),
         "exit-codes": exit_codes(),
         "metrics-hub": measures((*HUB_MEASURES, *HTTP_MEASURES)),

@@ -26,8 +26,8 @@ def test_nothing_is_marked_as_drawn_that_nobody_draws() -> None:
 
 def test_every_state_machine_of_the_core_has_a_diagram() -> None:
     declared = drawings.machines_in(ROOT / "shared" / "core")
-    assert {table.name for table in drawings.tables()} == {"pairing window", "pair", "link", "parting"}
-    assert declared == {"window", "completion", "link_state", "parting"}
+    assert {table.name for table in drawings.tables()} == {"pairing window", "pair", "link", "parting", "replay"}
+    assert declared == {"window", "completion", "link_state", "parting", "replay_job"}
 
 
 @pytest.mark.parametrize("table", drawings.tables(), ids=lambda table: table.name)

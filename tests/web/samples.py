@@ -592,6 +592,68 @@ _RAW = c.RawReadings(
 _EDIT = c.ResourceEdit(
     CONNECTOR_ID, "pressure", "number", "kPa", "0..500", True, "366", False, "Both sides have to be equal."
 )
+_REPLAY_FORM = c.ReplayForm(
+    _RESOURCE_URL + "/replay", "riverside", True, "2026-11-20T14:00", "", "UTC", "pump-1", is_open=False
+)
+_REPLAYS = c.ReplayList(
+    CONNECTOR_ID,
+    tuple(
+        c.ReplayRow(
+            f"{at:016x}",
+            state,
+            NOW_MS - 3 * DAY_MS,
+            NOW_MS - DAY_MS,
+            "pressure of pump-1",
+            "eva",
+            "riverside",
+            NOW_MS - HOUR_MS,
+            86_400,
+            40_960,
+            36_864,
+            412,
+            36_452,
+            3 if state == "done" else 0,
+            ("level has its Remote-Sync off at the source",) if state in ("done", "refused") else (),
+            state in ("asked", "waiting", "running"),
+        )
+        for at, state in enumerate(c.ReplayStanding)
+    ),
+)
+REPLAYS = c.ReplaysPage(
+    shell(c.Section.RESOURCES),
+    CONNECTOR_ID,
+    _REPLAYS,
+    replace(
+        _REPLAY_FORM,
+        is_source=False,
+        resources=("pressure", "level"),
+        chosen=("level",),
+        errors={"": "It did not work.", "to": "It is a time after the first one.", "device": "There is no such device."},
+        is_open=True,
+    ),
+)
+QUARANTINE = c.QuarantinePage(
+    shell(c.Section.GAPS),
+    c.QuarantineList(
+        CONNECTOR_ID,
+        "hillside",
+        (
+            c.QuarantinedThing(7, 4_096, "readings of 'flow' with times before 1970 or far ahead", NOW_MS, None, 20_480),
+            c.QuarantinedThing(9, None, "a request with names that are too long", NOW_MS - HOUR_MS, NOW_MS, 312),
+            c.QuarantinedThing(12, 1, "malformed batch: truncated", NOW_MS - DAY_MS, NOW_MS - HOUR_MS, 64),
+        ),
+        51,
+        4_097,
+        12,
+        "/connectors/K7/quarantine?after=x",
+        can_retry=True,
+        can_discard=True,
+    ),
+)
+QUARANTINE_NONE = c.QuarantinePage(
+    shell(c.Section.GAPS), c.QuarantineList(CONNECTOR_ID, "riverside", (), 0, 0, elsewhere_count=1)
+)
+REPLAYS_NONE = replace(REPLAYS, list=c.ReplayList(CONNECTOR_ID, ()), form=None)
 RESOURCE = c.ResourcePage(
     shell(c.Section.RESOURCES),
     CONNECTOR_ID,
@@ -617,6 +679,8 @@ RESOURCE = c.ResourcePage(
     _EDIT,
     "pump-1",
     "24h",
+    replay_form=_REPLAY_FORM,
+    replays=replace(_REPLAYS, alias="pressure"),
 )
 RESOURCE_NEW = replace(
     RESOURCE,
@@ -1050,6 +1114,57 @@ OPERATOR_EMPTY = c.OperatorPage(
 )
 HUB_AUDIT_PAGE = c.HubAuditPage(hub_shell(), HUB_AUDIT)
 
+REPAIRS_PAGE = c.RepairsPage(
+    site_shell(c.Section.REPAIRS, counts=c.NavCounts(2, "/repairs", "The disk refused to store")),
+    c.RepairsCard(
+        (
+            c.Repair(
+                "The disk refused to store",
+                "The disk is full.",
+                since_ms=NOW_MS - 3 * MINUTE_MS,
+                is_urgent=True,
+                means="Nothing new is taken; what was stored before stays.",
+                fix="Free space or replace the disk.",
+            ),
+            c.Repair(
+                "Resource missing at riverside",
+                "“cabinet_temperature” does not exist there.",
+                "Open resources",
+                f"/connectors/{CONNECTOR_ID}/resources",
+                NOW_MS - 42 * MINUTE_MS,
+                means="Its readings are held back until the same resource exists at riverside.",
+                fix="Create it there.",
+                where="Pump house",
+            ),
+        ),
+        is_wide=True,
+    ),
+    c.ClearedRepairs(
+        (
+            c.Repair(
+                "riverside is off line",
+                "riverside has no link to the hub.",
+                since_ms=NOW_MS - 9 * HOUR_MS,
+                where="Pump house",
+                cleared_ms=NOW_MS - 8 * HOUR_MS,
+            ),
+        )
+    ),
+    c.NoticesCard(
+        (
+            c.NoticeChannel("webhook", 0, 0, "", NOW_MS - 3 * MINUTE_MS),
+            c.NoticeChannel("e-mail", 2, 1, "the mail server cannot be reached", None, NOW_MS - MINUTE_MS),
+        ),
+        30.0,
+    ),
+)
+REPAIRS_NONE = c.RepairsPage(
+    site_shell(c.Section.REPAIRS, counts=c.NavCounts(0, "/repairs")),
+    c.RepairsCard(is_wide=True),
+    c.ClearedRepairs(),
+    c.NoticesCard((), 30.0),
+)
+
 PAGES: dict[str, object] = {
     "setup": SETUP,
     "hub-setup": HUB_SETUP,
@@ -1091,8 +1206,14 @@ PAGES: dict[str, object] = {
     "mqtt-new": MQTT_NEW,
     "mqtt-tried": MQTT_TRIED,
     "mqtt-watched": MQTT_WATCHED,
+    "repairs": REPAIRS_PAGE,
+    "repairs-none": REPAIRS_NONE,
     "gaps": GAPS,
     "gaps-none": GAPS_NONE,
+    "quarantine": QUARANTINE,
+    "quarantine-none": QUARANTINE_NONE,
+    "replays": REPLAYS,
+    "replays-none": REPLAYS_NONE,
     "api-keys": API_KEYS,
     "api-key-new": API_KEY_NEW,
     "api-key-refused": API_KEY_REFUSED,
