@@ -88,7 +88,7 @@ class ConnectorStatus(msgspec.Struct, frozen=True):
     account: Account | None
     stated_by_source: Account | None
     backlog: Backlog
-    resource_accounts: tuple[ResourceAccount, ...] = ()
+    resource_accounts: list[ResourceAccount] = []
     room: Room | None = None
     flow: FlowStatus | None = None
 
@@ -160,7 +160,7 @@ async def connector_status(site: Site, connector: Connector) -> ConnectorStatus:
         pair=_pair(runtime.pair) if runtime.pair is not None else None,
         account=books.own,
         stated_by_source=books.stated,
-        resource_accounts=books.resources,
+        resource_accounts=list(books.resources),
         room=books.room,
         backlog=await site.backlog(connector.connector_id),
         flow=flow,
