@@ -13,7 +13,7 @@ from shared.errors import PairhubError
 from shared.rig.client import ApiRefused, until
 from shared.rig.daemons import Daemon
 from tests.e2e.conftest import SAME_LOOP
-from tests.e2e.stage import START_MS, NotYet, Paired, Stage
+from tests.e2e.stage import START_MS, NotYet, Paired, Site, Stage
 
 pytestmark = SAME_LOOP
 
@@ -242,6 +242,39 @@ async def test_w9_the_toggle_decides_what_flows_and_switching_it_off_still_deliv
     await pair.until_balanced(accepted=20)
     await pair.check_delivered()
     assert START_MS - 1 in await stage.plant.readings(pair.source_id, "pump", "flow")
+
+
+async def test_n9_a_range_is_sent_again_through_a_cut_and_a_kill_and_the_account_does_not_move(stage: Stage) -> None:
+    pair = await stage.pair()
+    await pair.sync("flow")
+    await stage.plant.ask("PUT", f"/connectors/{pair.source_id}/resources/flow/remote-sync", {"on": False})
+    for _ in range(8):
+        await pair.post(5_000)
+    await stage.plant.ask("PUT", f"/connectors/{pair.source_id}/resources/flow/remote-sync", {"on": True})
+    stage.plant.proxy.cut()
+    asked = await stage.office.post(f"/connectors/{pair.target_id}/replays", {"from_ms": START_MS})
+    stage.plant.proxy.mend()
+
+    async def state(site: Site, connector_id: str) -> Any:
+        return await site.get(f"/connectors/{connector_id}/replays/{asked['replay_id']}")
+
+    async def some_arrived() -> bool:
+        return bool((await state(stage.office, pair.target_id))["arrived"])
+
+    async def both_done() -> bool:
+        states = [await state(stage.plant, pair.source_id), await state(stage.office, pair.target_id)]
+        if any(each["state"] != "done" for each in states):
+            raise NotYet(f"{states}")
+        for each in states:
+            assert [each[name] for name in ("sent", "arrived", "added", "present")] == [40_000, 40_000, 40_000, 0]
+        return True
+
+    await until(some_arrived, what="the replay to begin")
+    await stage.plant.daemon.kill()
+    await stage.heal()
+    await until(both_done, timeout_s=60, what="the replay to end")
+    await pair.check_delivered()
+    await pair.until_balanced(accepted=0)
 
 
 async def test_w11_the_target_refuses_readings_and_names_the_source(stage: Stage) -> None:
