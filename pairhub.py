@@ -590,6 +590,19 @@ def bench_growth(
     _print_figures(_run(measure(readings, _progress)), json=json)
 
 
+@bench_app.command(name="pairs")
+def bench_pairs(
+    *,
+    pairs: Annotated[int, Parameter(help="Pairs between the two sites.")] = 200,
+    seconds: Annotated[float, Parameter(help="How long to send, after two seconds of warming up.")] = 10.0,
+    json: Json = False,
+) -> None:
+    """Measure live readings on many pairs at once: 500 readings a second each, 50 in a request."""
+    from shared.rig.bench_pairs import measure
+
+    _print_figures(_run(measure(pairs, seconds, _progress)), json=json)
+
+
 @bench_app.command(name="lookup")
 def bench_lookup(
     *,

@@ -82,7 +82,7 @@ class Hub:
         self.links: dict[Connector, Link] = {}
         self.sites: dict[str, Site] = {}
         self.last_seen_ms: dict[str, int] = {}
-        self.registry = Registry()
+        self.registry = Registry(claims_per_minute=settings.claims_per_minute)
         self.on_change = on_change
         self.draining = False
         self.certificate: ServedCertificate | None = None
@@ -112,7 +112,8 @@ class Hub:
     def _take_up(self, sites: list[Site], pairs: list[Pair]) -> None:
         self.sites.clear()
         self.sites.update({site.site_id: site for site in sites})
-        self.registry = Registry(pair.certificate for pair in pairs)
+        certificates = (pair.certificate for pair in pairs)
+        self.registry = Registry(certificates, claims_per_minute=self.settings.claims_per_minute)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start work beside the links. An error in it is a bug; it is logged, and ends nothing else (G7)."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from shared.limits import DAY_MS, DISK_WARN_BYTES, HUB_COPY_BYTES_MAX, RETENTION_MS
+from shared.limits import DAY_MS, DISK_WARN_BYTES, HUB_COPY_BYTES_MAX, KNOCKS_PER_MINUTE_MAX, RETENTION_MS
 from shared.listening import ListenSettings
 from shared.settings import setting
 
@@ -26,6 +26,12 @@ class HubSettings(ListenSettings):
     )
     hub_name: str = setting("hub", "Name shown on the operator's page")
     open_enrolment: bool = setting(False, "Let sites enrol without a token: for a demo or a trusted network only")
+    claims_per_minute: int = setting(
+        KNOCKS_PER_MINUTE_MAX,
+        "Pairings that one target site may try in a minute; more where a program pairs many connectors",
+        least=1,
+        most=100_000,
+    )
     copy_days: float = setting(
         RETENTION_MS / DAY_MS, "How long a copy of something undelivered is kept", unit="days", least=0, most=3_660
     )

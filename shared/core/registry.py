@@ -80,8 +80,11 @@ class _ClaimRoute:
 class Registry:
     """Files windows and passes claims. Every event returns what to tell whom, in order."""
 
-    def __init__(self, pairs: Iterable[PairCertificate] = ()) -> None:
-        """`pairs` are those the store knows."""
+    def __init__(
+        self, pairs: Iterable[PairCertificate] = (), *, claims_per_minute: int = KNOCKS_PER_MINUTE_MAX
+    ) -> None:
+        """`pairs` are those the store knows; `claims_per_minute` is how many one target site may start."""
+        self._claims_per_minute = claims_per_minute
         self._windows: dict[tuple[str, str], Window] = {}  # by (site name, connector ID), as people type them
         self._claims: dict[bytes, _ClaimRoute] = {}
         self._knocks: dict[str, deque[int]] = {}
@@ -244,8 +247,8 @@ class Registry:
         return None
 
     def _may_knock(self, site_id: str, now_ms: int) -> bool:
-        knocks = self._knocks.setdefault(site_id, deque(maxlen=KNOCKS_PER_MINUTE_MAX))
-        if len(knocks) == KNOCKS_PER_MINUTE_MAX and knocks[0] + MINUTE_MS > now_ms:
+        knocks = self._knocks.setdefault(site_id, deque(maxlen=self._claims_per_minute))
+        if len(knocks) == self._claims_per_minute and knocks[0] + MINUTE_MS > now_ms:
             return False
         knocks.append(now_ms)
         return True
