@@ -103,6 +103,19 @@ def test_a_tail_is_sealed_when_it_is_full_or_an_hour_old() -> None:
     assert store.ledger().tail == 0
 
 
+def test_a_trickle_is_sealed_in_full_segments() -> None:
+    store = open_store()
+    box = outbox(store)
+    for at_ms in range(1_600):  # each with names and a frame: more than 64 KiB in all, and yet no segment's worth
+        accept(store, box, at_ms)
+    assert store.ledger().outbox == 0
+    for at in range(120):
+        accept(store, box, *range(10_000 + 90 * at, 10_000 + 90 * (at + 1)))
+    segments = store.droppable_segments(0, 10)
+    assert [SEGMENT_READINGS_MAX - 90 < each.count <= SEGMENT_READINGS_MAX for each in segments] == [True] * 3
+    assert store.ledger().tail == 1_600 + 120 * 90 - sum(each.count for each in segments)
+
+
 def test_small_accepts_gather_while_earlier_ones_are_in_flight() -> None:
     store = open_store()
     box = linked(store, outbox(store))
