@@ -55,7 +55,7 @@ async def list_resource_accounts(call: Call) -> Page[ResourceAccount]:
     limit, after = limit_of(call), after_of(call, tuple[bool, str])
     rows = (await call.site.books(call.connector_id)).resources
     rest = [row for row in rows if after is None or _key(row) > after]
-    return Page(rest[:limit], cursor(call, _key(rest[limit - 1])) if len(rest) > limit else None)
+    return Page(list(rest[:limit]), cursor(call, _key(rest[limit - 1])) if len(rest) > limit else None)
 
 
 def _key(row: ResourceAccount) -> tuple[bool, str]:
