@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Protocol, TypeVar
 
 from connector.catalogue import Catalogue
@@ -85,6 +86,7 @@ class PairRunner:
         self._gatherings: dict[Gathering, None] = {}
         self._finishing: dict[Gathering, None] = {}
         self._deadline_ms: int | None = None
+        self._sleeps_until_ms: float = 0  # what `keep_time` waits for; 0 while it is awake, and will look by itself
         self._rearmed = asyncio.Event()
         self._last_word: LastWord | None = None
         self.over = False
@@ -178,9 +180,10 @@ class PairRunner:
         self._finishing = {}
         if outcome.reloaded and self._outlet is not None:
             self._outlet.abort("its state was loaded again")
-        self._deadline_ms = outcome.deadline_ms
-        self._rearmed.set()
         self._obey(outcome.effects)
+        self._deadline_ms = outcome.deadline_ms
+        if outcome.deadline_ms is not None and outcome.deadline_ms < self._sleeps_until_ms:
+            self._rearmed.set()  # one that moved further away is found at the end of the sleep: a wake costs each commit
         if outcome.over and not self.over:
             self.over = True
             self._outlet = None
@@ -289,14 +292,17 @@ class PairRunner:
         while True:
             await self._database.until_storing()
             self._rearmed.clear()
-            wait_s = _SLEEP_S_MAX
-            if self._deadline_ms is not None:
-                wait_s = min(wait_s, max(0.0, (self._deadline_ms - self._clock.wall_ms()) / 1000))
+            wait_s, self._sleeps_until_ms = _SLEEP_S_MAX, inf
+            wanted_ms = self._deadline_ms
+            if wanted_ms is not None:
+                wait_s = min(wait_s, max(0.0, (wanted_ms - self._clock.wall_ms()) / 1000))
+                self._sleeps_until_ms = wanted_ms
             try:
                 await asyncio.wait_for(self._rearmed.wait(), wait_s)
                 continue  # something happened; look at the deadline again
             except TimeoutError:
-                pass
+                if wait_s < _SLEEP_S_MAX and self._deadline_ms != wanted_ms:
+                    continue  # it moved further away meanwhile
             self._guard.on_tick(self._clock.wall_ms(), self._clock.monotonic_ms())
             expire = not self._guard.in_doubt
             try:
