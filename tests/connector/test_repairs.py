@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -191,6 +193,35 @@ async def _plant_and_look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert settings["site_name"] == "hillside"
     assert "(a person) wrote to (left out) with (left out)" in texts[0]
     assert "pairhub_connectors" in texts[0]
+
+
+async def command(*words: str) -> tuple[int, str]:
+    """Run the command line; return how it ended and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pairhub", *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    said, _ = await process.communicate()
+    return process.returncode or 0, said.decode()
+
+
+async def test_n2_the_command_line_writes_a_bundle_once_sends_a_test_notice_and_names_repairs(tmp_path: Path) -> None:
+    async with visitor(tmp_path, set_up=False) as found:
+        found.site.enrolment.problem, found.site.enrolment.is_refused = "token used", True
+        directory, file = ("--data-dir", str(tmp_path / "hillside")), tmp_path / "bundle.zip"
+        (tmp_path / "there.zip").touch()
+        written, refused, noticed, status = await asyncio.gather(
+            command("diagnostics", "--output", str(file), *directory),
+            command("diagnostics", "--output", str(tmp_path / "there.zip"), *directory),
+            command("test-notice", *directory),
+            command("status", *directory),
+        )
+    assert written[0] == 0, written
+    assert zipfile.ZipFile(file).testzip() is None
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert refused == (73, f"pairhub: {tmp_path / 'there.zip'} is there already.\n")
+    assert noticed == (1, "No notices are set: neither webhook_url nor smtp_host.\n")
+    assert "URGENT not_enrolled  This site is not enrolled at its hub, since " in status[1]
+    assert "what to do: A new token is given" in status[1]
 
 
 def test_a_redactor_knows_secrets_by_shape_too() -> None:
