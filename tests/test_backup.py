@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
@@ -31,6 +31,13 @@ from shared.restore import restore
 from shared.settings import SettingWrong
 
 PASSPHRASE = "a horse, a battery"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick_passphrases() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shared.passphrase_seal._COST_LOG2", 8)
+        yield
 
 
 async def _site(data_dir: Path) -> str:

@@ -97,18 +97,13 @@ async def gaps(site: Site, connector_id: str) -> list[Any]:
     return await site.rows(f"/connectors/{connector_id}/gaps")
 
 
-async def test_n6_a_running_daemon_is_never_restored_over(stage: Stage, tmp_path: Path) -> None:
-    backup = await backed_up(stage.office.daemon, tmp_path / "office.zip")
-    office = stage.office.daemon
-    code, _, err = await command(office, "restore", backup, "--data-dir", office.data_dir, "--replace")
-    assert (code, "stop it first" in err) == (73, True)
-    assert (await stage.office.get("/status"))["site_name"] == "office"
-
-
-async def test_n6_a_restored_target_gets_what_it_lacks_out_of_the_sources_history(
+async def test_n6_a_restored_target_gets_what_it_lacks_from_history_and_is_not_restored_over_while_it_runs(
     stage: Stage, pair: Paired, tmp_path: Path
 ) -> None:
-    backup = await backed_up(stage.office.daemon, tmp_path / "office.zip")
+    office = stage.office.daemon
+    backup = await backed_up(office, tmp_path / "office.zip")
+    code, _, err = await command(office, "restore", backup, "--data-dir", office.data_dir, "--replace")
+    assert (code, "stop it first" in err) == (73, True)
     await pair.post(300)
     await pair.until_balanced()
     await add_tag(stage.office, pair.target_id, "made", "since the backup")
