@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from connector import notice_desk
+from connector.doctor import examine
 from connector.settings import SiteSettings
 from hub.serve import running_hub
 from hub.settings import HubSettings
@@ -259,6 +260,12 @@ def test_a_wrong_setting_of_notices_is_named_before_anything_is_sent(
     with pytest.raises(SettingWrong) as caught:
         notice_channels(SiteSettings(**named), lambda: 0.0)
     assert caught.value.name == wrong
+
+
+async def test_n2_the_doctor_looks_at_the_ways_out_before_the_daemon_starts(tmp_path: Path) -> None:
+    for url, outcome in (("https://example.org/hook", "ok"), ("example.org", "failed")):
+        found = await examine(SiteSettings(data_dir=tmp_path / "site", webhook_url=url))
+        assert [each.outcome for each in found if each.check == "notices"] == [outcome]
 
 
 def test_a_notice_names_many_repairs_and_counts_the_rest() -> None:
