@@ -16,6 +16,7 @@ from shared.core.judge import PeerRights
 from shared.core.replay_job import ReplayJob, ReplayState
 from shared.errors import Refused
 from shared.limits import DAY_MS, REPLAY_JOBS_OPEN_MAX, REPLAY_RANGE_MS_MAX, REPLAY_SEGMENTS_MAX, SECOND_MS
+from shared.messages import LANE_CONTROL, Sealed
 from shared.sealing import Side
 from tests.core.stores import CONNECTOR, NOW_MS, add_resource
 from tests.core.two_sites import OneSite, TwoSites
@@ -320,3 +321,50 @@ def test_texts_and_booleans_come_back_as_they_are() -> None:
     go_on(two)
     for kind, list_ in values.items():
         assert list(there(two.target, "d", kind).values()) == list_
+
+
+def test_a_source_that_was_restored_to_before_its_own_ask_is_asked_by_the_target() -> None:
+    two = two_sites()
+    put(two.source, range(NOW_MS - 20_000, NOW_MS))
+    copy = two.source.connection.serialize()
+    job_id = ask(two, two.source)
+    while not there(two.target):
+        for site in two.sites.values():
+            two.deliver(site)
+        step(two)
+    two.restore(two.source, copy)
+    go_on(two)
+    assert job(two.source, job_id).state is ReplayState.DONE
+    assert there(two.target) == there(two.source)
+
+
+def test_segments_that_were_lost_on_a_link_that_stays_are_sent_again() -> None:
+    two = two_sites()
+    put(two.source, range(NOW_MS - 100, NOW_MS))
+    ask(two, two.source)
+    two.losses = 1.0
+    for _ in range(3):
+        step(two)
+    assert two.source.rows("SELECT COUNT(*) FROM replay_segment") == [(1,)]
+    two.losses = 0.0
+    go_on(two, rounds=60)
+    assert len(there(two.target)) == 100
+
+
+def test_what_is_on_its_way_when_the_target_cancels_changes_nothing() -> None:
+    two = two_sites()
+    put(two.source, range(NOW_MS - 100, NOW_MS))
+    job_id = ask(two, two.source)
+    for _ in range(3):
+        step(two)
+    assert two.source.rows("SELECT COUNT(*) FROM replay_segment") == [(1,)]
+    control = [frame for frame in two.target.inbox if isinstance(frame, Sealed) and frame.lane == LANE_CONTROL]
+    two.work(
+        two.target, lambda engine, store, now_ms: [each for f in control for each in engine.on_frame(store, f, now_ms)]
+    )
+    two.work(
+        two.target, lambda engine, store, now_ms: engine.replays.cancel(store, job_id, who="bo", now_ms=now_ms) or []
+    )
+    go_on(two)
+    assert there(two.target) == {}
+    assert [job(each, job_id).state for each in two.sites.values()] == [ReplayState.CANCELLED] * 2
