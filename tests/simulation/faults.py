@@ -11,6 +11,7 @@ from shared.sealing import Side
 from tests.simulation.everyday import Everyday
 from tests.simulation.hub import PAIR_ID
 from tests.simulation.lying_hub import LIES, LyingHub
+from tests.simulation.resource_accounts import may_refuse
 from tests.simulation.site import SimSite
 from tests.simulation.world import DEVICES, World
 
@@ -283,9 +284,7 @@ class Faults:
             self._day.accept_much()
             if self._dropped() > before:
                 break
-        if self._dropped() > before or (
-            world.source.limits.refuse_when_full and world.source.accepted_count > accepted
-        ):
+        if self._dropped() > before or (may_refuse(world) and world.source.accepted_count > accepted):
             world.fired("byte_cap")
 
     def _dropped(self) -> int:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from random import Random
 from typing import TYPE_CHECKING
 
 from connector.streams import Streams
 from shared.core.account import UNKNOWN_RESOURCE, add_counts
+from shared.core.engine_effects import Effect
+from shared.core.entries import CAUSE_BYTE_CAP
 from shared.core.ledger import Ledger
+from shared.core.overflow import OVERFLOWS, Overflow
 from shared.sealing import Side
 from tests.simulation.network import Violation
+from tests.simulation.world import RESOURCES
 
 if TYPE_CHECKING:
     from tests.simulation.shell import Shell
@@ -17,6 +22,29 @@ if TYPE_CHECKING:
 
 # Reading all accounts takes longer than most units of work: every so many is looked at.
 _EVERY = 5
+
+
+def choose_overflows(world: World, seed: int) -> None:
+    """Let resources of some seeds have a choice of their own of what gives way at the cap; chance of its own."""
+    chance = Random(seed)
+    engine = world.source.engine
+    if engine is None or chance.random() < 0.5:
+        return
+    chosen = {alias: chance.choice(OVERFLOWS) for alias, _ in RESOURCES}
+
+    def choose(store: Streams) -> list[Effect]:
+        for alias, overflow in chosen.items():
+            store.connection.execute("UPDATE resource SET overflow = ? WHERE alias = ?", (overflow, alias))
+        engine.on_definitions_changed(store, None, world.source.now_ms)
+        return []
+
+    world.source.work("chooses what gives way", choose)
+
+
+def may_refuse(world: World) -> bool:
+    """Tell whether the source refuses new readings of any resource at the cap."""
+    source = world.source
+    return not Overflow(source.limits.refuse_when_full, source.store().own_overflows()).keeps_none
 
 
 def check_step(site: Shell, store: Streams) -> None:
@@ -32,6 +60,7 @@ def check_step(site: Shell, store: Streams) -> None:
 def _check_source(site: Shell, store: Streams) -> None:
     ledgers = store.resource_ledgers()
     unknown = ledgers.pop(UNKNOWN_RESOURCE, Ledger())
+    _check_overflow(site, store, ledgers)
     for resource, ledger in ledgers.items():
         if not ledger.balanced:
             raise Violation(f"the account of '{resource}' does not balance: {ledger}")
@@ -42,6 +71,20 @@ def _check_source(site: Shell, store: Streams) -> None:
         raise Violation(f"what is of no resource does not balance: {unknown}")
     if unknown != Ledger() and not site.restored and not _is_other_restored(site):
         raise Violation(f"readings of no resource although nothing was restored: {unknown}")
+
+
+def _check_overflow(site: Shell, store: Streams, ledgers: dict[str, Ledger]) -> None:
+    """What may not be dropped for want of room is not, and is counted to the byte."""
+    policy = Overflow(site.limits.refuse_when_full, store.own_overflows())
+    for resource, ledger in ledgers.items():
+        if policy.keeps(resource) and ledger.dropped.get(CAUSE_BYTE_CAP) and not policy.keeps_all:
+            raise Violation(f"'{resource}' refuses new readings, and dropped old ones: {ledger}")
+    (kept,) = store.connection.execute(
+        "SELECT (SELECT COALESCE(SUM(LENGTH(body)), 0) FROM tail WHERE kept = 1)"
+        " + (SELECT COALESCE(SUM(LENGTH(body)), 0) FROM segment WHERE kept = 1)"
+    ).fetchone()
+    if kept != store.kept_bytes():
+        raise Violation(f"{kept} bytes are kept, the count says {store.kept_bytes()}")
 
 
 def _check_target(site: Shell, store: Streams) -> None:

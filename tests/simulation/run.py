@@ -18,6 +18,7 @@ from tests.simulation.demands import check, settle
 from tests.simulation.everyday import Everyday
 from tests.simulation.faults import CLOCKS, CREDIT_IS_LOST, FAULTS, RETENTION_MS, WEATHER, Faults
 from tests.simulation.replays import Replays
+from tests.simulation.resource_accounts import choose_overflows
 from tests.simulation.world import DEVICES, RESOURCES, TIGHT, TIGHT_CREDIT, Weather, World, bounds
 
 _SEEDS_AT_ONCE: Final = 8  # given to a process
@@ -103,6 +104,7 @@ class Run:
         world, chance, chosen = self.world, self.world.chance, self.outcome.chosen
         at_target = tuple(alias for alias, _ in RESOURCES if chance.random() < 0.8)
         world.pair(at_target=at_target, devices=chance.randrange(1, 4))
+        choose_overflows(world, self._seed)
         for fault in chosen:
             if fault in WEATHER:
                 self.faults.brew(fault)
