@@ -79,6 +79,7 @@ class Access:
         self._throttle = LoginThrottle()
         self._first_run = FirstRun(None)
         self._setup_token: str | None = None
+        self._operator_token = ""
         self._operator_hash = bytes(32)
         # One process owns the database, so what is in memory is what is stored.
         self._keys: dict[bytes, KeyRow] = {}
@@ -89,16 +90,21 @@ class Access:
         """Read what is stored and leave fresh tokens in the data directory, readable by its owner only."""
         access = cls(site, data_dir)
         token = tokens.make_token(OPERATOR_PREFIX, secrets.token_bytes(tokens.RANDOM_BYTES))
-        access._operator_hash = tokens.hash_token(token)
-        _write_private(data_dir / OPERATOR_TOKEN_FILE, token)
+        access._operator_token, access._operator_hash = token, tokens.hash_token(token)
         if await site.database.read(people.count_people) == 0:
             access._setup_token, access._first_run = open_first_run(secrets.token_bytes(tokens.RANDOM_BYTES))
-            _write_private(data_dir / SETUP_TOKEN_FILE, access._setup_token)
-        else:
+        access.leave_files()
+        if access._setup_token is None:
             (data_dir / SETUP_TOKEN_FILE).unlink(missing_ok=True)
         await access._load_keys()
         await access.sessions.sweep(site.clock.wall_ms())
         return access
+
+    def leave_files(self) -> None:
+        """Write the tokens into the data directory; raises StorageFailed."""
+        _write_private(self._data_dir / OPERATOR_TOKEN_FILE, self._operator_token)
+        if self._setup_token is not None:
+            _write_private(self._data_dir / SETUP_TOKEN_FILE, self._setup_token)
 
     @property
     def setup_token(self) -> str | None:

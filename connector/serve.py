@@ -43,8 +43,8 @@ async def serve(
     too. Raises StorageFailed or SettingWrong where it cannot start.
     """
     front_of(settings)  # refuses, before anything is made
-    with Residence(settings.data_dir):
-        await _serve(settings, ready, stop, clock, manager or ServiceManager())
+    with Residence(settings.data_dir) as residence:
+        await _serve(settings, ready, stop, clock, manager or ServiceManager(), residence)
 
 
 async def _serve(
@@ -53,6 +53,7 @@ async def _serve(
     stop: asyncio.Event | None,
     clock: Clock | None,
     manager: ServiceManager,
+    residence: Residence,
 ) -> None:
     listening = listen(settings.host, settings.port)
     async with manager.starting():
@@ -71,6 +72,14 @@ async def _serve(
 
         def leave() -> None:
             leave_address(settings.data_dir, url, None if tls is None else tls.facts.pem)
+
+        def put_back() -> None:
+            """Leave everything in the directory again, where it was deleted with the database in it."""
+            residence.renew()
+            access.leave_files()
+            leave()
+
+        site.database.on_put_back = put_back
 
         def started() -> None:
             leave()

@@ -135,6 +135,8 @@ class Database:
         """Why nothing can be stored; None while that works. It is tried again every STORE_TRIED_EVERY_S."""
         self.on_trouble: Callable[[], None] = lambda: None
         """Called when `trouble` begins, changes or ends."""
+        self.on_put_back: Callable[[], None] = lambda: None
+        """Called when a deleted file was put back: what lay beside it may be gone too."""
         self._error = ""
 
     @property
@@ -353,6 +355,7 @@ class Database:
         for reader in self._readers:
             self._free.put_nowait(reader)
         self._file_id = file_id(self.path)
+        self.on_put_back()
 
     def _truncate_log(self) -> None:
         """Bring the write-ahead log of a database at rest into its file, so that the log takes no room."""
