@@ -9,9 +9,11 @@ from connector import history
 from shared.core.completion import PAIR_TABLE, ROLL_BACK_GRACE_MS, PairEvent, PairState
 from shared.core.window import Window, WindowState
 from shared.errors import Refused
-from shared.limits import NAME_CHARS_MAX
+from shared.limits import DRAIN_BYTES_PER_S_MAX, NAME_CHARS_MAX
 from shared.pairing import Agreed
 from shared.sealing import PairKeys, Side
+
+_COLUMNS = "connector_id, name, role, created_ms, disabled, creates_devices, drain_bytes_per_s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Connector:
     created_ms: int
     disabled: bool
     creates_devices: bool
+    drain_bytes_per_s: int | None = None
+    """What a backlog may take of the link; 0 for no bound, None for what the site's settings say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ def create_connector(
 def list_connectors(connection: sqlite3.Connection) -> list[Connector]:
     """Return all connectors, oldest first."""
     rows = connection.execute(
-        "SELECT connector_id, name, role, created_ms, disabled, creates_devices FROM connector ORDER BY created_ms, name"
+        f"SELECT {_COLUMNS} FROM connector ORDER BY created_ms, name"  # noqa: S608  # names of ours
     )
     return [_connector(row) for row in rows]
 
@@ -86,7 +90,7 @@ def list_connectors(connection: sqlite3.Connection) -> list[Connector]:
 def get_connector(connection: sqlite3.Connection, connector_id: str) -> Connector:
     """Return one connector; raises Refused('not_found')."""
     row = connection.execute(
-        "SELECT connector_id, name, role, created_ms, disabled, creates_devices FROM connector WHERE connector_id = ?",
+        f"SELECT {_COLUMNS} FROM connector WHERE connector_id = ?",  # noqa: S608  # names of ours
         (connector_id,),
     ).fetchone()
     if row is None:
@@ -95,7 +99,7 @@ def get_connector(connection: sqlite3.Connection, connector_id: str) -> Connecto
 
 
 def _connector(row: sqlite3.Row) -> Connector:
-    return Connector(row[0], row[1], row[2], row[3], disabled=bool(row[4]), creates_devices=bool(row[5]))
+    return Connector(row[0], row[1], row[2], row[3], bool(row[4]), bool(row[5]), row[6])
 
 
 def rename_connector(
@@ -114,6 +118,14 @@ def rename_connector(
         (name, creates_devices, connector_id),
     )
     return get_connector(connection, connector_id)
+
+
+def set_drain_budget(connection: sqlite3.Connection, connector_id: str, bytes_per_s: int | None) -> None:
+    """Set what a backlog may take of the link (0: no bound, None: as the site's settings say); raises Refused."""
+    get_connector(connection, connector_id)
+    if bytes_per_s is not None and not 0 <= bytes_per_s <= DRAIN_BYTES_PER_S_MAX:
+        raise Refused("invalid", what="Drain budget", why=f"it is 0 to {DRAIN_BYTES_PER_S_MAX} bytes per second")
+    connection.execute("UPDATE connector SET drain_bytes_per_s = ? WHERE connector_id = ?", (bytes_per_s, connector_id))
 
 
 def disable_connector(connection: sqlite3.Connection, connector_id: str, *, disabled: bool) -> None:

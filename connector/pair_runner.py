@@ -271,6 +271,15 @@ class PairRunner:
             if not self.over:
                 raise
 
+    async def set_drain_budget(self, bytes_per_s: int) -> None:
+        """Bound from now on what a backlog takes of the link, in bytes per second; 0 for no bound."""
+
+        def work(engine: PairEngine, _store: Streams, now_ms: int) -> tuple[None, list[Effect]]:
+            engine.outbox.set_budget(bytes_per_s, now_ms)
+            return None, []
+
+        await self._run_unless_over(work)
+
     async def introduce(self) -> None:
         """Tell a new peer our resources; devices follow by themselves when the first statements are compared."""
 

@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connector import connectors
 from connector.calls import Calls
@@ -93,6 +93,7 @@ class ConnectorRuntime:
     def __init__(self, connector: Connector, pair: Pair | None, surroundings: Surroundings) -> None:
         self.connector_id = connector.connector_id
         self.disabled = connector.disabled
+        self._drain_bytes_per_s = connector.drain_bytes_per_s
         self.pair = pair
         self.runner: PairRunner | None = None
         self.calls: Calls | None = None
@@ -185,9 +186,13 @@ class ConnectorRuntime:
         return pair
 
     async def reload(self) -> None:
-        """Look again whether a link is wanted (the connector was enabled or disabled, a window opened)."""
+        """Look again what the connector is to do: whether a link is wanted (enabled, disabled, a window opened), its budget."""
         connector = await self._around.database.read(lambda c: connectors.get_connector(c, self.connector_id))
         self.disabled = connector.disabled
+        if connector.drain_bytes_per_s != self._drain_bytes_per_s:
+            self._drain_bytes_per_s = connector.drain_bytes_per_s
+            if self.runner is not None:
+                await self.runner.set_drain_budget(self.drain_bytes_per_s)
         self._look_again.set()
 
     # --- pair states --------------------------------------------------------------------------------------------------
@@ -198,6 +203,12 @@ class ConnectorRuntime:
         if pair.state is PairState.PAIRED:
             self._make_runner(pair)
 
+    @property
+    def drain_bytes_per_s(self) -> int:
+        """What a backlog may take of the link; 0 for no bound."""
+        own = self._drain_bytes_per_s
+        return self._around.limits.drain_bytes_per_s if own is None else own
+
     def _make_runner(self, pair: Pair) -> None:
         if self.runner is None:
             self.runner = PairRunner(
@@ -205,7 +216,7 @@ class ConnectorRuntime:
                 catalogue=self._around.catalogue,
                 pair=pair,
                 site_id=self._identity().site_id,
-                limits=self._around.limits,
+                limits=replace(self._around.limits, drain_bytes_per_s=self.drain_bytes_per_s),
                 clock=self._around.clock,
                 guard=self._around.guard,
                 ring=self._ring,

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from shared.limits import DAY_MS, DISK_RESERVE_BYTES, OUTBOX_BYTES_MAX, RETENTION_MS
+from shared.limits import (
+    DAY_MS,
+    DISK_RESERVE_BYTES,
+    DRAIN_BYTES_PER_S_MAX,
+    LIVE_AGE_MS,
+    OUTBOX_BYTES_MAX,
+    RETENTION_MS,
+    SECOND_MS,
+)
 from shared.notices.settings import NoticeSettings
 from shared.settings import setting
 
@@ -42,6 +50,20 @@ class SiteSettings(NoticeSettings):
     outbox_full: Literal["drop_oldest", "refuse_new"] = setting(
         "drop_oldest",
         "What gives way when that is reached: the oldest readings, or new ones (the device gets an error)",
+    )
+    drain_bytes_per_s: int = setting(
+        0,
+        "What a backlog may take of a connector's link, 0 for no bound, unless the connector has its own; live never waits",
+        unit="bytes/s",
+        least=0,
+        most=DRAIN_BYTES_PER_S_MAX,
+    )
+    live_seconds: float = setting(
+        LIVE_AGE_MS / SECOND_MS,
+        "What was accepted so long ago, or less, when a link opens is live; what is older is a backlog",
+        unit="seconds",
+        least=0,
+        most=3_600,
     )
     disk_reserve_bytes: int = setting(
         DISK_RESERVE_BYTES,

@@ -147,7 +147,13 @@ class Site:
             clock=clock,
             guard=self.guard,
             reserve=self.reserve,
-            limits=OutboxLimits(settings.retention_ms, settings.outbox_bytes_max, settings.outbox_full == "refuse_new"),
+            limits=OutboxLimits(
+                settings.retention_ms,
+                settings.outbox_bytes_max,
+                settings.outbox_full == "refuse_new",
+                int(settings.live_seconds * SECOND_MS),
+                settings.drain_bytes_per_s,
+            ),
             start_id=secrets.token_bytes(16),
             enrolment=self.enrolment,
             needs_accept=settings.accept_pairings,
@@ -348,6 +354,12 @@ class Site:
         )
         self.ring("", "connectors")
         return connector
+
+    async def set_drain_budget(self, connector_id: str, bytes_per_s: int | None) -> None:
+        """Set what a backlog may take of the link; 0 for no bound, None for what the settings say. Raises Refused."""
+        await self.write(lambda c: connectors.set_drain_budget(c, connector_id, bytes_per_s))
+        await self.runtime(connector_id).reload()
+        self.ring("", "connectors")
 
     async def disable_connector(self, connector_id: str, *, disabled: bool) -> None:
         """Disable or enable; refused where paired (W5). Raises Refused('still_paired', 'not_found')."""

@@ -76,7 +76,10 @@ class FlowStatus(msgspec.Struct, frozen=True):
 
 
 class ConnectorStatus(msgspec.Struct, frozen=True):
-    """A connector: `role` is standalone, source or target. `account` is this side's own; see docs/api.md."""
+    """A connector: `role` is standalone, source or target. `account` is this side's own; see docs/api.md.
+
+    `drain_bytes_per_s` is what a backlog may take of the link: 0 for no bound, null for what the site's settings say.
+    """
 
     connector_id: str
     name: str
@@ -91,6 +94,7 @@ class ConnectorStatus(msgspec.Struct, frozen=True):
     resource_accounts: list[ResourceAccount] = []
     room: Room | None = None
     flow: FlowStatus | None = None
+    drain_bytes_per_s: int | None = None
 
 
 class SiteStatus(msgspec.Struct, frozen=True):
@@ -164,6 +168,7 @@ async def connector_status(site: Site, connector: Connector) -> ConnectorStatus:
         room=books.room,
         backlog=await site.backlog(connector.connector_id),
         flow=flow,
+        drain_bytes_per_s=connector.drain_bytes_per_s,
     )
 
 

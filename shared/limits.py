@@ -185,6 +185,8 @@ HUB_STORE_RETRY_MS: Final = 5 * SECOND_MS
 REDELIVER_AFTER_MS_MAX: Final = 10 * MINUTE_MS
 # Live goes first, yet backfill always gets a tenth: one segment of it after nine times a segment's usual bytes (G6).
 BACKFILL_AFTER_LIVE_BYTES: Final = 9 * SEGMENT_PLAIN_BYTES_TARGET
+# A budget beyond what any link carries is a slip of the keyboard.
+DRAIN_BYTES_PER_S_MAX: Final = 10**12
 # Backfill on its way on one hop without a word: enough to keep the other side busy, and little enough that what lies
 # before a live segment in queues and sockets is gone in 0.2 s at 10 Mbit/s. As bytes, and as a count of tiny segments.
 BACKFILL_IN_FLIGHT_BYTES: Final = 4 * SEGMENT_PLAIN_BYTES_TARGET

@@ -30,10 +30,15 @@ class NewConnector(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ConnectorChange(msgspec.Struct, forbid_unknown_fields=True):
-    """What a connector is to be from now on."""
+    """What a connector is to be from now on.
+
+    `drain_bytes_per_s`: what a backlog may take of the link to the hub; 0 for no bound, null for what the site's settings
+    say; left out, it stays. Live readings never ask it.
+    """
 
     name: str
     creates_devices: bool
+    drain_bytes_per_s: int | msgspec.UnsetType | None = msgspec.UNSET
 
 
 async def shown(call: Call, connector: Connector) -> Tagged:
@@ -42,7 +47,13 @@ async def shown(call: Call, connector: Connector) -> Tagged:
 
 
 def _definition(connector: Connector) -> Any:
-    return (connector.name, connector.role, connector.disabled, connector.creates_devices)
+    return (
+        connector.name,
+        connector.role,
+        connector.disabled,
+        connector.creates_devices,
+        connector.drain_bytes_per_s,
+    )
 
 
 def _provided(call: Call) -> AbstractContextManager[None]:
@@ -73,9 +84,11 @@ async def get_connector(call: Call) -> Tagged:
 
 
 async def change_connector(call: Call) -> Tagged:
-    """Rename a connector, and set whether readings make devices."""
+    """Rename a connector, and set whether readings make devices, and what a backlog may take of the link."""
     body = await call.body(ConnectorChange)
     with _provided(call):
+        if body.drain_bytes_per_s is not msgspec.UNSET:
+            await call.site.set_drain_budget(call.connector_id, body.drain_bytes_per_s)
         changed = await call.site.change_connector(call.connector_id, body.name, creates_devices=body.creates_devices)
     return await shown(call, changed)
 

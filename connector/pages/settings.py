@@ -16,6 +16,7 @@ from web import contexts as c
 from web import paths
 
 STREAM: Final = "page=settings"
+_BUDGET: Final = "drain_bytes_per_s"
 
 
 async def show(visit: Visit) -> Response:
@@ -43,6 +44,8 @@ async def _page(
         is_enabled=not connector.disabled,
         created_ms=connector.created_ms,
         allows_creation=creates,
+        drain_bytes_per_s=_typed_budget(connector.drain_bytes_per_s) if typed is None else typed.get(_BUDGET, "")[:20],
+        drain_by_settings=visit.site.settings.drain_bytes_per_s,
         disable_refusal=refusal,
         delete_refusal=refusal,
         errors=errors or {},
@@ -50,12 +53,30 @@ async def _page(
     return c.SettingsPage(await visit.shell(c.Section.SETTINGS, seen, stream=STREAM), general)
 
 
+def _typed_budget(bytes_per_s: int | None) -> str:
+    return "" if bytes_per_s is None else str(bytes_per_s)
+
+
+def _read_budget(typed: str) -> int | None:
+    """Return the budget that was typed; raises ValueError where it is no number."""
+    typed = typed.strip()
+    return int(typed) if typed else None
+
+
 async def save(visit: Visit) -> Response:
-    """Change the name and whether readings make devices."""
+    """Change the name, whether readings make devices, and what a backlog may take of the link."""
     form = await visit.form()
     seen = await visit.look()
     # The form of a target does not ask: nothing is taken from devices there.
     creates = seen.connector.creates_devices if seen.role is c.Role.TARGET else form.get("allows_creation") == "on"
+    budget = seen.connector.drain_bytes_per_s
+    try:
+        if seen.role is not c.Role.TARGET and _BUDGET in form:
+            budget = _read_budget(form[_BUDGET])
+            await visit.site.set_drain_budget(visit.connector_id, budget)
+    except (ValueError, Refused):
+        errors = {_BUDGET: "Give a whole number of bytes per second, 0 for no bound, or leave it empty."}
+        return visit.respond(await _page(visit, seen, form, errors), 422)
     try:
         await visit.site.change_connector(visit.connector_id, form.get("name", ""), creates_devices=creates)
     except Refused as refused:

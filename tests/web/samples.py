@@ -229,6 +229,7 @@ SETTINGS = c.SettingsPage(
         c.Role.SOURCE,
         is_enabled=True,
         created_ms=NOW_MS - 12 * DAY_MS,
+        drain_bytes_per_s="250000",
         disable_refusal=PART_FIRST,
         delete_refusal=PART_FIRST,
     ),

@@ -77,7 +77,7 @@ class ConnectorFormPage:
 class GeneralSettings:
     """Fragment: name and description of a connector, and whether it may be disabled or deleted.
 
-    Forms: POST `/connectors/{id}/settings` with `name`, `description`, `allows_creation` (`on` or absent);
+    Forms: POST `/connectors/{id}/settings` with `name`, `description`, `allows_creation` (`on` or absent), `drain_bytes_per_s`;
     POST `/connectors/{id}/disable` and `/enable`; GET `/connectors/{id}/delete` leads to a confirmation and then POST.
     """
 
@@ -91,6 +91,10 @@ class GeneralSettings:
     created_ms: int
     allows_creation: bool = False
     """Whether readings for an unknown device create it."""
+    drain_bytes_per_s: str = ""
+    """What a backlog may take of the link, as typed; empty for what the site's settings say."""
+    drain_by_settings: int = 0
+    """What those say; 0 for no bound."""
     disable_refusal: str = ""
     """Why it cannot be disabled, such as `paired with riverside: part first`; empty where it can."""
     delete_refusal: str = ""
