@@ -25,7 +25,9 @@ class LedgerNews:
 
     def next(self, store: OutboxStore, ledger: Ledger) -> dict[str, Ledger]:
         """Return what to state now by resource; what finds no room follows the next time."""
-        news = {name: found for name, found in store.resource_ledgers().items() if self._told.get(name) != found}
+        ledgers = store.resource_ledgers()
+        gone = {name: Ledger() for name, told in self._told.items() if name not in ledgers and told != Ledger()}
+        news = gone | {name: found for name, found in ledgers.items() if self._told.get(name) != found}
         if len(news) > RESOURCE_LEDGERS_STATED_MAX:
             news = {name: news[name] for name in list(news)[:RESOURCE_LEDGERS_STATED_MAX]}
         else:

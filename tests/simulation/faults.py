@@ -115,7 +115,8 @@ class Faults:
 
     def _slow_down(self, who: str) -> None:
         """From here on it takes only a few frames at a time, and pauses: credit trickles (G8)."""
-        self._site(who).slow = True
+        for site in self.world.everyone:
+            site.slow |= site.side is self._site(who).side
         self._day.accept_much()
 
     def _jump(self, who: str) -> None:
@@ -188,7 +189,9 @@ class Faults:
         if sort == "hub_tells_wrong_time":
             world.cut_all()
         world.dial()
-        self._day.accept()
+        for _ in range(3 if sort == "hub_reorders" else 1):
+            self._day.accept()
+            world.source.edit((world.source.fields(DEVICES[0]), NAME, f'"{world.chance.random()}"'))
 
     # --- links ----------------------------------------------------------------------------------------------------------
 

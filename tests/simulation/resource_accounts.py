@@ -111,6 +111,7 @@ def untold(world: World) -> list[str]:
     """Return what the target was not told yet of the resources' accounts; it is, sooner or later."""
     ledgers = world.source.store().resource_ledgers()
     told = {resource: stated.ledger for resource, stated in world.target.store().peer_resource_ledgers().items()}
+    told = {resource: ledger for resource, ledger in told.items() if resource in ledgers or ledger != Ledger()}
     return [] if told == ledgers else [f"the target was told {told} of the resources, the source has {ledgers}"]
 
 

@@ -109,7 +109,7 @@ class Run:
             if fault in WEATHER:
                 self.faults.brew(fault)
         world.dial()
-        steps = chance.choice((8, 16, 32))
+        steps = chance.choice((6, 12, 24))
         due: dict[int, list[str]] = {}
         for fault in chosen:
             if fault not in WEATHER:
@@ -130,6 +130,8 @@ class Run:
             if not missing:
                 break
             world.apart_until_ms.clear()
+            if not any(fault.endswith("_cloned") for fault in missing):
+                self.faults.end_clones()
             for fault in missing:
                 if fault in WEATHER:  # few packets went, and luck spared them
                     self.faults.brew(fault, 0.5)
@@ -162,10 +164,10 @@ class Run:
         self._meet()
 
     def _provide(self) -> None:
-        """Let there be all resources and devices everywhere; what was deleted comes in a new generation."""
+        """Let there be all resources at both, and all devices; what was deleted comes in a new generation."""
         for site in self.world.everyone:
             site.define(*RESOURCES)
-            site.create_device(*DEVICES)
+        self.world.chance.choice(self.world.everyone).create_device(*DEVICES)
 
     def _meet(self) -> None:
         """Bring both sides together, at each hub by turns, and wait until all is quiet."""
@@ -179,7 +181,7 @@ class Run:
         # First on the links as they are: what was lost on them has to be found and asked for again.
         settle(world, minutes=90, exact=False)
         self._provide()  # what one of them deleted before the two were of one mind
-        for hub in used[1:] or used:
+        for hub in (*used[1:], used[0]):  # the first of two once more: what it kept at its links' end
             world.meeting = [hub]
             world.cut_all()
             world.dial()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 CONNECTOR = "C0NNECT0"
 # Units of work between two foldings of history: often enough that all its forms are met.
-_FOLD_EVERY = 23
+_FOLD_EVERY = 41
 # What the destination has recorded is compared with what the origin believes once in so many units of work.
 _COMPARE_EVERY = 3
 # A daemon never sleeps longer than this, so that it notices a wall clock that somebody sets (connector/pair_runner.py).
