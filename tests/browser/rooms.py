@@ -161,6 +161,7 @@ def rooms(house: House, paired: Paired, waiting: str) -> list[Room]:
         Room("site nowhere", house.plant, "/nowhere"),
         Room("api key", house.plant, "/api-key"),
         Room("api reference", house.plant, "/api"),
+        Room("repairs", house.plant, "/repairs"),
         Room("connector form", house.office, "/connectors/new"),
         Room("connector form refused", house.office, "/connectors/new", send_form),
         Room("remote-sync waiting", house.plant, f"/connectors/{waiting}/remote-sync"),
