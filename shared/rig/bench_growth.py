@@ -3,7 +3,7 @@
 Costs are processor time of source, hub and target together, so that they can be compared on a busy machine. Twice the
 same round is run on one set of daemons, first small, then great: readings fall behind while the network is away, some more
 are accepted on top of them, all of it drains, and a stream of readings goes through. Single readings are posted all the
-while: how long one of them waits for its commit shows whether deleting what was applied stops the world.
+while: how long one of them waits for its commit while all drains shows whether deleting what was applied stops the world.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ _SAMPLE_MAX: Final = 500_000
 _SINGLE: Final = "single"
 _SINGLE_PER_S: Final = 50.0
 _SETTLE_S: Final = 3_600.0
-# The processes count as at rest when they took less than this part of a second in one.
+# The processes count as at rest when they took less than this part of a second in one, and so much for each single reading.
 _REST_S: Final = 0.1
+_SINGLE_S: Final = 0.006
 # The workload brings 50 readings a second; each lot begins where the one before it ended, as readings do, and a bit later.
 _READING_MS: Final = 20
 _PAUSE_MS: Final = 60_000
@@ -39,11 +40,12 @@ _PAUSE_MS: Final = 60_000
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """Processor time per reading, us."""
+    """Processor time per reading, us, and from when to when it drained (perf_counter)."""
 
     accept_us: float
     drain_us: float
     stream_us: float
+    draining_s: tuple[float, float]
 
 
 async def measure(readings: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -59,10 +61,9 @@ async def measure(readings: int, say: Callable[[str], None]) -> dict[str, Any]:
         line = await stack.enter_async_context(LiveLine(*ends, _SINGLE, _SINGLE_PER_S))
         growth = _Growth(stage, proxy, min(small, _SAMPLE_MAX), say)
         first = await growth.run(small)
-        began = time.perf_counter()
         last = await growth.run(readings)
         line.check()
-        _, commit_ms = line.delays_ms(began, time.perf_counter())
+        _, commit_ms = line.delays_ms(*last.draining_s)
     accept_ratio, drain_ratio = last.accept_us / first.accept_us, last.drain_us / first.drain_us
     return {
         "readings": readings,
@@ -88,6 +89,7 @@ class _Growth:
         self._sample = sample
         self._say = say
         self._lots = 0
+        self._rest_rate = 0.0  # processor time per second, at rest
         self._next_ms = START_MS
 
     async def run(self, behind: int) -> _Round:
@@ -99,11 +101,12 @@ class _Growth:
         await self._at_rest()
         accept_us = await self._cost(self._sample, self._post, self._sample)
         self._say("They drain ...")
-        drained = behind + self._sample
-        drain_us = await self._cost(drained, self._drain)
+        began = time.perf_counter()
+        drain_us = await self._cost(behind + self._sample, self._drain)
+        draining_s = began, time.perf_counter()
         self._say("A stream goes through ...")
         stream_us = await self._cost(self._sample, self._stream, self._sample)
-        return _Round(accept_us, drain_us, stream_us)
+        return _Round(accept_us, drain_us, stream_us, draining_s)
 
     def _lot(self, readings: int) -> Iterator[bytes]:
         """Yield bodies of readings that nobody has posted yet."""
@@ -113,11 +116,15 @@ class _Growth:
         return make_bodies(readings, _BATCH, seed=self._lots, start_ms=start_ms)
 
     async def _cost(self, readings: int, work: Callable[..., Any], *arguments: int) -> float:
-        """Return the processor time of the daemons for some work and what follows from it, us for each reading."""
-        before = self._daemons_s()
+        """Return the processor time of the daemons for some work and what follows from it, us for each reading.
+
+        What they take without it, for single readings, pages and pings, is no part of it.
+        """
+        before_s, began = self._daemons_s(), time.perf_counter()
         await work(*arguments)
         await self._at_rest()
-        return 1e6 * (self._daemons_s() - before) / readings
+        beside_s = self._rest_rate * (time.perf_counter() - began)
+        return 1e6 * (self._daemons_s() - before_s - beside_s) / readings
 
     def _daemons_s(self) -> float:
         return sum(spent for name, spent in self._stage.cpu_s().items() if name != "poster")
@@ -146,11 +153,13 @@ class _Growth:
     async def _at_rest(self) -> None:
         """Wait until only the single readings are left to work on: folding of history is a cost of what was accepted."""
         await asyncio.sleep(1)  # for the log of a database at rest to be written back
-        last = self._daemons_s()
+        last_s, looked_s = self._daemons_s(), time.perf_counter()
 
         async def rests() -> bool:
-            nonlocal last
-            before, last = last, self._daemons_s()
-            return last - before < _REST_S + _SINGLE_PER_S * 0.004
+            nonlocal last_s, looked_s
+            before_s, before_looked_s = last_s, looked_s
+            last_s, looked_s = self._daemons_s(), time.perf_counter()
+            self._rest_rate = (last_s - before_s) / max(0.001, looked_s - before_looked_s)
+            return last_s - before_s < _REST_S + _SINGLE_PER_S * _SINGLE_S
 
         await until(rests, timeout_s=_SETTLE_S, every_s=1, what="the daemons to come to rest")
