@@ -45,6 +45,8 @@ from shared.limits import (
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_S: Final = 0.25
+# While readings pour in, a quarter of a second of them is room that the file keeps.
+_LOOK_BUSY_S: Final = 0.05
 # Below this many readings a series, a batch is folded into a greater batch first.
 _DENSE: Final = 128
 # Small chunks of a series taken up by one that is written; chunks looked into for readings that are there already.
@@ -227,11 +229,13 @@ class Folding:
 
     async def run(self) -> None:
         """Fold whenever there is enough, until cancelled."""
+        busy = False
         while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(_LOOK_BUSY_S if busy else _LOOK_EVERY_S)
+            busy = False
             try:
                 while await self.fold_once():
-                    pass
+                    busy = True
             except StorageFailed as error:
                 _log.warning("folding history put off: %s", error)
 
