@@ -94,7 +94,7 @@ EPOCHS_STATED_MAX: Final = 4_096
 # Segments of a replay under way: enough to fill a link of 200 ms with 80,000 readings/s, few enough to cost nothing kept.
 REPLAY_SEGMENTS_MAX: Final = 4
 # Series read for one segment: each means opening history at both ends, which holds the writer for some 0.1 ms.
-REPLAY_SERIES_MAX: Final = 64
+REPLAY_SERIES_MAX: Final = 32
 # Readings of texts read at once: each may be 64 KiB.
 REPLAY_TEXTS_MAX: Final = 256
 # A replay reads what it covers reading by reading; who wants more than ten years asks twice.
@@ -164,7 +164,7 @@ BACKOFF_LAST_MS: Final = 30 * SECOND_MS
 BACKOFF_HEALTHY_MS: Final = 2 * SECOND_MS
 # A hub that could not be reached is looked at this often, by each site, while it waits for its next attempt: what was
 # cut off flows again within a second of the network's return, and a look is one small request.
-HUB_LOOK_EVERY_S: Final = 0.4
+HUB_LOOK_EVERY_S: Final = 0.25
 HUB_LOOK_DEADLINE_S: Final = 1.0
 # G2: this many mutual displacements in a minute mean two live copies of one site.
 DISPLACEMENTS_MAX: Final = 3
