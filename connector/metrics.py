@@ -56,7 +56,9 @@ MEASURES: Final = (
         "pairhub_oldest_unapplied_seconds", "gauge", "Age of the oldest reading not yet applied; 0 for none", _PAIR
     ),
     Measure("pairhub_retention_seconds", "gauge", "How long readings wait before they are given up"),
-    Measure("pairhub_stalled_seconds", "gauge", "How long nothing was applied although something waits; 0: it moves", _PAIR),
+    Measure(
+        "pairhub_stalled_seconds", "gauge", "How long nothing was applied although something waits; 0: it moves", _PAIR
+    ),
     *ACCOUNT_MEASURES,
     Measure("pairhub_repairs", "gauge", "Problems on the overview that want a person", _ONE),
     Measure(

@@ -105,7 +105,6 @@ class Metrics:
         self._latest.filled = filled  # nothing is awaited between here and the encoding
         return Response(encode(self._registry), media_type=content_type, headers={"Cache-Control": "no-store"})
 
-
     def text(self, filled: Filled) -> str:
         """Return what a scrape would answer, as text."""
         self._latest.filled = filled

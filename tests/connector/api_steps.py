@@ -56,6 +56,8 @@ async def _connectors(walk: Walk, connector_id: str) -> None:
     await walk.ask("enable", connector_id=connector_id)
     await walk.ask("get_account", connector_id=connector_id)
     await walk.ask("list_gaps", connector_id=connector_id)
+    await walk.ask("export_gaps", connector_id=connector_id)
+    await walk.ask("list_resource_accounts", connector_id=connector_id)
 
 
 async def _pairing(walk: Walk, connector_id: str) -> None:

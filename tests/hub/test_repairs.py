@@ -35,7 +35,9 @@ async def test_n2_a_hub_says_what_needs_its_operator_and_probes_hear_what_is_urg
         monkeypatch.setattr(running.hub.store, "check", refuse)
         ready = await browser.get("/readyz")
         assert (ready.status_code, ready.json()["urgent_repairs"]) == (503, ["storage_failed"])
-        assert "Repairs 2 open The disk refused to store The disk is full." in text_of((await browser.get("/operator")).text)
+        assert "Repairs 2 open The disk refused to store The disk is full." in text_of(
+            (await browser.get("/operator")).text
+        )
 
         monkeypatch.undo()
         running.hub.settings = replace(low, disk_warn_bytes=0)
