@@ -11,7 +11,7 @@ from shared.sealing import Side
 from tests.simulation.everyday import Everyday
 from tests.simulation.hub import PAIR_ID
 from tests.simulation.lying_hub import LIES, LyingHub
-from tests.simulation.resource_accounts import may_refuse
+from tests.simulation.overflows import may_refuse
 from tests.simulation.site import SimSite
 from tests.simulation.world import DEVICES, World
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from random import Random
 from typing import TYPE_CHECKING
 
 from connector.streams import Streams
 from shared.core.account import UNKNOWN_RESOURCE, add_counts
-from shared.core.engine_effects import Effect
 from shared.core.entries import CAUSE_BYTE_CAP
 from shared.core.ledger import Ledger
-from shared.core.overflow import OVERFLOWS, Overflow
+from shared.core.overflow import Overflow
 from shared.sealing import Side
 from tests.simulation.network import Violation
-from tests.simulation.world import RESOURCES
 
 if TYPE_CHECKING:
     from tests.simulation.shell import Shell
@@ -22,29 +19,6 @@ if TYPE_CHECKING:
 
 # Reading all accounts takes longer than most units of work: every so many is looked at.
 _EVERY = 5
-
-
-def choose_overflows(world: World, seed: int) -> None:
-    """Let resources of some seeds have a choice of their own of what gives way at the cap; chance of its own."""
-    chance = Random(seed)
-    engine = world.source.engine
-    if engine is None or chance.random() < 0.5:
-        return
-    chosen = {alias: chance.choice(OVERFLOWS) for alias, _ in RESOURCES}
-
-    def choose(store: Streams) -> list[Effect]:
-        for alias, overflow in chosen.items():
-            store.connection.execute("UPDATE resource SET overflow = ? WHERE alias = ?", (overflow, alias))
-        engine.on_definitions_changed(store, None, world.source.now_ms)
-        return []
-
-    world.source.work("chooses what gives way", choose)
-
-
-def may_refuse(world: World) -> bool:
-    """Tell whether the source refuses new readings of any resource at the cap."""
-    source = world.source
-    return not Overflow(source.limits.refuse_when_full, source.store().own_overflows()).keeps_none
 
 
 def check_step(site: Shell, store: Streams) -> None:

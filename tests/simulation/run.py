@@ -17,8 +17,8 @@ from shared.limits import MINUTE_MS, SECOND_MS
 from tests.simulation.demands import check, settle
 from tests.simulation.everyday import Everyday
 from tests.simulation.faults import CLOCKS, CREDIT_IS_LOST, FAULTS, RETENTION_MS, WEATHER, Faults
+from tests.simulation.overflows import choose_overflows
 from tests.simulation.replays import Replays
-from tests.simulation.resource_accounts import choose_overflows
 from tests.simulation.world import DEVICES, RESOURCES, TIGHT, TIGHT_CREDIT, Weather, World, bounds
 
 _SEEDS_AT_ONCE: Final = 8  # given to a process
