@@ -581,7 +581,9 @@ def bench_drain(
 @bench_app.command(name="growth")
 def bench_growth(
     *,
-    readings: Annotated[int, Parameter(help="Readings in history, and behind, that are compared with few.")] = 50_000_000,
+    readings: Annotated[
+        int, Parameter(help="Readings in history, and behind, that are compared with few.")
+    ] = 50_000_000,
     json: Json = False,
 ) -> None:
     """Measure whether a reading costs more with much in history, or behind."""

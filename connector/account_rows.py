@@ -83,7 +83,9 @@ class AccountRows(PairRows):
         return int(row[0]) if row else 0
 
     def own_overflows(self) -> dict[str, str]:
-        return dict(self._run("SELECT alias, overflow FROM resource WHERE connector_id = ? AND overflow <> ''", (self._id,)))
+        return dict(
+            self._run("SELECT alias, overflow FROM resource WHERE connector_id = ? AND overflow <> ''", (self._id,))
+        )
 
     def ledger(self) -> Ledger:
         return self._ledger(self.epochs_out())

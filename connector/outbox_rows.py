@@ -117,9 +117,7 @@ class OutboxRows(AccountRows, GapRows):
             ),
         )
         size = len(body)
-        self._count(
-            outbox_count=count, outbox_bytes=size, sealed_count=count, sealed_bytes=size, **_kept(kept, size)
-        )
+        self._count(outbox_count=count, outbox_bytes=size, sealed_count=count, sealed_bytes=size, **_kept(kept, size))
         return int(done.lastrowid or 0)
 
     def _spans(self, columns: Columns) -> bytes:

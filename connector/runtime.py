@@ -319,7 +319,7 @@ class ConnectorRuntime:
 
     async def run(self) -> None:
         """Keep a link up while one is wanted, until cancelled."""
-        backoff = Backoff()
+        backoff, away = Backoff(), Backoff()
         if self.runner is not None:
             self._time_task = asyncio.ensure_future(self.runner.keep_time())
         if self.pair is not None and self.pair.side is Side.SOURCE and self.pair.state is PairState.PENDING:
@@ -339,7 +339,12 @@ class ConnectorRuntime:
                     _log.info("link lost: %s", error, extra={"connector": self.connector_id})
                 was_linked = self._state is LinkState.LINKED
                 lived_ms = self._around.clock.monotonic_ms() - started_ms if was_linked else 0
-                wait_ms = backoff.next_ms(lived_ms=lived_ms, chance=secrets.randbelow(1 << 24) / (1 << 24))
+                hub = self._around.enrolment.hub
+                # Patience is for a hub that answers: that one was away for long must not make the way back longer.
+                if is_there := hub is None or hub.is_reachable:
+                    away = Backoff()
+                patience = backoff if is_there else away
+                wait_ms = patience.next_ms(lived_ms=lived_ms, chance=secrets.randbelow(1 << 24) / (1 << 24))
                 self._next_attempt_ms = self._around.clock.wall_ms() + wait_ms
                 self._move(LinkEvent.LOST)
                 await self._pause(wait_ms / SECOND_MS)

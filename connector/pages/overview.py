@@ -166,7 +166,9 @@ def _side(account: Account, site_name: str, role: c.Role, days: float, *, is_own
 
 def dropped_of(account: Account, days: float) -> tuple[c.Dropped, ...]:
     """Return what was dropped, by cause in words."""
-    return tuple(c.Dropped(cause_words(cause, days), count) for cause, count in sorted(account.dropped_by_cause.items()))
+    return tuple(
+        c.Dropped(cause_words(cause, days), count) for cause, count in sorted(account.dropped_by_cause.items())
+    )
 
 
 def compared(own: Account, stated: Account | None, source: str) -> str:
@@ -174,7 +176,11 @@ def compared(own: Account, stated: Account | None, source: str) -> str:
     if stated is None:
         return f"{source} has stated nothing yet"
     if stated.applied_here is None:  # what was stated before this start is not known any more
-        return "compared with the next statement" if own.applied != stated.applied else "both sides count the same as applied"
+        return (
+            "compared with the next statement"
+            if own.applied != stated.applied
+            else "both sides count the same as applied"
+        )
     more = stated.applied_here - stated.applied
     if more == 0:
         return f"at the common cut both sides count the same as applied: {formats.count(stated.applied)}"

@@ -99,7 +99,9 @@ def edit_form(seen: Situation, row: ResourceRow, site_overflow: str = DROP_OLDES
 
 def overflow_words(overflow: str) -> str:
     """Say what gives way when what waits reaches its cap."""
-    return {DROP_OLDEST: "drop the oldest readings", REFUSE_NEW: "refuse new readings"}.get(overflow, "as the site does")
+    return {DROP_OLDEST: "drop the oldest readings", REFUSE_NEW: "refuse new readings"}.get(
+        overflow, "as the site does"
+    )
 
 
 def pair_note(seen: Situation) -> str:

@@ -35,6 +35,14 @@ class Apart(msgspec.Struct, array_like=True):
         if count:
             self.held[resource] = self.held.get(resource, 0) + count
 
+    def waiting(self, resource: str, held: int) -> int:
+        """Return how many of the epoch's `held` may be of a resource: what is known of others is not of this one.
+
+        A segment made again from history may have brought more than it counts, and that waits uncounted.
+        """
+        others = sum(count for name, count in self.held.items() if name not in (resource, UNKNOWN_RESOURCE))
+        return max(0, held - others)
+
     def release(self, resource: str, count: int) -> int:
         """So many wait no longer; return how many of them were known to be of the resource."""
         known = self._take(resource, count)

@@ -179,7 +179,7 @@ class Inbox:
                 continue
             store.remove_held(chunk)
             epoch = store.epoch_in(chunk.epoch) or EpochIn(chunk.epoch)
-            moved = min(chunk.count, epoch.held)
+            moved = min(chunk.count, epoch.held, epoch.apart.waiting(chunk.resource, epoch.held))
             epoch.held -= moved
             epoch.applied += moved
             known = epoch.apart.release(chunk.resource, moved)
@@ -196,7 +196,7 @@ class Inbox:
             tally.batch(self._codec.decode(chunk.body))
             store.remove_held(chunk)
             epoch = store.epoch_in(chunk.epoch) or EpochIn(chunk.epoch)
-            moved = min(chunk.count, epoch.held)
+            moved = min(chunk.count, epoch.held, epoch.apart.waiting(chunk.resource, epoch.held))
             epoch.held -= moved
             epoch.dropped[CAUSE_HELD_TOO_LONG] = epoch.dropped.get(CAUSE_HELD_TOO_LONG, 0) + moved
             known = epoch.apart.release(chunk.resource, moved)

@@ -32,6 +32,7 @@ _STREAM_READINGS_MAX: Final = 1_000_000
 # The hub is killed when so much of the backlog is through, and is away for so long.
 _KILLED_AT: Final = 0.8
 _AWAY_S: Final = 1.0
+_ARRIVE_S: Final = 0.5
 _FIRST_S: Final = 60.0
 _SETTLE_S: Final = 3_600.0
 # The random walk of the backlog lies behind that of the undisturbed stream (20 ms a reading).
@@ -85,6 +86,7 @@ class _Drain:
                 first_s = await line.first_applied_s(back_s, _FIRST_S) - back_s
                 through, taken_s = await self._until_applied(before, round(_KILLED_AT * self._behind), back_s)
                 steady = (back_s + first_s, back_s + taken_s)
+                await asyncio.sleep(_ARRIVE_S)  # what was sent so far is not to be lost with the hub
                 self._say("Killing the hub ...")
                 hub = await self._kill_hub(line)
                 await self._until_applied(before, self._behind, back_s)

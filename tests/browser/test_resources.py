@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 
-from connector.accounts import GapRow
+from connector.gaps import GapRow
 from connector.resources import NewResource
 from shared.limits import DAY_MS
 from tests.browser.house import House, Visits

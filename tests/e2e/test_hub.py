@@ -14,9 +14,9 @@ import pytest
 from shared.errors import PairhubError
 from shared.messages import AnyFrame, Recorded, RecordedEpoch, Sealed, Statement, encode_frame
 from shared.rig.client import until
+from shared.rig.fault_proxy import Direction
 from shared.sealing import Header, Kind
 from tests.e2e.conftest import SAME_LOOP
-from shared.rig.fault_proxy import Direction
 from tests.e2e.stage import NotYet, Paired, Stage
 
 pytestmark = SAME_LOOP

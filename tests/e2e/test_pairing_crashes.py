@@ -14,9 +14,9 @@ from shared.core.completion import ROLL_BACK_GRACE_MS
 from shared.messages import AnyFrame, Claim, ClaimStep, Knock, PresentPair, Sealed
 from shared.rig.client import until
 from shared.rig.daemons import Daemon
+from shared.rig.fault_proxy import Direction
 from shared.sealing import Header, Kind
 from tests.e2e.conftest import SAME_LOOP
-from shared.rig.fault_proxy import Direction
 from tests.e2e.stage import NotYet, Site, Stage
 
 pytestmark = SAME_LOOP

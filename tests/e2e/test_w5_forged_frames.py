@@ -47,10 +47,10 @@ from shared.messages import (
     WindowOpened,
     encode_recorded,
 )
+from shared.rig.fault_proxy import Direction, FaultProxy, Passed
 from shared.sealing import Header, Kind, PairKeys, Side
 from tests.connector.site_stage import line, stored
 from tests.connector.visitors import Two, Visitor, until, visitor
-from shared.rig.fault_proxy import Direction, FaultProxy, Passed
 from tests.hub.builders import TestPair, TestSite
 from tests.hub.client import SiteClient, Wire
 
