@@ -18,7 +18,7 @@ from connector.gaps import SeriesGap
 from connector.pages.frame import Desk, Parts, PartsOf, Visit, frame_parts
 from connector.pages.overview import cause_words
 from connector.pages.replay_list import replay_form, replay_list, resource_replay_url
-from connector.pages.resource_forms import edit_form
+from connector.pages.resource_forms import edit_form, overflow_words
 from connector.pages.resource_rows import plain, shown_row
 from connector.pages.situation import Situation
 from connector.resource_figures import SeriesState
@@ -257,6 +257,11 @@ async def _facts(visit: Visit, seen: Situation, row: ResourceRow) -> c.ResourceF
         retention_days=row.retention_ms / DAY_MS if row.retention_ms else None,
         tail_count=row.tail,
         held_count=row.held,
+        overflow_text=(
+            overflow_words(row.overflow or visit.site.settings.outbox_full)
+            if seen.is_paired and seen.role is c.Role.SOURCE
+            else ""
+        ),
     )
 
 

@@ -93,6 +93,7 @@ async def _source_shows(two: Two, source: str, source_id: str) -> None:
     assert "pressure 20 20 0 0 0 refuse new readings balances" in page
     assert "At the present rate the space lasts for" in page
     assert "28 25 3 0 0 balances" in page
+    assert "Outbox full refuse new readings Gaps 0" in await two.source.get(f"{source}/resources/pressure")
     found = await status_of(two.source, source_id)
     assert found.room is not None
     assert found.room.lasts_ms

@@ -22,6 +22,8 @@ class ResourceFacts:
     tail_count: int = 0
     held_count: int = 0
     sync_note: str = ""
+    overflow_text: str = ""
+    """At a source: what gives way when the outbox is full; empty elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
