@@ -249,3 +249,26 @@ def test_a_cut_tells_what_was_applied_since_a_statement_and_forgets_old_ones() -
     assert cuts.since(3) == {}
     cuts.forget()
     assert cuts.since(3) is None
+
+
+def test_what_waits_uncounted_is_not_taken_from_what_waits_of_another_resource() -> None:
+    # Seed 606 of the simulation: a segment made again brought more of one resource than its header counts.
+    apart = Apart(held={"on": 1, UNKNOWN_RESOURCE: 1})
+    moved = min(3, apart.waiting("mood", 2))
+    assert (moved, apart.release("mood", moved), apart.held) == (1, 0, {"on": 1})
+    assert apart.waiting("on", 1) == 1
+
+
+def test_the_account_of_a_resource_that_is_no_more_is_taken_back() -> None:
+    # Seed 1143: the target went on showing what the source counted under no name for a while.
+    ledgers = {"temp": Ledger(accepted=1, tail=1), UNKNOWN_RESOURCE: Ledger(held=3, applied=-3)}
+
+    class Store:
+        def resource_ledgers(self) -> dict[str, Ledger]:
+            return ledgers
+
+    store, news, whole = Store(), LedgerNews(), Ledger(accepted=1, tail=1)
+    assert news.next(store, whole).keys() == {"temp", UNKNOWN_RESOURCE}  # type: ignore[arg-type]
+    del ledgers[UNKNOWN_RESOURCE]
+    assert news.next(store, whole) == {UNKNOWN_RESOURCE: Ledger()}  # type: ignore[arg-type]
+    assert news.next(store, whole) == {}  # type: ignore[arg-type]
