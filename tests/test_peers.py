@@ -79,9 +79,13 @@ async def test_a_prepared_message_waits_for_its_window_and_a_peer_that_leaves_is
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal greatest
         await reader.readexactly(2)
-        for _ in range(4):  # a window at a time: more would come if it were not kept
-            greatest = max(greatest, len(await reader.read(100)))
-            writer.write(b"aaaa")
+        received = acknowledged = 0
+        while acknowledged < 16:
+            if received < 16:
+                received += len(await reader.read(100))
+            greatest = max(greatest, received - acknowledged)
+            writer.write(b"aa")  # half a window: more than the other half would come if it were not kept
+            acknowledged += 2
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
