@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,10 +14,15 @@ import pytest
 from connector import gaps
 from connector.gap_rows import GapRows
 from connector.gaps import FIRST, GapFilter, GapKey, GapRow
+from connector.parting_gaps import note_gaps
 from connector.streams import Streams
+from shared.columns import as_columns
 from shared.core.entries import GapNotice
 from shared.core.entries import GapRow as Named
-from tests.core.stores import CONNECTOR, open_store
+from shared.core.ledger import Ledger
+from shared.core.ports import EpochIn
+from shared.sealing import Side
+from tests.core.stores import CONNECTOR, open_store, series
 from web import formats
 
 
@@ -136,3 +143,44 @@ async def test_an_export_of_nothing_is_an_empty_file() -> None:
 
     assert b"".join([part async for part in gaps.as_json(gaps.pages(read), formats.iso)]) == b"[]\n"
     assert [part async for part in gaps.as_csv(gaps.pages(read), formats.iso)] == [",".join(gaps.COLUMNS) + "\r\n"]
+
+
+# --- parting ----------------------------------------------------------------------------------------------------------
+
+
+def pair_of(side: Side) -> Any:
+    return SimpleNamespace(side=side, connector_id=CONNECTOR)
+
+
+def test_n4_a_parting_names_at_the_source_what_waits_by_resource() -> None:
+    store = open_store("r", "q")
+    store.count_accepted({"r": 2, "q": 1})
+    store.add_tail("", 50, [series(1, 2), series(3, resource="q")], b"body")
+    note_gaps(store, pair_of(Side.SOURCE), "over", 99)
+    (row,) = gaps.list_gaps(store.connection, CONNECTOR)
+    assert (row.ours, row.notice.cause, row.notice.count) == (True, "parted", 3)
+    assert [(each.device, each.resource, each.count) for each in row.notice.rows] == [("", "r", 2), ("", "q", 1)]
+
+
+def test_n4_a_parting_names_at_the_target_what_is_held_and_what_the_source_said_to_wait() -> None:
+    store = open_store("r")
+    store.hold(5, as_columns([series(1, 2, resource="q")]), b"body", 40)
+    epoch = EpochIn(5, held=2, quarantined=4)
+    store.save_epoch_in(epoch, 40)
+    store.save_peer_ledger(Ledger(9, tail=7, held=2), 70)
+    store.save_peer_resources({"r": Ledger(7, tail=7), "q": Ledger(2, held=2)}, 70, None)
+    note_gaps(store, pair_of(Side.TARGET), "over", 99)
+    found = {row.ours: row.notice for row in gaps.list_gaps(store.connection, CONNECTOR)}
+    assert (found[True].count, list(map(_plain, found[True].rows))) == (6, [("d", "q", 2)])
+    assert (found[False].count, list(map(_plain, found[False].rows))) == (7, [("", "r", 7)])
+
+
+def _plain(row: Named) -> tuple[str, str, int]:
+    return row.device, row.resource, row.count
+
+
+def test_a_parting_with_nothing_left_names_nothing() -> None:
+    for side in Side:
+        store = open_store()
+        note_gaps(store, pair_of(side), "over", 99)
+        assert gaps.list_gaps(store.connection, CONNECTOR) == []
