@@ -31,6 +31,7 @@ class SimSite(Shell):
     def __init__(self, world: World, side: Side, keys: SpoilingKeys, limits: OutboxLimits, *, skew_ms: int) -> None:
         super().__init__(world, side, keys, limits, skew_ms=skew_ms)
         self.accepted: dict[Key, Value] = {}  # committed, into the stream
+        self.accepted_before: dict[Key, list[Value]] = {}  # other values of the same times, before a restore
         self.accepted_ms: dict[Key, int] = {}  # when, by the world's clock
 
     # --- what people and devices do -----------------------------------------------------------------------------------
@@ -62,6 +63,8 @@ class SimSite(Shell):
             return effects
 
         def committed() -> None:
+            for key in [key for key in streamed if key in self.accepted]:
+                self.accepted_before.setdefault(key, []).append(self.accepted[key])
             self.accepted.update(streamed)
             self.accepted_count += len(streamed)
             self.accepted_ms.update(dict.fromkeys(streamed, self.world.now_ms))
@@ -139,6 +142,7 @@ class SimSite(Shell):
         """Return a second live copy of this site (G2): the same disk at this moment, from here on of its own."""
         copy = SimSite(self.world, self.side, self.keys, self.limits, skew_ms=self.skew_ms)
         copy.connection = opened(self.connection.serialize())
+        copy.accepted_before = self.accepted_before
         copy.accepted, copy.accepted_ms, copy.noticed_ms = self.accepted, self.accepted_ms, self.noticed_ms
         self.restored = copy.restored = True
         return copy
