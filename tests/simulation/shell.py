@@ -190,15 +190,16 @@ class Shell:
         return True
 
     def _undone(self, engine: PairEngine) -> None:
-        if self.link is not None:
-            self.world.cut(self.link)
-            self.link = None
+        """Load before anything else may happen, as the shell does: the engine believes in what is undone."""
 
         def load(store: Streams) -> list[Effect]:
             engine.load(store, self.now_ms)
             return []
 
         self.work("load again", load)
+        if self.link is not None:
+            self.world.cut(self.link)
+            self.link = None
 
     def _obey(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
