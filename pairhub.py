@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Mapping
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-import orjson
-import uvloop
 from cyclopts import App, Parameter
 
 from connector.settings import SETTINGS_NAME as SITE_NAME
 from connector.settings import SiteSettings
 from hub.settings import SETTINGS_NAME as HUB_NAME
 from hub.settings import HubSettings
+from shared.command_line import DataDir, Json, print_figures, print_json, progress, run_to_end, told_in_words
 from shared.doctor.findings import Finding
-from shared.errors import PairhubError
-from shared.exit_codes import ExitCode, code_of
+from shared.exit_codes import ExitCode
+from shared.rig.commands import bench_app, rig_app
 from shared.service_manager import this_process
 from shared.settings import Loaded, SettingWrong, load
 from shared.settings_flags import takes_settings
@@ -49,54 +45,19 @@ main = App(
 )
 hub_app = App(name="hub", help="The hub that both sites dial.")
 site_app = App(name="site", help="The daemon of one site.")
-bench_app = App(name="bench", help="Measure this machine with the real daemons.")
 config_app = App(name="config", help="What a daemon would run with.")
 show_app = App(name="show", help="Every setting, its value, and where that comes from. Secrets are left out.")
 config_app.command(show_app)
 doctor_app = App(name="doctor", help="Look at everything that a daemon needs, and say what to do where it is not well.")
-for part in (hub_app, site_app, bench_app, config_app, doctor_app):
+for part in (hub_app, site_app, config_app, doctor_app):
     main.command(part)
+main.command(rig_app, name="*")  # demo, bench, chaos, replay
 
-Json = Annotated[bool, Parameter(help="Print one JSON object instead of text.", negative="")]
-DataDir = Annotated[Path | None, Parameter(help="Data directory.")]
 Config = Annotated[Path | None, Parameter(help="TOML file with a [hub] or [site] table.")]
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end; errors for people become lines and the exit code of the first."""
-    with _told_in_words(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
-
-
-@contextmanager
-def _told_in_words() -> Iterator[None]:
-    """Make lines and an exit code of what stops a command: an error for people, or Ctrl-C."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise SystemExit(ExitCode.BROKEN_OFF) from None
-    except (PairhubError, BaseExceptionGroup) as error:
-        told = _for_people(error)
-        for one in told:
-            print(f"pairhub: {one}", file=sys.stderr)
-        raise SystemExit(code_of(told[0])) from None
-
-
-def _for_people(error: BaseException) -> list[PairhubError]:
-    """Return the errors of ours in a group; anything else in it is a bug and is raised."""
-    if isinstance(error, BaseExceptionGroup):
-        return [told for part in error.exceptions for told in _for_people(part)]
-    if isinstance(error, PairhubError):
-        return [error]
-    raise error
-
-
-def _print_json(value: object) -> None:
-    print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode(), flush=True)
-
-
 def _load(kind: type[T], name: str, config: Path | None, flags: Mapping[str, object | None]) -> Loaded[T]:
-    with _told_in_words():
+    with told_in_words():
         return _load_from(kind, name, config, flags)
 
 
@@ -122,7 +83,7 @@ def hub_serve(*, config: Config = None, **flags: str | None) -> None:
         print(f"The hub listens at {url}", flush=True)
         _print_setup(settings.public_url.rstrip("/") or url, settings.data_dir)
 
-    _run(serve(settings, ready=ready, manager=this_process()))
+    run_to_end(serve(settings, ready=ready, manager=this_process()))
 
 
 @site_app.command(name="serve")
@@ -139,7 +100,7 @@ def site_serve(*, config: Config = None, **flags: str | None) -> None:
         print(f"The site '{running.site.identity.site_name}' listens at {running.url}", flush=True)
         _print_setup(settings.public_url.rstrip("/") or running.url, settings.data_dir)
 
-    _run(serve(settings, ready, manager=this_process()))
+    run_to_end(serve(settings, ready, manager=this_process()))
 
 
 def _print_setup(url: str, data_dir: Path) -> None:
@@ -171,7 +132,7 @@ def _show(kind: type[object], name: str, loaded: Loaded[Any], *, json: bool) -> 
 
     rows = report(kind, loaded, name=name)
     if json:
-        _print_json({row.name: {"value": row.value, "source": row.source} for row in rows})
+        print_json({row.name: {"value": row.value, "source": row.source} for row in rows})
     else:
         print("\n".join(report_lines(rows)))
 
@@ -198,11 +159,11 @@ def _diagnose(examine: Callable[[], Coroutine[Any, Any, list[Finding]]], *, json
     from shared.doctor.findings import any_failed, failed, finding_lines
 
     try:
-        found = _run(examine())
+        found = run_to_end(examine())
     except SettingWrong as wrong:
         found = [failed("configuration", str(wrong), "correct the setting where it comes from")]
     if json:
-        _print_json([{field: getattr(one, field) for field in one.__struct_fields__} for one in found])
+        print_json([{field: getattr(one, field) for field in one.__struct_fields__} for one in found])
     else:
         print("\n".join(finding_lines(found)))
     if any_failed(found):
@@ -226,7 +187,7 @@ def units(
     """Print the systemd units of hub and site, which start this very installation; or write them into a directory."""
     from shared.units import unit_texts, write_units
 
-    with _told_in_words():
+    with told_in_words():
         texts = unit_texts(Path(sys.executable).parent / "pairhub")
         if write is None:
             print("\n".join(texts.values()))
@@ -249,9 +210,9 @@ def status(*, data_dir: DataDir = Path("site-data"), json: Json = False) -> None
         async with local_client(data_dir) as client:
             return await client.get("/status")
 
-    found = _run(ask())
+    found = run_to_end(ask())
     if json:
-        _print_json(found)
+        print_json(found)
     else:
         print("\n".join(status_lines(found)))
 
@@ -273,11 +234,11 @@ def diagnostics(
         async with local_client(data_dir) as client:
             return await client.download("/diagnostics")
 
-    bundle = _run(ask())
-    with _told_in_words():
+    bundle = run_to_end(ask())
+    with told_in_words():
         write_new(output, bundle)
     if json:
-        _print_json({"file": str(output), "bytes": len(bundle)})
+        print_json({"file": str(output), "bytes": len(bundle)})
     else:
         print(f"{output}: {len(bundle)} bytes")
 
@@ -293,9 +254,9 @@ def send_test_notice(*, data_dir: DataDir = Path("site-data"), json: Json = Fals
         async with local_client(data_dir) as client:
             return await client.post("/notices/test")
 
-    found = _run(ask())
+    found = run_to_end(ask())
     if json:
-        _print_json(found)
+        print_json(found)
     elif not found:
         print("No notices are set: neither webhook_url nor smtp_host.")
     for each in [] if json else found:
@@ -323,9 +284,9 @@ def enrol(
                 return await client.post("/enrolment-tokens", {"site_name": new})
             return await client.post("/enrol", {"token": token})
 
-    found = _run(ask())
+    found = run_to_end(ask())
     if json:
-        _print_json(found)
+        print_json(found)
     elif new is not None:
         print(found["token"])
     else:
@@ -359,7 +320,7 @@ def backup(
     from shared.backup_words import manifest_json, manifest_line, read_passphrase, shown_progress
 
     assert data_dir is not None
-    with _told_in_words(), shown_progress(sys.stderr) as progress:
+    with told_in_words(), shown_progress(sys.stderr) as progress:
         passphrase = read_passphrase(passphrase_file, os.environ)
         if check:
             manifest = read_through(file, passphrase, progress=progress)
@@ -367,7 +328,7 @@ def backup(
             whose = _belongings(data_dir, key_file)
             manifest = take(whose, file, version=_version(), passphrase=passphrase, progress=progress)
     if json:
-        _print_json(manifest_json(file, manifest))
+        print_json(manifest_json(file, manifest))
     else:
         print(manifest_line(f"{file} is whole" if check else f"Wrote {file}", manifest))
 
@@ -390,12 +351,12 @@ def restore(
     from shared.backup_words import manifest_json, manifest_line, read_passphrase, shown_progress
     from shared.restore import restore as put_back
 
-    with _told_in_words(), shown_progress(sys.stderr) as progress:
+    with told_in_words(), shown_progress(sys.stderr) as progress:
         passphrase = read_passphrase(passphrase_file, os.environ)
         whose = _belongings(data_dir, key_file, kind=read_manifest(file, passphrase).kind)
         manifest = put_back(whose, file, passphrase=passphrase, replace=replace, progress=progress)
     if json:
-        _print_json(manifest_json(file, manifest))
+        print_json(manifest_json(file, manifest))
     else:
         print(manifest_line(f"Restored {data_dir}", manifest))
 
@@ -409,200 +370,7 @@ def _belongings(data_dir: Path, key_file: Path | None, kind: str = "") -> Belong
     return hub if kind == "hub" or (not kind and hub.database_path.exists()) else of_site(data_dir)
 
 
-# --- demo and bench -----------------------------------------------------------------------------------------------------
-
-
-@main.command
-def demo(
-    *,
-    data_dir: Annotated[Path, Parameter(help="Where the demo keeps its data and goes on from.")] = Path("demo-data"),
-    headless: Annotated[bool, Parameter(help="Print a report after --for seconds and end.", negative="")] = False,
-    for_: Annotated[float, Parameter(name="--for", help="Seconds from the pairing to the report.")] = 10.0,
-    hub_port: Annotated[int | None, Parameter(help="TCP port of the hub.")] = None,
-    source_port: Annotated[int | None, Parameter(help="TCP port of the source site.")] = None,
-    target_port: Annotated[int | None, Parameter(help="TCP port of the target site.")] = None,
-    json: Json = False,
-) -> None:
-    """Run a hub and two paired sites on this machine, with this machine's readings."""
-    from shared.rig.demo import PORTS, Demo, take_ports
-
-    wanted = {"hub": hub_port, "plant": source_port, "office": target_port}
-    assert set(wanted) == set(PORTS)
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr if json else sys.stdout, flush=True)
-
-    async def run() -> bool:
-        stage = Demo(data_dir.absolute(), say, take_ports(wanted))
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        try:
-            addresses = await stage.start()
-            if not headless:
-                for line in addresses.lines():
-                    say(line)
-            watching = asyncio.ensure_future(stage.watch())
-            stopping = asyncio.ensure_future(stop.wait())
-            done, _ = await asyncio.wait(
-                {watching, stopping}, timeout=for_ if headless else None, return_when=asyncio.FIRST_COMPLETED
-            )
-            for task in (watching, stopping):
-                task.cancel()
-            if watching in done:
-                await watching
-            if not headless:
-                return True
-            report = await stage.report()
-            if json:
-                _print_json(report)
-            else:
-                say(str(report))
-            return bool(report["paired"] and report["target"]["applied"] > 0)
-        finally:
-            say("Stopping ...")
-            with suppress(asyncio.CancelledError):
-                await stage.stop()
-
-    if not _run(run()):
-        raise SystemExit(ExitCode.FAILED)
-
-
-@main.command
-def chaos(
-    *,
-    minutes: Annotated[float, Parameter(help="How long faults happen.")] = 1.0,
-    seed: Annotated[int, Parameter(help="Which faults happen, and when.")] = 1,
-    keep: Annotated[
-        Path | None, Parameter(help="A folder for data and logs, which stay; else they are deleted.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Run hub and two sites under load, kill, cut, fill and shift them, then look for every reading.
-
-    Exit code 1 where a reading was lost, doubled or is not accounted for, or where the two sides differ.
-    """
-    from shared.rig.chaos.run import measure
-
-    found = _run(measure(minutes, seed, lambda line: print(line, file=sys.stderr, flush=True), keep))
-    if json:
-        _print_json(found)
-    else:
-        print("\n".join(f"{name}: {value}" for name, value in found.items()))
-    if not found["clean"]:
-        raise SystemExit(ExitCode.FAILED)
-
-
-@main.command
-def replay(
-    file: Annotated[Path, Parameter(help="CSV with a time and a value in each line; UTC where no zone is named.")],
-    *,
-    device: Annotated[str, Parameter(help="Identity of the device that reports them.")],
-    resource: Annotated[str, Parameter(help="Alias of the resource.")],
-    connector: Annotated[str, Parameter(help="Connector ID; not needed where there is only one.")] = "",
-    data_dir: DataDir = Path("site-data"),
-    url: Annotated[str, Parameter(help="Address of the site, instead of --data-dir; needs a key.")] = "",
-    key: Annotated[str, Parameter(env_var="PAIRHUB_API_KEY", help="API key for --url.", show_default=False)] = "",
-    speed: Annotated[float, Parameter(help="1 is the pace of the file, 60 a minute a second, 0 all at once.")] = 1.0,
-    at_once: Annotated[bool, Parameter(help="The same as --speed 0.", negative="")] = False,
-    shift_to_now: Annotated[bool, Parameter(help="Move all times so that they are of now.", negative="")] = False,
-    create: Annotated[bool, Parameter(help="Create device and resource where missing.", negative="")] = False,
-    json: Json = False,
-) -> None:
-    """Post the readings of FILE as a device, at the pace of their times, faster, or at once.
-
-    Rows that are no readings are named and skipped. Starting it again is harmless: what is there already is counted as
-    repeated.
-    """
-    from shared.rig.client import ApiClient, local_client
-    from shared.rig.replay import Replay, Wish
-    from shared.rig.replay_progress import progress_on, summary_lines
-
-    assert data_dir is not None
-    wish = Wish(file, device, resource, connector, 0.0 if at_once else speed, shift_to_now, create)
-    progress = progress_on(sys.stderr)
-
-    async def run() -> Any:
-        async with ApiClient(url.rstrip("/"), key) if url else local_client(data_dir) as client:
-            return await Replay(wish, client, progress).run()
-
-    try:
-        found = _run(run())
-    finally:
-        progress.close()
-    if json:
-        _print_json(found)
-    else:
-        print("\n".join(summary_lines(found)))
-    if not found.accepted + found.repeated:
-        raise SystemExit(ExitCode.FAILED)
-
-
-@bench_app.command(name="stream")
-def bench_stream(
-    *,
-    readings: Annotated[int, Parameter(help="Readings to send.")] = 200_000,
-    batch: Annotated[int, Parameter(help="Readings in one request.")] = 500,
-    outage: Annotated[int, Parameter(help="Readings to weigh, posted one by one to a source without its target.")] = 0,
-    series: Annotated[Path | None, Parameter(help="Folder of CSV files (timestamp,value) to weigh.")] = None,
-    json: Json = False,
-) -> None:
-    """Measure readings per second from HTTP at the source to queryable and durable at the target."""
-    from shared.rig.bench_stream import measure
-
-    _print_figures(_run(measure(readings, batch, _progress, outage=outage, series=series)), json=json)
-
-
-@bench_app.command(name="live")
-def bench_live(
-    *,
-    readings: Annotated[int, Parameter(help="Readings to send, after two seconds of others.")] = 2_000,
-    per_s: Annotated[float, Parameter(help="Readings per second, one in a request.")] = 100.0,
-    json: Json = False,
-) -> None:
-    """Measure how long one reading takes from accepted at the source to applied at the target."""
-    from shared.rig.bench_live import measure
-
-    _print_figures(_run(measure(readings, per_s, _progress)), json=json)
-
-
-@bench_app.command(name="drain")
-def bench_drain(
-    *,
-    behind: Annotated[int, Parameter(help="Readings that wait when the network comes back.")] = 1_000_000,
-    json: Json = False,
-) -> None:
-    """Measure live readings and lookups while a backlog drains, and how soon all flows again."""
-    from shared.rig.bench_drain import measure
-
-    _print_figures(_run(measure(behind, _progress)), json=json)
-
-
-@bench_app.command(name="growth")
-def bench_growth(
-    *,
-    readings: Annotated[
-        int, Parameter(help="Readings in history, and behind, that are compared with few.")
-    ] = 50_000_000,
-    json: Json = False,
-) -> None:
-    """Measure whether a reading costs more with much in history, or behind."""
-    from shared.rig.bench_growth import measure
-
-    _print_figures(_run(measure(readings, _progress)), json=json)
-
-
-@bench_app.command(name="pairs")
-def bench_pairs(
-    *,
-    pairs: Annotated[int, Parameter(help="Pairs between the two sites.")] = 200,
-    seconds: Annotated[float, Parameter(help="How long to send, after two seconds of warming up.")] = 10.0,
-    json: Json = False,
-) -> None:
-    """Measure live readings on many pairs at once: 500 readings a second each, 50 in a request."""
-    from shared.rig.bench_pairs import measure
-
-    _print_figures(_run(measure(pairs, seconds, _progress)), json=json)
+# --- benches that ask as a library -----------------------------------------------------------------------------------------
 
 
 @bench_app.command(name="lookup")
@@ -615,7 +383,7 @@ def bench_lookup(
     """Measure live lookups across the pair, asked as a library: one device, and a page of 50."""
     from connector.bench_lookup import measure
 
-    _print_figures(_run(measure(devices, lookups, _progress)), json=json)
+    print_figures(run_to_end(measure(devices, lookups, progress)), json=json)
 
 
 @bench_app.command(name="peers")
@@ -634,40 +402,14 @@ def bench_peers(
     async def look_up(count: int) -> float:
         return float((await bench_lookup.measure(10_000, count, lambda _: None))["p50_ms"])
 
-    _print_figures(_run(measure(readings, single, lookups, rounds, look_up, _progress)), json=json)
-
-
-@bench_app.command(name="idle")
-def bench_idle(
-    *,
-    links: Annotated[int, Parameter(help="Links, two for each pair.")] = 2_000,
-    settle_s: Annotated[float, Parameter(help="Seconds from the last link to the weighing.")] = 5.0,
-    watch_s: Annotated[float, Parameter(help="Seconds for which the hub's processor time is watched.")] = 10.0,
-    json: Json = False,
-) -> None:
-    """Measure what a quiet link costs the hub in memory."""
-    from shared.rig.bench_idle import measure
-
-    _print_figures(_run(measure(links, _progress, settle_s=settle_s, watch_s=watch_s)), json=json)
-
-
-def _progress(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _print_figures(found: dict[str, Any], *, json: bool) -> None:
-    if json:
-        _print_json(found)
-        return
-    for name, value in found.items():
-        print(f"{name:20} {value}")
+    print_figures(run_to_end(measure(readings, single, lookups, rounds, look_up, progress)), json=json)
 
 
 @main.command
 def version(*, json: Json = False) -> None:
     """Print the version."""
     if json:
-        _print_json({"version": _version()})
+        print_json({"version": _version()})
     else:
         print(f"pairhub {_version()}")
 
