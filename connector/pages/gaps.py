@@ -124,11 +124,16 @@ async def _search(visit: Visit, asked: Asked) -> c.GapSearch:
         causes=tuple(c.GapCause(each, cause_words(each, days), each == chosen) for each in known),
         resource=asked.fields["resource"],
         device=asked.fields["device"],
-        from_text=asked.fields["from"],
-        to_text=asked.fields["to"],
+        from_text=_shown(asked, "from"),
+        to_text=_shown(asked, "to"),
         zone_name=formats.zone_label(formats.moment(visit.now_ms, visit.desk.viewer(visit.request).zone)),
         errors=asked.errors,
     )
+
+
+def _shown(asked: Asked, name: str) -> str:
+    """Return a time for its field; browsers show none that is not one, and complain."""
+    return "" if name in asked.errors else asked.fields[name]
 
 
 async def export(visit: Visit) -> Response:

@@ -756,7 +756,6 @@ GAPS_NOT_FOUND = c.GapsPage(
         (c.GapCause("retention", "older than 30 days", True),),
         "pressure",
         "pump-1",
-        "soon",
         errors={"from": "From: it is a date and a time, such as 2026-11-20T14:00."},
     ),
 )
