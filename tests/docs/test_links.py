@@ -12,6 +12,7 @@ from tests.docs.pages import ROOT, documents, prose
 
 _LINK = re.compile(r"\[[^\]]+\]\(([^)]+)\)")
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
+_TEST = re.compile(r"`(test_[a-z0-9_]+)`")
 _NAMED = re.compile(r"`((?:shared|hub|connector|web|tests|docs)/[\w./-]+?)`")
 
 
@@ -61,3 +62,10 @@ def test_what_the_architecture_names_is_in_the_code() -> None:
 def test_the_readme_leads_to_every_document() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [path.name for path in documents()[1:] if f"docs/{path.name}" not in readme] == []
+
+
+@pytest.mark.parametrize("page", documents(), ids=lambda path: path.name)
+def test_tests_that_are_named_exist(page: Path) -> None:
+    files = [file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py")]
+    named = set(_TEST.findall(page.read_text(encoding="utf-8")))
+    assert not {name for name in named if not any(f"def {name}(" in text for text in files)}
