@@ -76,6 +76,8 @@ FRESH_SEGMENTS_MAX: Final = 1_024
 LIVE_IN_FLIGHT_MAX: Final = 4
 # A segment sent, neither applied nor held by the hub, is asked about again after this long without progress.
 RESYNC_AFTER_MS: Final = 10 * SECOND_MS
+# Segments, and entries, that an origin sends again at once although the hub says it holds them: about 1 MiB at most.
+INSISTED_MAX: Final = 16
 # Gap notices group what was dropped; one notice names at most this many (device, resource) rows.
 GAP_ROWS_MAX: Final = 1_000
 # Resources named in one statement as held or given up at the destination; the rest is summed up under no name.

@@ -48,6 +48,7 @@ from shared.limits import (
     CREDIT_GRANT_BYTES,
     EPOCHS_STATED_MAX,
     HLC_AHEAD_MS_MAX,
+    INSISTED_MAX,
     RESYNC_AFTER_MS,
     SECOND_MS,
 )
@@ -166,11 +167,16 @@ class PairEngine:
         self._control.log.on_link_opened(link.held.get((Kind.CONTROL, self._control.log.epoch), IntervalSet()))
 
     def _insist(self, store: PairStore, link: EngineLink, held: dict[tuple[int, int], IntervalSet]) -> None:
-        """Send what is stuck although the hub holds it: its copy may be damaged, and a new one takes its place (G7)."""
-        if link.insist_segment and (segment := store.segment(link.insist_segment)) is not None:
-            held.get((Kind.SEGMENT, segment.epoch), IntervalSet()).discard(segment.number)
-        if link.insist_entry and (rows := store.control_rows(link.insist_entry - 1, 1)):
-            held.get((Kind.CONTROL, rows[0].epoch), IntervalSet()).discard(rows[0].number)
+        """Send what is stuck, and some behind it, although the hub holds it: its copies may be damaged (G7).
+
+        New copies take their places. Where one is damaged others often are, and each would wait for a silence of its own.
+        """
+        if link.insist_segment:
+            for _, epoch, number in store.undropped_after(link.insist_segment - 1, INSISTED_MAX):
+                held.get((Kind.SEGMENT, epoch), IntervalSet()).discard(number)
+        if link.insist_entry:
+            for entry in store.control_rows(link.insist_entry - 1, INSISTED_MAX):
+                held.get((Kind.CONTROL, entry.epoch), IntervalSet()).discard(entry.number)
         link.insist_segment = link.insist_entry = 0
 
     # --- what a site does -------------------------------------------------------------------------------------------

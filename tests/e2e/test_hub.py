@@ -188,7 +188,7 @@ async def test_g7_altered_bytes_are_refused_and_nothing_is_lost(stage: Stage, wh
         assert own["applied"] == 0, "an acknowledgement that was tampered with was believed"
     stage.plant.proxy.on_frame = None
     stage.plant.proxy.drop()
-    # The hub holds damaged copies now. The source insists on one after the other, each half a minute later.
+    # The hub holds damaged copies now. The source insists on them after a silence, which the clocks bring near.
     for _ in range(12):
         await pair.until_linked()
         stage.shift_clocks(31_000)

@@ -607,6 +607,17 @@ def test_copies_damaged_on_the_hubs_disk_are_sent_again_by_the_origin(world: Wor
     assert world.target.seal_faults > 0
 
 
+def test_many_damaged_copies_are_sent_again_together_and_not_one_silence_after_the_other(world: World) -> None:
+    part(world, world.target)
+    for _ in range(12):
+        take(world, 1)
+        world.pass_time(TAIL_AGE_MS_MAX)  # so that each is a segment of its own
+    assert len(list(corrupt_hub_copies(world))) >= 12
+    world.dial()
+    world.pass_time(5 * MINUTE_MS)
+    assert at_target(world) == 12
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_every_frame_that_is_lost_on_a_living_link_is_found_missing_and_sent_again(seed: int) -> None:
     world = World(seed)
