@@ -87,7 +87,7 @@ class BeatState(StrEnum):
 
     FLOWING = "flowing"
     QUIET = "quiet"
-    """Linked, and nothing to send."""
+    """Linked, and nothing was applied: nothing is sent, or what is sent finds no answer yet."""
     STALLED = "stalled"
     OFFLINE = "offline"
     UNKNOWN = "unknown"
