@@ -141,14 +141,6 @@ def open_conflict(connection: sqlite3.Connection, connector_id: str, conflict_id
     return ConflictRow(*row)
 
 
-def count_by_sync(connection: sqlite3.Connection, connector_id: str) -> dict[str, int]:
-    """Return how many devices are pending, refused or in conflict; those in step are not counted."""
-    rows = connection.execute(
-        "SELECT sync, COUNT(*) FROM device WHERE connector_id = ? AND sync <> 'synced' GROUP BY sync", (connector_id,)
-    )
-    return {row[0]: row[1] for row in rows}
-
-
 def field_states(connection: sqlite3.Connection, connector_id: str, identity: str) -> dict[str, str]:
     """Return the fields of a device that are pending, refused or in conflict; all others are applied on both sides."""
     key = (connector_id, identity)

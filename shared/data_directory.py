@@ -74,17 +74,6 @@ def vacant(data_dir: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
-def is_lived_in(data_dir: Path) -> bool:
-    """Tell whether a daemon runs with this directory now; one that cannot be locked (some network disks) says no."""
-    try:
-        descriptor = _locked(data_dir)
-    except OSError:
-        return False
-    if descriptor is not None:
-        os.close(descriptor)
-    return descriptor is None
-
-
 def _locked(data_dir: Path) -> int | None:
     """Return an open directory with the lock; None where somebody else has it. Where locks do not work, it has none."""
     descriptor = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
