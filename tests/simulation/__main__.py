@@ -8,8 +8,11 @@ import os
 import sys
 import time
 from collections import Counter
+from typing import Final
 
 from tests.simulation.run import Outcome, run_seeds
+
+_PROGRESS_S: Final = 10.0
 
 
 def main() -> int:
@@ -26,7 +29,12 @@ def main() -> int:
     began_s, began_cpu_s = time.perf_counter(), _cpu_s()
     failed: list[Outcome] = []
     fired: Counter[str] = Counter()
-    for outcome in run_seeds(range(first, last), processes=options.processes, keep_trace=options.trace):
+    told_s = began_s
+    outcomes = run_seeds(range(first, last), processes=options.processes, keep_trace=options.trace)
+    for done, outcome in enumerate(outcomes):
+        if (now_s := time.perf_counter()) - told_s >= _PROGRESS_S:
+            told_s = now_s
+            print(f"{done} of {last - first} seeds, {len(failed)} failed", file=sys.stderr, flush=True)
         fired += outcome.fired
         if outcome.violations:
             failed.append(outcome)
