@@ -6,10 +6,16 @@ import argparse
 import json
 import os
 import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
 
-from tests.mutants.bugs import Stale, all_bugs
-from tests.mutants.hunt import Hunt, hunt
+from tests.mutants.bugs import Bug, Stale, all_bugs
+from tests.mutants.hunt import WAYS, Hunt, honest_failure, hunt
+from tests.mutants.tree import Tree
 
 
 def main() -> int:
@@ -26,23 +32,43 @@ def main() -> int:
     bugs = [bug for bug in all_bugs() if not options.only or bug.name in options.only]
     if unknown := set(options.only) - {bug.name for bug in bugs}:
         parser.error(f"no bug is named {', '.join(sorted(unknown))}")
-    try:
-        for bug in bugs:
-            bug.source()
-    except Stale as stale:
-        print(stale, file=sys.stderr)
-        return 2
-    if (honest := hunt(None, min(options.seeds, 40))).caught_by:
-        print(f"the code fails without any bug, by its {honest.caught_by}: {honest.word}", file=sys.stderr)
-        return 2
-    with ThreadPoolExecutor(options.processes) as pool:
-        hunts = []
-        for found in pool.map(lambda bug: hunt(bug, options.seeds), bugs):
+    began_s, hunts = time.perf_counter(), list[Hunt]()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        honest = Tree(Path(folder) / "0")
+        try:
+            for bug in bugs:
+                bug.source(honest.folder)
+        except Stale as stale:
+            print(stale, file=sys.stderr)
+            return 2
+        if word := honest_failure(bugs, honest, options.processes):
+            print(f"the code fails without any bug, by its {word}", file=sys.stderr)
+            return 2
+        print(f"without any bug all passes, {time.perf_counter() - began_s:.0f} s", file=sys.stderr, flush=True)
+        trees = [honest, *(Tree(Path(folder) / str(at), honest.folder) for at in range(1, options.processes))]
+        for found in _hunt_all(bugs, trees, options.seeds):
             hunts.append(found)
             print(_line(found, len(hunts), len(bugs)), file=sys.stderr, flush=True)
-    result = _result(hunts)
+    result = _result(hunts) | {"seconds": round(time.perf_counter() - began_s), "cpu_s": round(_cpu_s())}
     print(json.dumps(result) if options.json else "\n".join(f"{name}: {value}" for name, value in result.items()))
     return 0 if result["caught"] == result["mutants"] else 1
+
+
+def _hunt_all(bugs: Sequence[Bug], trees: Sequence[Tree], seeds: int) -> Iterator[Hunt]:
+    """Hunt as many bugs at the same time as there are trees; yield them in their order."""
+    free = SimpleQueue[Tree]()
+    for tree in trees:
+        free.put(tree)
+
+    def one(bug: Bug) -> Hunt:
+        tree = free.get()
+        try:
+            return hunt(bug, tree, seeds)
+        finally:
+            free.put(tree)
+
+    with ThreadPoolExecutor(len(trees)) as pool:
+        yield from pool.map(one, bugs)
 
 
 def _line(found: Hunt, at: int, of: int) -> str:
@@ -50,14 +76,19 @@ def _line(found: Hunt, at: int, of: int) -> str:
     return f"[{at}/{of}] {found.name}: {fate} after {found.seconds} s  {found.word}"
 
 
-def _result(hunts: list[Hunt]) -> dict[str, object]:
-    by = {way: sum(found.caught_by == way for found in hunts) for way in ("seeds", "stories", "core", "tests")}
+def _result(hunts: Sequence[Hunt]) -> dict[str, object]:
     return {
         "mutants": len(hunts),
         "caught": sum(bool(found.caught_by) for found in hunts),
-        "by": by,
+        "by": {way: sum(found.caught_by == way for found in hunts) for way in WAYS},
         "alive": [found.name for found in hunts if not found.caught_by],
     }
+
+
+def _cpu_s() -> float:
+    """Processor time of this process and of those that it has waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 if __name__ == "__main__":

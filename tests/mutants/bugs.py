@@ -19,8 +19,8 @@ class Stale(Exception):
 class Bug:
     """One replacement of text. `where`: a folder or file of the sources; the text must be there exactly once.
 
-    `breaks` says which promise goes. `tests` names test files that are to catch it where seeds and stories cannot: what
-    is wrong lies in a shell, which the simulation replaces.
+    `breaks` says which promise goes. `tests` names the tests that are to catch it, where the first seeds do not: few meet
+    it, or what is wrong lies in a shell, which the simulation replaces.
     """
 
     name: str
@@ -43,12 +43,6 @@ class Bug:
     def mutated(self, tree: Path = TREE) -> str:
         """Return the text of the file with the bug in it; raises Stale."""
         return self.source(tree).read_text().replace(self.find, self.replace)
-
-    def put_into(self, tree: Path) -> Path:
-        """Write the bug into a copy of the sources; return the file. Raises Stale."""
-        source = self.source(tree)
-        source.write_text(self.mutated(tree))
-        return source
 
 
 def all_bugs() -> list[Bug]:

@@ -1,29 +1,27 @@
-"""Hunting one bug: a copy of the sources with the bug in it, and what is to catch it run there, the cheapest first."""
+"""Hunting one bug: what is to catch it is run in a copy of the sources that has it, the cheapest first."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from tests.mutants.bugs import TREE, Bug
+from tests.mutants.bugs import Bug
+from tests.mutants.tree import Tree
 
-_COPIED: Final = ("shared", "connector", "hub", "web", "tests", "pairhub.py", "pyproject.toml")
 _STORIES: Final = ("tests/simulation/test_scenarios.py",)
 _CORE: Final = ("tests/core", "--ignore=tests/core/test_two_way_edits.py")
-# A bug that makes a run go on for ever is caught too: this is many times what an honest run takes.
-_TIMEOUT_S: Final = 900
+# Seeds before anything longer: they take as much processor time as a test or two.
+_FEW_SEEDS: Final = 25
+# Many times what an honest run takes beside another one.
+_TIMEOUT_S: Final = 300
+WAYS: Final = ("tests", "seeds", "stories", "core")
 
 
 @dataclass(frozen=True, slots=True)
 class Hunt:
-    """What became of one bug. `caught_by`: seeds, stories, core or tests; empty where nothing caught it."""
+    """What became of one bug. `caught_by`: tests (those named with it), seeds, stories or core; empty where it lives."""
 
     name: str
     caught_by: str
@@ -31,49 +29,46 @@ class Hunt:
     word: str
 
 
-def hunt(bug: Bug | None, seeds: int) -> Hunt:
-    """Put the bug into a copy (None: no bug) and run its own tests, seeds, stories, and tests of the core until one fails."""
+def hunt(bug: Bug, tree: Tree, seeds: int) -> Hunt:
+    """Run the tests named with the bug, seeds, stories and tests of the core until one of them fails. Raises Stale."""
     began_s = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-        tree = Path(folder) / "tree"
-        _copy(tree)
-        if bug is not None:
-            bug.put_into(tree)
-        steps = [
-            ("seeds", ["-m", "tests.mutants.first_failure", str(seeds)]),
-            ("stories", ["-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", *_STORIES]),
-            ("core", ["-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", *_CORE]),
-        ]
-        if bug is not None and bug.tests:
-            steps.insert(0, ("tests", ["-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", *bug.tests]))
-        for caught_by, arguments in steps:
-            if word := _failure(tree, arguments):
-                return Hunt(bug.name if bug else "", caught_by, round(time.perf_counter() - began_s, 1), word)
-    return Hunt(bug.name if bug else "", "", round(time.perf_counter() - began_s, 1), "")
+    with tree.having(bug):
+        for caught_by, arguments in _steps(bug, seeds):
+            if word := tree.failure(arguments, timeout_s=_TIMEOUT_S):
+                return Hunt(bug.name, caught_by, round(time.perf_counter() - began_s, 1), word)
+    return Hunt(bug.name, "", round(time.perf_counter() - began_s, 1), "")
 
 
-def _copy(tree: Path) -> None:
-    tree.mkdir()
-    skipped = shutil.ignore_patterns("__pycache__", "*.pyc")
-    for name in _COPIED:
-        source = TREE / name
-        if source.is_dir():
-            shutil.copytree(source, tree / name, ignore=skipped)
-        else:
-            shutil.copy(source, tree / name)
+def honest_failure(bugs: Sequence[Bug], tree: Tree, processes: int) -> str:
+    """Run without any bug what is to catch them, all named tests together; return the word of a failure, or nothing.
+
+    Afterwards the copy has everything compiled.
+    """
+    named = sorted({test for bug in bugs for test in bug.tests})
+    steps = [
+        ("named tests", _pytest(*named, processes=processes)),
+        ("seeds", _seeds(0, _FEW_SEEDS)),
+        ("stories and core", _pytest(*_STORIES, *_CORE, processes=processes)),
+    ]
+    for way, arguments in steps if named else steps[1:]:
+        if word := tree.failure(arguments, timeout_s=_TIMEOUT_S + 10.0 * len(named), compiles=True):
+            return f"{way}: {word}"
+    return ""
 
 
-def _failure(tree: Path, arguments: list[str]) -> str:
-    """Run one step in the copy; return the word of its failure, or nothing where it passed."""
-    environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(
-            [sys.executable, *arguments], cwd=tree, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S
-        )
-    except subprocess.TimeoutExpired:
-        return f"did not end within {_TIMEOUT_S} s"
-    if done.returncode == 0:
-        return ""
-    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("E  ", "FAILED", "ERROR")) or "Error" in line]
-    return (telling or lines or [f"exit code {done.returncode}"])[0][:300]
+def _steps(bug: Bug, seeds: int) -> Iterator[tuple[str, Sequence[str]]]:
+    few = min(seeds, _FEW_SEEDS)
+    if bug.tests:
+        yield "tests", _pytest(*bug.tests)
+    yield "seeds", _seeds(0, few)
+    yield "stories", _pytest(*_STORIES)
+    yield "core", _pytest(*_CORE)
+    yield "seeds", _seeds(few, seeds)
+
+
+def _pytest(*tests: str, processes: int = 1) -> Sequence[str]:
+    return ("-m", "pytest", "-x", "-q", f"-n{processes if processes > 1 else 0}", "-p", "no:cacheprovider", *tests)
+
+
+def _seeds(first: int, last: int) -> Sequence[str]:
+    return ("-m", "tests.mutants.first_failure", str(first), str(last))
