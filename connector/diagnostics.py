@@ -22,7 +22,6 @@ from typing import Any, Final
 
 import msgspec
 
-from connector.repair_rows import cleared_repairs
 from connector.site import Site
 from connector.status import repair_status, site_status
 from shared.disk import disk_use
@@ -168,7 +167,7 @@ def _clock(site: Site) -> dict[str, Any]:
 
 
 async def _repairs(site: Site) -> dict[str, Any]:
-    over = await site.database.read(lambda connection: cleared_repairs(connection, REPAIRS_KEPT_MAX))
+    over = await site.repairs.cleared(REPAIRS_KEPT_MAX)
     return {
         "open": [msgspec.to_builtins(repair_status(repair)) for repair in site.repairs.open()],
         "cleared": [msgspec.to_builtins(repair_status(repair)) for repair in over],

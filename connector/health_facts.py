@@ -77,7 +77,7 @@ def _mismatch(pair: Pair | None, row: ResourceRow) -> ResourceFact | None:
 
 def site_facts(site: Site) -> SiteFacts:
     """Return what is known of the site as a whole."""
-    certificate, enrolment, notices = site.certificate, site.enrolment, site.notices.status()
+    certificate, enrolment = site.certificate, site.enrolment
     return SiteFacts(
         storage_problem=site.storage_problem,
         read_problem=site.repairs.read_problem,
@@ -90,8 +90,8 @@ def site_facts(site: Site) -> SiteFacts:
         peer_off_ms=site.guard.peer_off_ms,
         enrolment_problem=enrolment.problem if enrolment.is_refused or not site.hub_url else "",
         hub_problem="" if enrolment.is_refused else enrolment.problem,
-        undelivered=tuple((each.channel, each.problem, each.waiting) for each in notices if each.problem),
-        is_delivery_known=all(each.problem or each.delivered or not each.waiting for each in notices),
+        undelivered=site.notices.undelivered(),
+        is_delivery_known=site.notices.is_delivery_known(),
         is_enrolment_known=enrolment.is_answered or not site.hub_url or _is_linked(site),
     )
 

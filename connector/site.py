@@ -31,10 +31,10 @@ from connector.ingest.mqtt_desk import MqttDesk
 from connector.ingestion import Ingestion
 from connector.link import HubClient
 from connector.lookups import Lookups
-from connector.notice_desk import NoticeDesk
 from connector.quarantine import QuarantineDesk
 from connector.readings import Outcome
 from connector.repair_desk import RepairDesk
+from connector.repair_rows import RepairRows
 from connector.replays import ReplayDesk
 from connector.resource_accounts import Books, read_books
 from connector.resource_desk import ResourceDesk
@@ -55,6 +55,8 @@ from shared.limits import (
     SECOND_MS,
 )
 from shared.names import make_connector_id, read_connector_id
+from shared.notices.desk import NoticeDesk
+from shared.notices.notice import Sender
 from shared.notices.settings import notice_channels
 from shared.served_certificate import ServedCertificate
 from web import paths
@@ -125,16 +127,16 @@ class Site:
             write=self.write,
             ring=self.ring,
         )
+        repairs_url = settings.public_url.rstrip("/") + paths.REPAIRS if settings.public_url else ""
         channels = notice_channels(settings, lambda: clock.wall_ms() / SECOND_MS)
-        self.notices = NoticeDesk(database, clock, channels)
+        self.notices = NoticeDesk(RepairRows(database), clock, channels)
         self.repairs = RepairDesk(
             database=database,
             clock=clock,
             notices=self.notices,
             tell_after_ms=int(settings.notices_after_s * SECOND_MS),
             facts=lambda: site_facts(self),
-            names=lambda: (self.identity.site_name, self.identity.site_id),
-            repairs_url=settings.public_url.rstrip("/") + paths.REPAIRS if settings.public_url else "",
+            sender=lambda: Sender("site", self.identity.site_name, self.identity.site_id, repairs_url),
             ring=self.ring,
         )
         self.replays = ReplayDesk(database=database, runtime=self.runtime)

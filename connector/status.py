@@ -6,7 +6,6 @@ import msgspec
 
 from connector.accounts import Account, Backlog
 from connector.connectors import Connector, Pair
-from connector.notice_desk import ChannelStatus
 from connector.resource_accounts import ResourceAccount, Room
 from connector.runtime import LinkView
 from connector.site import Site
@@ -14,6 +13,7 @@ from shared.core.health import judge_flow
 from shared.core.repairs import Repair
 from shared.core.window import Window
 from shared.limits import SECOND_MS
+from shared.notices.desk import ChannelStatus
 from shared.served_certificate import CertificateStatus
 
 

@@ -175,7 +175,7 @@ class SiteFacts:
 
 @dataclass(frozen=True, slots=True)
 class HubFacts:
-    """What is known of a hub."""
+    """What is known of a hub; notices as at a site."""
 
     storage_problem: str = ""
     free_bytes: int | None = None
@@ -183,6 +183,8 @@ class HubFacts:
     certificate_warning: str = ""
     copy_bytes: int = 0
     copy_bytes_max: int = 0
+    undelivered: tuple[tuple[str, str, int], ...] = ()
+    is_delivery_known: bool = True
 
 
 # --- a connector ----------------------------------------------------------------------------------------------------
@@ -302,14 +304,11 @@ def _resource_findings(facts: ConnectorFacts) -> Iterator[Finding]:
 
 def judge_site(facts: SiteFacts, connectors: Iterable[ConnectorFacts], is_open: IsOpen) -> Judgement:
     """Say what is wrong with a site as a whole. A hub that none of its links reaches is one repair, not one for each."""
-    found = [*_machine("site", facts, is_open), *_clock(facts, is_open)]
+    found = [*_machine("site", facts, is_open), *_clock(facts, is_open), *_notices(facts)]
     if facts.read_problem:
         found.append(Finding("database_unreadable", facts=(("why", sentence(facts.read_problem)),)))
     if facts.enrolment_problem:
         found.append(Finding("not_enrolled", facts=(("why", sentence(facts.enrolment_problem)),)))
-    for channel, why, waiting in facts.undelivered:
-        said = (("channel", channel), ("why", sentence(why)), ("waiting", spoken_count(waiting)))
-        found.append(Finding("notices_undelivered", subject=channel, facts=said))
     unknown = {code for code, known in _known_of_site(facts) if not known}
     wanted = [each.link for each in connectors if each.pairing != "none" and not each.link.is_disabled]
     if wanted and not any(link.is_linked for link in wanted):
@@ -337,12 +336,16 @@ def _known_of_site(facts: SiteFacts) -> tuple[tuple[str, bool], ...]:
 
 def judge_hub(facts: HubFacts, is_open: IsOpen, *, is_copies_known: bool = True) -> Judgement:
     """Say what is wrong with a hub."""
-    found = [*_machine("hub", facts, is_open)]
+    found = [*_machine("hub", facts, is_open), *_notices(facts)]
     share = BACKLOG_NEAR_CLEARED_SHARE if is_open("copies_near_cap") else BACKLOG_NEAR_SHARE
     if facts.copy_bytes_max and facts.copy_bytes >= share * facts.copy_bytes_max:
         said = (("used", spoken_bytes(facts.copy_bytes)), ("cap", spoken_bytes(facts.copy_bytes_max)))
         found.append(Finding("copies_near_cap", facts=said))
-    known = (("copies_near_cap", is_copies_known), ("disk_low", facts.free_bytes is not None))
+    known = (
+        ("copies_near_cap", is_copies_known),
+        ("disk_low", facts.free_bytes is not None),
+        ("notices_undelivered", facts.is_delivery_known),
+    )
     return Judgement(tuple(found), frozenset(code for code, is_known in known if not is_known))
 
 
@@ -355,6 +358,12 @@ def _machine(place: str, facts: SiteFacts | HubFacts, is_open: IsOpen) -> Iterat
         yield Finding("disk_low", facts=said)
     if facts.certificate_warning:
         yield Finding("certificate", facts=(("place", place), ("why", sentence(facts.certificate_warning))))
+
+
+def _notices(facts: SiteFacts | HubFacts) -> Iterator[Finding]:
+    for channel, why, waiting in facts.undelivered:
+        said = (("channel", channel), ("why", sentence(why)), ("waiting", spoken_count(waiting)))
+        yield Finding("notices_undelivered", subject=channel, facts=said)
 
 
 def _clock(facts: SiteFacts, is_open: IsOpen) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Telling people outside: what a notice says, and the two ways out, a webhook and e-mail.
+"""Repairs kept over a restart, and people outside told of them: what a notice says, its two ways out, and what waits.
 
-Here belongs how one notice goes to one place. When one is due, what waits and what is tried again is the daemon's.
+Here belongs what hub and site do alike. What is wrong is judged by `shared.core.health`, from facts that each gathers.
 """

@@ -70,7 +70,7 @@ class MailServer:
         message["Subject"] = subject_line(notice)
         message["Date"] = format_datetime(utc(notice.at_ms))
         # A retry has the same ID, so that mail programs show it once.
-        message["Message-ID"] = f"<{notice.id}@{notice.site_id}.pairhub.invalid>"
+        message["Message-ID"] = f"<{notice.id}@{notice.site_id[:36]}.pairhub.invalid>"
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(notice_text(notice))
         return message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import msgspec
@@ -22,7 +23,7 @@ class NoticeFailed(PairhubError):
 
 
 class NoticedRepair(msgspec.Struct, frozen=True):
-    """A repair in a notice. `scope` is the connector's ID, empty for the site; times are ms since 1970."""
+    """A repair in a notice. `scope` is the connector's ID, empty for the whole site or hub; times are ms since 1970."""
 
     code: str
     scope: str
@@ -37,7 +38,10 @@ class NoticedRepair(msgspec.Struct, frozen=True):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """What is told: `type` is `repairs` or `test`. `left_out` counts repairs beyond NOTICE_REPAIRS_MAX."""
+    """What is told: `type` is `repairs` or `test`. `left_out` counts repairs beyond NOTICE_REPAIRS_MAX.
+
+    `site` and `site_id` are name and ID of the site, or, where `place` is `hub`, the hub's name and its public key.
+    """
 
     id: str
     type: Literal["repairs", "test"]
@@ -48,6 +52,17 @@ class Notice(msgspec.Struct, frozen=True):
     raised: list[NoticedRepair] = []
     cleared: list[NoticedRepair] = []
     left_out: int = 0
+    place: Literal["site", "hub"] = "site"
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Whose repairs are told; `url` is the page that shows them, empty where it is not known."""
+
+    place: Literal["site", "hub"]
+    name: str
+    id: str
+    url: str
 
 
 class Channel(Protocol):
@@ -63,29 +78,28 @@ class Channel(Protocol):
         ...
 
 
+def trial_notice(notice_id: str, *, at_ms: int, sender: Sender) -> Notice:
+    """Make a notice that only proves its way out."""
+    return Notice(notice_id, "test", at_ms, sender.name, sender.id, sender.url, place=sender.place)
+
+
 def repairs_notice(
-    notice_id: str,
-    *,
-    at_ms: int,
-    site: str,
-    site_id: str,
-    url: str,
-    raised: Sequence[Repair],
-    cleared: Sequence[Repair],
+    notice_id: str, *, at_ms: int, sender: Sender, raised: Sequence[Repair], cleared: Sequence[Repair]
 ) -> Notice:
-    """Make the notice of repairs, the raised first; `url` is the page that shows them, empty where it is not known."""
+    """Make the notice of repairs, the raised first."""
     told = [*raised[:NOTICE_REPAIRS_MAX]]
     over = cleared[: max(0, NOTICE_REPAIRS_MAX - len(told))]
     return Notice(
         notice_id,
         "repairs",
         at_ms,
-        site,
-        site_id,
-        url,
+        sender.name,
+        sender.id,
+        sender.url,
         [noticed(repair) for repair in told],
         [noticed(repair) for repair in over],
         len(raised) + len(cleared) - len(told) - len(over),
+        sender.place,
     )
 
 
@@ -121,7 +135,7 @@ def subject_line(notice: Notice) -> str:
 def notice_text(notice: Notice) -> str:
     """Return the notice for people."""
     if notice.type == "test":
-        lines = [f"This is a test notice of the site '{notice.site}'. Repairs would be told here."]
+        lines = [f"This is a test notice of the {notice.place} '{notice.site}'. Repairs would be told here."]
     else:
         lines = [line for repair in notice.raised for line in _raised(repair)]
         lines += [line for repair in notice.cleared for line in _cleared(repair)]
@@ -129,7 +143,12 @@ def notice_text(notice: Notice) -> str:
             lines.append(f"... and {notice.left_out} more.")
     if notice.url:
         lines += ["", f"All repairs: {notice.url}"]
-    return "\n".join([*lines, "", f"Site '{notice.site}' ({notice.site_id}), {_time(notice.at_ms)}."]) + "\n"
+    return (
+        "\n".join(
+            [*lines, "", f"{notice.place.capitalize()} '{notice.site}' ({notice.site_id}), {_time(notice.at_ms)}."]
+        )
+        + "\n"
+    )
 
 
 def _raised(repair: NoticedRepair) -> list[str]:

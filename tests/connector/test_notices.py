@@ -14,7 +14,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from connector import notice_desk
 from connector.doctor import examine
 from connector.settings import SiteSettings
 from hub.serve import running_hub
@@ -24,7 +23,9 @@ from shared.clock import SystemClock
 from shared.core.repairs import Finding, Repair
 from shared.errors import StorageFailed
 from shared.limits import NOTICE_LIFE_MS, NOTICES_WAITING_MAX
-from shared.notices.notice import Notice, notice_text, repairs_notice, subject_line
+from shared.notices import desk as notice_desk
+from shared.notices.notice import Notice, Sender, notice_text, repairs_notice, subject_line
+from shared.notices.rows import open_repairs
 from shared.notices.settings import notice_channels
 from shared.self_signed import SelfSigned
 from shared.settings import SettingWrong
@@ -206,16 +207,10 @@ async def test_n2_people_are_told_although_the_disk_refuses_to_store(
             monkeypatch.setattr(database, "write", write)
 
             async def stored() -> bool:
-                return [row.key for row in await database.read(notice_rows)] == [("storage_failed", "", "")]
+                return [row.key for row in await database.read(open_repairs)] == [("storage_failed", "", "")]
 
             await until(stored, "the repair to be stored")
         assert receiver.codes("raised") == ["storage_failed"]
-
-
-def notice_rows(connection: Any) -> list[Repair]:
-    from connector.repair_rows import open_repairs
-
-    return open_repairs(connection)
 
 
 async def test_n2_the_queue_is_bounded_and_what_is_too_old_is_given_up(tmp_path: Path) -> None:
@@ -270,7 +265,8 @@ async def test_n2_the_doctor_looks_at_the_ways_out_before_the_daemon_starts(tmp_
 
 def test_a_notice_names_many_repairs_and_counts_the_rest() -> None:
     raised = [Repair(Finding("stalled", f"C{at}", facts=(("peer", "p\r\nBcc: x"),)), 0) for at in range(60)]
-    notice = repairs_notice("msg_1", at_ms=0, site="a\r\nb", site_id="i", url="", raised=raised, cleared=[raised[0]])
+    sender = Sender("site", "a\r\nb", "i", "")
+    notice = repairs_notice("msg_1", at_ms=0, sender=sender, raised=raised, cleared=[raised[0]])
 
     assert (len(notice.raised), len(notice.cleared), notice.left_out) == (50, 0, 11)
     assert subject_line(notice) == "[a b] URGENT: Nothing moves and 60 more"

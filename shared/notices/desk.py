@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
-from connector.repair_rows import forget_notices, save_notice, waiting_notices
 from shared.clock import Clock
-from shared.database import Database
 from shared.errors import StorageFailed
 from shared.limits import (
     NOTICE_LIFE_MS,
@@ -23,6 +20,7 @@ from shared.limits import (
     SECOND_MS,
 )
 from shared.notices.notice import Channel, Notice, NoticeFailed
+from shared.notices.store import Addressed, RepairStore
 
 _log = logging.getLogger(__name__)
 
@@ -62,10 +60,10 @@ class _Queue:
 
 
 class NoticeDesk:
-    """The ways out of one site. `load` before `run`."""
+    """The ways out of one site or hub. `load` before `run`."""
 
-    def __init__(self, database: Database, clock: Clock, channels: Sequence[Channel]) -> None:
-        self._database = database
+    def __init__(self, store: RepairStore, clock: Clock, channels: Sequence[Channel]) -> None:
+        self._store = store
         self._clock = clock
         self._queues = [_Queue(channel) for channel in channels]
         self._gone: list[tuple[str, str]] = []  # delivered or given up, and still on disk
@@ -93,16 +91,29 @@ class NoticeDesk:
     async def load(self) -> None:
         """Take up what waited when the process ended; raises StorageFailed."""
         for queue in self._queues:
-            name = queue.channel.name
-            queue.waiting = deque(await self._database.read(lambda c, name=name: waiting_notices(c, name)))  # type: ignore[misc]
+            queue.waiting = deque(await self._store.waiting_notices(queue.channel.name))
+
+    def move(self, store: RepairStore) -> None:
+        """Go on with another store, into which the caller writes what is `waiting`."""
+        self._store = store
+
+    def undelivered(self) -> tuple[tuple[str, str, int], ...]:
+        """Return the channels that fail: (channel, why, how many wait)."""
+        return tuple((each.channel, each.problem, each.waiting) for each in self.status() if each.problem)
+
+    def is_delivery_known(self) -> bool:
+        """Whether every channel was tried since the start, or has nothing to try."""
+        return all(each.problem or each.delivered or not each.waiting for each in self.status())
 
     # --- taking -------------------------------------------------------------------------------------------------------
 
-    def save(self, connection: sqlite3.Connection, notice: Notice) -> None:
-        """Write a notice down, in the transaction that notes what it tells."""
-        for queue in self._queues:
-            if _takes(queue.channel, notice):
-                save_notice(connection, queue.channel.name, notice)
+    def addressed(self, notice: Notice) -> list[Addressed]:
+        """Return a notice once for each channel that takes it, to be stored together with what it tells."""
+        return [(queue.channel.name, notice) for queue in self._queues if _takes(queue.channel, notice)]
+
+    def waiting(self) -> list[Addressed]:
+        """Return what waits for each channel."""
+        return [(queue.channel.name, notice) for queue in self._queues for notice in queue.waiting]
 
     def put(self, notice: Notice) -> None:
         """Send a notice on its way, after it was written down; where the disk refused that, from memory alone."""
@@ -185,7 +196,7 @@ class NoticeDesk:
         if not gone:
             return
         try:
-            await self._database.write(lambda connection: forget_notices(connection, gone))
+            await self._store.forget_notices(gone)
         except StorageFailed:
             self._gone += gone  # with the next one
 
