@@ -120,12 +120,13 @@ def latest(
     ).fetchall()
     found = rows_part(rows[::-1], kind)
     opened = {} if opened is None else opened
-    recent = sorted(recent_parts(connection, connector_id, series_id, from_ms, to_ms, opened), key=lambda r: -r[1])
+    recent = recent_parts(connection, connector_id, series_id, from_ms, to_ms, opened, newest_first=True)
     for _, last_ms, row in recent:
         if _is_older(found, last_ms, count):
             break
         part = tidy([part_of(open_recent(connection, row, opened), series_id)])  # as it came: not in order
         found = tidy([found, clip(part, from_ms, to_ms)])
+    recent.close()
     chunks = connection.execute(
         "SELECT row, last_ms FROM chunk WHERE series_id = ? AND last_ms >= ? AND first_ms < ? ORDER BY last_ms DESC",
         (series_id, from_ms, to_ms),
