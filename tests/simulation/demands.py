@@ -162,9 +162,12 @@ def _readings(world: World) -> list[str]:
     both = notices(source, ours=False) | notices(target, ours=False)
     named = [notice for notice in named if notice.gap_id in both]
     spoiled = _quarantined(world)
+    made_again = {row[0] for row in source.rows("SELECT identity FROM device WHERE generation > 1")}
     for key, value in source.accepted.items():
         if key[0] == MORTAL and world.died:
             continue  # its history goes with it, at either side
+        if key[0] in made_again and key not in at_target:
+            continue  # what came before the news went with the device before it (docs/reliability.md)
         if key not in at_source_stored and source.restored:
             continue
         if key in at_target:

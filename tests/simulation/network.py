@@ -6,12 +6,25 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeGuard
 
 from shared.core import relay_stream
-from shared.messages import AnyFrame, Credit, HelloBack, PairKnown, Sealed, decode_frame, encode_frame
+from shared.messages import (
+    AnyFrame,
+    Credit,
+    Held,
+    HelloBack,
+    PairKnown,
+    PeerPresence,
+    Sealed,
+    Statement,
+    decode_frame,
+    encode_frame,
+)
 from shared.sealing import Header, Kind, Side
 
 if TYPE_CHECKING:
     from tests.simulation.hub import SimHub
     from tests.simulation.shell import Shell
+
+_WORDS = (Credit, Held, PeerPresence, Statement)  # after these a segment may not be on its way any more
 
 
 class Violation(AssertionError):
@@ -36,14 +49,18 @@ class Link:
         self.slow_until_ms = 0
         self.credit_at_opening = 0
         self._site_may_send_bytes = 0
+        self._to_hub_unpaid: set[int] = set()  # lanes with a segment on its way that no credit reached for (G6)
+        self._to_site_unpaid: set[int] = set()
         self._hub_may_send_bytes: int = vars(relay_stream)["CREDIT_BYTES"]
 
     def send_to_hub(self, frame: AnyFrame) -> None:
         """Put a frame on the wire, as the site does; segments are held against the credit that the site was told of."""
         if _is_segment(frame):
             if self._site_may_send_bytes <= 0:
-                raise Violation(f"{self.side.word} sent a segment without credit ({self._site_may_send_bytes})")
+                _overdraw(self._to_hub_unpaid, frame.lane, self.side.word, self._site_may_send_bytes)
             self._site_may_send_bytes -= len(frame.body)
+        elif isinstance(frame, Statement):  # what an origin gives up is not on its way any more
+            self._to_hub_unpaid.clear()
         if self.site_end and not self.deaf_to_hub:
             self.to_hub.append(encode_frame(frame))
 
@@ -51,7 +68,7 @@ class Link:
         """Put a frame on the wire, as the hub does; segments are held against the credit that the hub was given."""
         if _is_segment(frame) and not lie:
             if self._hub_may_send_bytes <= 0:
-                raise Violation(f"the hub sent a segment without credit ({self._hub_may_send_bytes})")
+                _overdraw(self._to_site_unpaid, frame.lane, "the hub", self._hub_may_send_bytes)
             self._hub_may_send_bytes -= len(frame.body)
         if self.hub_end and not self.deaf_to_site:
             self.to_site.append(encode_frame(frame))
@@ -59,6 +76,8 @@ class Link:
     def arrived_at_hub(self, packet: bytes) -> AnyFrame:
         """Decode what comes to the hub, and note credit."""
         frame = decode_frame(packet)
+        if isinstance(frame, _WORDS):
+            self._to_site_unpaid.clear()
         if isinstance(frame, Credit):
             self._hub_may_send_bytes += frame.body_bytes
         return frame
@@ -66,6 +85,8 @@ class Link:
     def arrived(self, packet: bytes) -> AnyFrame:
         """Decode what comes to the site, and note credit."""
         frame = decode_frame(packet)
+        if isinstance(frame, _WORDS):
+            self._to_hub_unpaid.clear()
         if isinstance(frame, Credit):
             self._site_may_send_bytes += frame.body_bytes
         elif isinstance(frame, HelloBack):
@@ -93,6 +114,13 @@ class Link:
         self.site_end = self.hub_end = False
         self.to_hub.clear()
         self.to_site.clear()
+
+
+def _overdraw(unpaid: set[int], lane: int, who: str, credit_bytes: int) -> None:
+    """Note a segment that goes without credit: each lane may have one on its way (docs/protocol.md, section 9)."""
+    if lane in unpaid:
+        raise Violation(f"{who} sent a second segment of lane {lane} without credit ({credit_bytes})")
+    unpaid.add(lane)
 
 
 def _is_segment(frame: AnyFrame) -> TypeGuard[Sealed]:
