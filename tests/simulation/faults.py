@@ -78,7 +78,7 @@ class Faults:
             other = self.world.sites[clone.side]
             going, staying = (other, clone) if self.world.chance.random() < 0.5 else (clone, other)
             going.crash()
-            going.connection.close()
+            going.close()
             self.world.sites[clone.side] = staying
         self.world.clones.clear()
 

@@ -20,6 +20,7 @@ from shared.limits import SECOND_MS
 from shared.messages import AskStatement, Credit, Held, HelloBack, PairKnown, PeerPresence, Sealed, Statement
 from shared.migration import migrate
 from shared.sealing import Side
+from tests.databases import BEGIN, COMMIT, Databases, opened, undo
 from tests.simulation import at_each_step, resource_accounts
 from tests.simulation.network import Link
 from tests.simulation.spoiling_keys import SpoilingKeys
@@ -48,14 +49,7 @@ def _empty_database() -> bytes:
     return connection.serialize()
 
 
-_EMPTY = _empty_database()
-
-
-def opened(contents: bytes) -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=512)
-    connection.deserialize(contents)
-    connection.execute("PRAGMA foreign_keys=ON")
-    return connection
+DATABASES = Databases(_empty_database())
 
 
 class Shell:
@@ -72,7 +66,7 @@ class Shell:
         self.guard = ClockGuard()
         self.start_id = b""
         self.catalogue = Catalogue()
-        self.connection = opened(_EMPTY)
+        self.connection = DATABASES.lend()
         self.engine: PairEngine | None = None
         self.link: Link | None = None
         self.accepted_count = 0
@@ -130,10 +124,14 @@ class Shell:
             self.world.cut(self.link)
             self.link = None
 
+    def close(self) -> None:
+        """Give the database back."""
+        DATABASES.take_back(self.connection)
+
     def restore(self, copy: bytes) -> None:
         """Put an older copy of the database in place."""
         self.crash()
-        self.connection.close()
+        self.close()
         self.connection = opened(copy)
         self.restored = True
 
@@ -148,13 +146,13 @@ class Shell:
         self.world.note(f"{self.side.word} {what}")
         store = self.store()
         changes = self.connection.total_changes
-        self.connection.execute("BEGIN IMMEDIATE")
+        self.connection.execute(BEGIN)
         try:
             effects = do(store)
             effects += engine.flush(store, self.now_ms)
             due_ms = engine.next_deadline_ms(store)
         except (Refused, ProtocolError) as error:
-            self.connection.execute("ROLLBACK")
+            undo(self.connection)
             self.catalogue.forget()
             self.world.note(f"refused {error}")
             if isinstance(error, ProtocolError):
@@ -164,7 +162,7 @@ class Shell:
             return False
         armed, self.armed = self.armed, None
         if armed in ("before", "undone"):
-            self.connection.execute("ROLLBACK")
+            undo(self.connection)
             self.catalogue.forget()
             if armed == "before":
                 self.world.fired(f"{self.side.word}_crash_before")
@@ -176,7 +174,7 @@ class Shell:
         changed = self.connection.total_changes != changes
         if self.units % _FOLD_EVERY == 0:
             fold_all(self.connection)
-        self.connection.execute("COMMIT")
+        self.connection.execute(COMMIT)
         self._due_ms = due_ms
         if committed is not None:
             committed()

@@ -16,7 +16,8 @@ from shared.core.fields import fields_object
 from shared.core.outbox import OutboxLimits
 from shared.errors import Refused
 from shared.sealing import Side
-from tests.simulation.shell import CONNECTOR, Shell, opened
+from tests.databases import opened
+from tests.simulation.shell import CONNECTOR, Shell
 from tests.simulation.spoiling_keys import SpoilingKeys
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ class SimSite(Shell):
     def clone(self) -> SimSite:
         """Return a second live copy of this site (G2): the same disk at this moment, from here on of its own."""
         copy = SimSite(self.world, self.side, self.keys, self.limits, skew_ms=self.skew_ms)
+        copy.close()
         copy.connection = opened(self.connection.serialize())
         copy.accepted_before = self.accepted_before
         copy.accepted, copy.accepted_ms, copy.noticed_ms = self.accepted, self.accepted_ms, self.noticed_ms

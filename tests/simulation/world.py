@@ -179,7 +179,7 @@ class World:
     def close(self) -> None:
         """Give the databases back."""
         for site in self.everyone:
-            site.connection.close()
+            site.close()
 
     # --- the start ----------------------------------------------------------------------------------------------------
 
