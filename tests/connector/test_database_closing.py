@@ -1,18 +1,18 @@
-"""What units of work that share a transaction do once, at its end; and the log of a database at rest."""
+"""What units of work that share a transaction do once, at its end; what is stored of them; the log of a database at rest."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shared.database import Database
-from shared.errors import Refused, StorageFailed
+from shared.errors import Misuse, Refused, StorageFailed
 from shared.limits import LOG_KEPT_BYTES
 from shared.rig.client import until
 
@@ -82,6 +82,44 @@ async def test_a_closing_that_fails_undoes_its_whole_transaction_and_everybody_h
         assert tally.heard == [failure]
         assert await names(database) == []
         assert await database.write(put("c")) == 1
+
+
+async def test_of_a_unit_that_fails_half_way_nothing_is_kept_and_the_others_are_stored(tmp_path: Path) -> None:
+    def fail_half_way(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO thing VALUES ('half')")
+        raise ValueError("no further")
+
+    async with opened(tmp_path) as database:
+        units = [put("a"), put(None), fail_half_way, put("b")]
+        results = await asyncio.gather(*map(database.write, units), return_exceptions=True)
+        assert [type(result) for result in results] == [int, Misuse, ValueError, int]
+        assert await names(database) == ["a", "b"]
+
+
+async def test_a_caller_hears_of_its_unit_once_that_is_on_the_disk(tmp_path: Path) -> None:
+    def seen() -> list[str]:
+        with closing(sqlite3.connect(tmp_path / "a.db")) as elsewhere:
+            return [row[0] for row in elsewhere.execute("SELECT name FROM thing")]
+
+    async with opened(tmp_path) as database:
+        heard: list[list[str]] = []
+        await database.write(put("a"), lambda outcome: heard.append(seen()))
+        assert heard == [seen()] == [["a"]]
+        pragmas = ("PRAGMA journal_mode", "PRAGMA synchronous")
+        found = await database.write(lambda c: [c.execute(pragma).fetchone()[0] for pragma in pragmas])
+        assert found == ["wal", 2], (
+            "2 is FULL: a commit is on the disk when it returns, also where the power fails then"
+        )
+
+
+async def test_what_waits_when_a_database_is_closed_is_stored_first(tmp_path: Path) -> None:
+    async with opened(tmp_path) as database:
+        waiting = [asyncio.ensure_future(database.write(put(str(at)))) for at in range(3)]
+        await asyncio.sleep(0)  # all are offered, none is begun
+        await database.close()
+        assert [each.result() for each in waiting] == [1, 1, 1]
+        with closing(sqlite3.connect(tmp_path / "a.db")) as elsewhere:
+            assert elsewhere.execute("SELECT COUNT(*) FROM thing").fetchone() == (3,)
 
 
 async def test_a_database_at_rest_gives_the_room_of_its_log_back(tmp_path: Path) -> None:

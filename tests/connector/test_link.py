@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
+import pytest
+
 from connector.link import Link
 from connector.link_socket import LinkSocket
 from shared.errors import LinkLost
@@ -107,3 +109,26 @@ async def test_g8_reading_stops_while_too_much_waits_to_be_handled_and_goes_on_a
     link.abort("the test is over")
     with suppress(LinkLost):
         await running
+
+
+async def test_g8_a_link_whose_hub_does_not_read_sends_all_that_waits_or_ends_and_never_goes_on_with_less() -> None:
+    socket = FakeSocket()
+    link = Link(cast("LinkSocket", socket), b"start", lambda frame: False)
+    socket.reads.set()
+    await link.greet()
+    running = asyncio.ensure_future(link.run(lambda frames: asyncio.sleep(0)))
+    socket.reads.clear()
+    given = [Credit(at) for at in range(LINK_QUEUE_FRAMES_MAX)]
+    for frame in given:
+        link.send(frame)
+    socket.reads.set()
+    async with asyncio.timeout(5):
+        while len(socket.sent) <= len(given):  # noqa: ASYNC110  # the socket is a fake without events
+            await asyncio.sleep(0)
+    assert socket.sent[1:] == given
+
+    socket.reads.clear()
+    for frame in (*given, Credit(0)):
+        link.send(frame)
+    with pytest.raises(LinkLost, match="does not take"):
+        await asyncio.wait_for(running, 5)

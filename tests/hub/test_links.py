@@ -203,6 +203,16 @@ async def test_frames_pass_both_ways_and_statements_come_back(tmp_path: Path) ->
             assert await left.hear(Sealed) == sealed(1, side=Side.TARGET, kind=Kind.CONTROL, lane=0)
 
 
+async def test_g17_of_two_pairs_at_one_hub_each_hears_its_own_frames_only(tmp_path: Path) -> None:
+    async with running_hub(settings(tmp_path)) as running:
+        one, other = await a_pair(running), await a_pair(running, b"q" * 16)
+        async with both_linked(one, running.url) as (left, right), both_linked(other, running.url) as others:
+            for number, wire, pair in ((1, others[0], other), (2, left, one)):
+                await wire.say(sealed(number, pair=pair.pair_id))
+            assert await others[1].hear(Sealed) == sealed(1, pair=other.pair_id)
+            assert await right.hear(Sealed) == sealed(2, pair=one.pair_id)
+
+
 async def test_what_came_while_the_peer_was_away_survives_a_restart_and_is_delivered(tmp_path: Path) -> None:
     async with running_hub(settings(tmp_path)) as running:
         pair = await a_pair(running)

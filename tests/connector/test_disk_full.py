@@ -1,0 +1,47 @@
+"""A disk that is full while devices post: they are told so, and what was refused is not stored later either (N6)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from connector.serve import running_site
+from connector.settings import SiteSettings
+from shared.database import Database
+from tests.connector.site_stage import NOON_MS, SetClock, line, make_connector, stored
+
+
+async def _set_pages_max(database: Database, count: int) -> None:
+    await database._writer.run(lambda connection: connection.execute(f"PRAGMA max_page_count={count}").fetchone())
+
+
+async def test_n6_what_is_refused_for_a_full_disk_is_said_so_and_not_stored_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.database.STORE_TRIED_EVERY_S", 0.02)
+    settings = SiteSettings(port=0, data_dir=tmp_path / "site", site_name="plant")
+    async with running_site(settings, SetClock()) as running:
+        site = running.site
+        connector_id = await make_connector(site)
+        path = f"/api/v1/connectors/{connector_id}/readings"
+        token = (tmp_path / "site" / "operator.token").read_text().strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        async with httpx2.AsyncClient(base_url=running.url, headers=headers, trust_env=False, timeout=30) as http:
+            await _set_pages_max(site.database, 1)  # as many as there are
+            large = [line("pump", "note", os.urandom(15_000).hex(), NOON_MS + at) for at in range(8)]
+            refused = await http.post(path, content=b"\n".join(large))
+            assert (refused.status_code, refused.json()["code"]) == (507, "storage_failed")
+            assert "full" in site.storage_problem
+            small = await http.post(path, content=line("pump", "flow", 1.0, NOON_MS))
+            assert small.status_code == 507, "nothing is begun while the disk is known to be full"
+            await _set_pages_max(site.database, 1_000_000)
+            async with asyncio.timeout(10):
+                await site.database.until_storing()
+            taken = await http.post(path, content=line("pump", "note", "short", NOON_MS + 100))
+            assert (taken.status_code, taken.json()["accepted"]) == (200, 1)
+        assert await stored(site, connector_id, "note") == [(NOON_MS + 100, "short")]
+        assert await stored(site, connector_id, "flow") == []

@@ -1,0 +1,151 @@
+"""What a pair's engine wants sent goes after the commit of the work it came from, and not at all where that is undone (G3)."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector import connectors
+from connector.catalogue import Catalogue
+from connector.pair_runner import PairRunner
+from connector.streams import Streams
+from shared.clock import SystemClock
+from shared.core.clock_guard import ClockGuard
+from shared.core.completion import PairState
+from shared.core.engine import PairEngine
+from shared.core.engine_effects import Effect, Send
+from shared.core.outbox import OutboxLimits
+from shared.database import Database
+from shared.errors import Refused, StorageFailed
+from shared.messages import AnyFrame, AskHeld, Credit
+from shared.sealing import Side
+
+CONNECTOR = "C0NNECT0"
+Unit = Callable[[PairEngine, Streams, int], tuple[None, list[Effect]]]
+
+
+class Outlet:
+    """A link that notes, with each frame, what another process finds in the database at that moment."""
+
+    def __init__(self, database: Path) -> None:
+        self.sent: list[tuple[AnyFrame, set[str]]] = []
+        self.aborted: list[str] = []
+        self._database = database
+
+    def send(self, frame: AnyFrame) -> None:
+        with closing(sqlite3.connect(self._database)) as connection:
+            self.sent.append((frame, {row[0] for row in connection.execute("SELECT name FROM meta")}))
+
+    def abort(self, why: str) -> None:
+        self.aborted.append(why)
+
+
+class Gathered:
+    """What units of work gather; it fails where that is asked for."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.undone = 0
+        self._failure = failure
+
+    def finish(self, engine: PairEngine, store: Streams, now_ms: int) -> list[Effect]:
+        if self._failure is not None:
+            raise self._failure
+        return [Send(Credit(now_ms))]
+
+    def on_undone(self) -> None:
+        self.undone += 1
+
+
+@asynccontextmanager
+async def linked(folder: Path) -> AsyncIterator[tuple[PairRunner, Outlet]]:
+    """A pair at work on a link, for the time of a block; what the link's opening sends is left out."""
+    path = folder / "site.db"
+    database = await Database.open(path, files("connector") / "sql")
+    await database.write(lambda c: connectors.create_connector(c, CONNECTOR, "boilers", "source", 0))
+    pair = connectors.Pair(
+        CONNECTOR,
+        b"p" * 16,
+        Side.SOURCE,
+        PairState.PAIRED,
+        b"r" * 32,
+        b"",
+        "",
+        "s",
+        "office",
+        "TGT",
+        b"",
+        0,
+        0,
+        0,
+        True,
+    )
+    runner = PairRunner(
+        database=database,
+        catalogue=Catalogue(),
+        pair=pair,
+        site_id="here",
+        limits=OutboxLimits(),
+        clock=SystemClock(),
+        guard=ClockGuard(),
+        ring=lambda what: None,
+    )
+    outlet = Outlet(path)
+    try:
+        await runner.open_link(outlet, peer_linked=True, credit_bytes=1_000_000)
+        outlet.sent.clear()
+        yield runner, outlet
+    finally:
+        await database.close()
+
+
+def store(name: str, *frames: Any, failure: Exception | None = None) -> Unit:
+    """A unit of work that stores a fact and has frames sent, or fails once it has stored."""
+
+    def unit(engine: PairEngine, streams: Streams, now_ms: int) -> tuple[None, list[Effect]]:
+        streams.connection.execute("INSERT INTO meta VALUES (?, 1)", (name,))
+        if failure is not None:
+            raise failure
+        return None, [Send(frame) for frame in frames]
+
+    return unit
+
+
+async def test_g3_a_frame_goes_once_what_it_speaks_of_is_committed(tmp_path: Path) -> None:
+    async with linked(tmp_path) as (runner, outlet):
+        gathered = Gathered()
+        await asyncio.gather(*(runner.run(store(name, AskHeld()), gathered) for name in ("one", "two")))
+        assert len(outlet.sent) == 3
+        assert all({"one", "two"} <= seen for _, seen in outlet.sent)
+
+
+@pytest.mark.parametrize("where", ["in a unit", "at the end"])
+async def test_g3_nothing_goes_of_a_transaction_that_is_undone_and_the_link_starts_over(
+    tmp_path: Path, where: str
+) -> None:
+    async with linked(tmp_path) as (runner, outlet):
+        failure = sqlite3.OperationalError("the disk says no")
+        in_unit, at_end = (failure, None) if where == "in a unit" else (None, failure)
+        gathered = Gathered(at_end)
+        works = [store("one", AskHeld()), store("two", AskHeld(), failure=in_unit)]
+        results = await asyncio.gather(*(runner.run(work, gathered) for work in works), return_exceptions=True)
+        assert [type(result) for result in results] == [StorageFailed, StorageFailed]
+        assert (outlet.sent, gathered.undone) == ([], 1)
+        assert outlet.aborted, "what the engine believes may not be so"
+        await runner.run(store("three", AskHeld()))
+        assert [seen & {"one", "two", "three"} for _, seen in outlet.sent] == [{"three"}]
+
+
+async def test_a_refusal_undoes_its_own_unit_and_sends_what_the_others_want(tmp_path: Path) -> None:
+    async with linked(tmp_path) as (runner, outlet):
+        refused = runner.run(store("one", Credit(1), failure=Refused("not_found", what="thing")))
+        results = await asyncio.gather(refused, runner.run(store("two", Credit(2))), return_exceptions=True)
+        assert [type(result) for result in results] == [Refused, type(None)]
+        assert [(frame, seen & {"one", "two"}) for frame, seen in outlet.sent] == [(Credit(2), {"two"})]
+        assert outlet.aborted == []
