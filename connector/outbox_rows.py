@@ -15,7 +15,7 @@ from shared.columns import Batch, Columns, Series, as_columns
 from shared.core.intervals import IntervalSet
 from shared.core.ports import Segment, SentSegment, SeriesSpan, TailChunk, TailPart, TailTotal
 
-_SPANS_VERSION = 1
+_SPANS_VERSION = 2
 _SEGMENT_COLUMNS = "row, epoch, number, count, accepted_ms, header, body, dropped, kept"
 _TAIL_COLUMNS = "row, resource, accepted_ms, count, body, kept"
 
@@ -57,6 +57,15 @@ class OutboxRows(AccountRows, GapRows):
                 break  # what is beyond would make a segment of its own, of a few readings
             chunks.append(_chunk(row))
         return chunks
+
+    def newest_tail(self, part: TailPart, limit: int) -> list[TailChunk]:
+        resource, kept = part
+        rows = self._run(
+            f"SELECT {_TAIL_COLUMNS} FROM tail WHERE connector_id = ? AND kept = ? AND resource = ?"  # noqa: S608
+            " ORDER BY row DESC LIMIT ?",
+            (self._id, kept, resource, limit),
+        )
+        return [_chunk(row) for row in rows]
 
     def expired_tail(self, before_ms: int, limit: int) -> list[TailChunk]:
         rows = self._run(
@@ -270,23 +279,18 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def pack_spans(spans: Sequence[tuple[int, int, int]]) -> bytes:
-    """Return (series ID, first ms, last ms) rows as differences: IDs, firsts, and lengths."""
-    ids = [span[0] for span in spans]
-    firsts = [span[1] for span in spans]
-    flat = [
-        [after - before for before, after in pairwise([0, *ids])],
-        [after - before for before, after in pairwise([0, *firsts])],
-        [span[2] - span[1] for span in spans],
-    ]
-    return pack((_SPANS_VERSION, *flat))
+    """Return (series ID, first ms, last ms) rows as differences from row to row of IDs, firsts, and lengths."""
+    columns = [span[0] for span in spans], [span[1] for span in spans], [span[2] - span[1] for span in spans]
+    return pack((_SPANS_VERSION, *([b - a for a, b in pairwise([0, *column])] for column in columns)))
 
 
 def unpack_spans(packed: bytes) -> list[tuple[int, int, int]]:
     """The inverse of `pack_spans`; reads the rows of earlier releases as well."""
     read = unpack(packed)
-    if not read or read[0] != _SPANS_VERSION:
+    if not read or read[0] not in (1, _SPANS_VERSION):
         return [tuple(span) for span in read]
-    _, ids, firsts, lengths = read
+    version, ids, firsts, lengths = read
     starts = list(accumulate(firsts))
-    ends = [start + length for start, length in zip(starts, lengths, strict=True)]
+    lasting = lengths if version == 1 else accumulate(lengths)
+    ends = [start + length for start, length in zip(starts, lasting, strict=True)]
     return list(zip(accumulate(ids), starts, ends, strict=True))
