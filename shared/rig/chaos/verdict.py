@@ -11,7 +11,7 @@ from shared.rig.chaos.plant import DEVICES, RESOURCES, Machine, Plant, device_na
 from shared.rig.client import until
 
 _PAGE: Final = 50_000
-_SAMPLES_MAX: Final = 5
+_SAMPLES_MAX: Final = 20
 
 
 class Verdict(msgspec.Struct):
@@ -64,6 +64,7 @@ async def judge(plant: Plant, load: Load, source_restored_s: list[tuple[float, f
     named = await _named_gaps(plant.source)
     for (device, resource), sent in expected.items():
         found, repeated = await _history(plant.target, device, resource)
+        kept: dict[int, float] | None = None  # what the source itself has; looked at where something is lost
         verdict.duplicated += repeated
         for time_ms, (reading, accepted_s) in sent.items():
             if found.get(time_ms) == reading:
@@ -72,7 +73,10 @@ async def judge(plant: Plant, load: Load, source_restored_s: list[tuple[float, f
                 verdict.named += 1
             else:
                 verdict.lost += 1
-                _sample(verdict, f"lost: {device} {resource} {time_ms}, found {found.get(time_ms)}")
+                if kept is None:
+                    kept, _ = await _history(plant.source, device, resource)
+                where = "the source has it" if kept.get(time_ms) == reading else "the source has lost it too"
+                _sample(verdict, f"lost: {device} {resource} {time_ms}, found {found.get(time_ms)}; {where}")
     await _account(plant, load, verdict, restored=bool(source_restored_s))
     await _compare_devices(plant, verdict)
     return verdict
