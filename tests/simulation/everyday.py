@@ -48,7 +48,18 @@ class Everyday:
         for site in (self.world.source, self.world.target):
             site.define(*RESOURCES)
         self.world.source.create_device(DEVICES[0])
-        self.world.dial()
+        self._meet()
+
+    def _meet(self) -> None:
+        """Link both sides; where they hang on different hubs, at one of those."""
+        world = self.world
+        world.dial()
+        links = [site.link for site in (world.source, world.target) if site.link is not None]
+        if len({id(link.hub) for link in links}) > 1:
+            everywhere, world.meeting = world.meeting, [links[0].hub]
+            world.cut_all()
+            world.dial()
+            world.meeting = everywhere
 
     def _value(self, alias: str) -> Value:
         chance = self.world.chance

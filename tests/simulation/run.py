@@ -13,7 +13,7 @@ from random import Random
 from typing import Final
 
 from shared.core.outbox import OutboxLimits
-from shared.limits import MINUTE_MS, SECOND_MS
+from shared.limits import MINUTE_MS, QUARANTINE_TRY_EVERY_MS, SECOND_MS
 from tests.simulation.demands import check, settle
 from tests.simulation.everyday import Everyday
 from tests.simulation.faults import CLOCKS, CREDIT_IS_LOST, FAULTS, RETENTION_MS, WEATHER, Faults
@@ -190,6 +190,10 @@ class Run:
 
     def _replay(self) -> list[str]:
         self.faults.correct_clocks()  # readings of somebody else's next year would go into quarantine
+        ledger = None
+        while ledger != (ledger := self.world.source.store().ledger()) and ledger.quarantined:
+            self.world.pass_time(QUARANTINE_TRY_EVERY_MS + MINUTE_MS)  # what was set aside for its time is tried again
+            settle(self.world)
         return self.replays.last()
 
     def _check_fired(self) -> None:
