@@ -12,7 +12,8 @@ import pytest
 from connector.serve import running_site
 from connector.settings import SiteSettings
 from shared.database import Database
-from tests.connector.site_stage import NOON_MS, SetClock, line, make_connector, stored
+from shared.errors import StorageFailed
+from tests.connector.site_stage import NOON_MS, SetClock, line, lone_site, make_connector, stored
 
 
 async def _set_pages_max(database: Database, count: int) -> None:
@@ -45,3 +46,16 @@ async def test_n6_what_is_refused_for_a_full_disk_is_said_so_and_not_stored_once
             assert (taken.status_code, taken.json()["accepted"]) == (200, 1)
         assert await stored(site, connector_id, "note") == [(NOON_MS + 100, "short")]
         assert await stored(site, connector_id, "flow") == []
+
+
+async def test_n6_readings_of_a_transaction_that_is_undone_are_not_stored_with_the_next(tmp_path: Path) -> None:
+    async with lone_site(tmp_path) as site:
+        connector_id = await make_connector(site)
+        results = await asyncio.gather(
+            site.ingest(connector_id, line("pump", "flow", 1.0, NOON_MS)),
+            site.database.write(lambda connection: connection.execute("SELECT * FROM absent")),
+            return_exceptions=True,
+        )
+        assert [type(result) for result in results] == [StorageFailed, StorageFailed]
+        assert (await site.ingest(connector_id, line("pump", "flow", 2.0, NOON_MS + 1))).accepted == 1
+        assert await stored(site, connector_id, "flow") == [(NOON_MS + 1, 2.0)]
