@@ -56,7 +56,8 @@ class Everyday:
         world.dial()
         links = [site.link for site in (world.source, world.target) if site.link is not None]
         if len({id(link.hub) for link in links}) > 1:
-            everywhere, world.meeting = world.meeting, [links[0].hub]
+            everywhere = world.meeting
+            world.meeting = [hub for hub in everywhere if hub is links[0].hub]
             world.cut_all()
             world.dial()
             world.meeting = everywhere
