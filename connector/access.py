@@ -156,6 +156,11 @@ class Access:
         self.check(found, action)
         return found
 
+    def known_program(self, presented: str, address: str, action: str) -> Principal | None:
+        """Return the program where it may, at once; None where only `require_program` can tell."""
+        found, is_noted = self._look_up(presented, address, self._site.clock.wall_ms())
+        return found if found is not None and is_noted and authorize(found, action) else None
+
     def check(self, principal: Principal, action: str, *, scope: str = "") -> None:
         """Raise Refused('forbidden') where the table does not allow it."""
         if authorize(principal, action, scope):
@@ -165,20 +170,27 @@ class Access:
         raise Refused("forbidden", why=f"the role {principal.role} does not include it; ask an admin of this site")
 
     async def _program(self, presented: str, address: str) -> Principal | None:
+        now_ms = self._site.clock.wall_ms()
+        found, is_noted = self._look_up(presented, address, now_ms)
+        if not is_noted:
+            row = self._keys[tokens.hash_token(presented)]
+            self._keys[row.key.secret_hash] = replace(row, used_ms=now_ms)
+            await self._site.database.write(lambda c: people.touch_key(c, row.key.key_id, now_ms))
+        return found
+
+    def _look_up(self, presented: str, address: str, now_ms: int) -> tuple[Principal | None, bool]:
+        """Return the program of a token; and whether its use is noted already, if it has to be."""
         # Every request of a program comes through here: a hash finds what was stored, and no other text has it.
         if presented.startswith(OPERATOR_PREFIX):
             if not tokens.matches(presented, self._operator_hash):
-                return None
-            return Principal(PrincipalKind.API_KEY, "local command line", "admin", frozenset({_ALL_SCOPES}), address)
-        now_ms = self._site.clock.wall_ms()
+                return None, True
+            local = Principal(PrincipalKind.API_KEY, "local command line", "admin", frozenset({_ALL_SCOPES}), address)
+            return local, True
         row = self._keys.get(tokens.hash_token(presented))
         if row is None or api_keys.is_over(row.key, now_ms):
-            return None
+            return None, True
         key = row.key
-        if row.used_ms is None or now_ms - row.used_ms >= MINUTE_MS:
-            self._keys[key.secret_hash] = replace(row, used_ms=now_ms)
-            await self._site.database.write(lambda c: people.touch_key(c, key.key_id, now_ms))
-        return Principal(
+        found = Principal(
             PrincipalKind.API_KEY,
             f"API key {key.name}",
             scopes=key.scopes,
@@ -186,6 +198,7 @@ class Access:
             connector_id=key.connector_id or "",
             device=key.device or "",
         )
+        return found, row.used_ms is not None and now_ms - row.used_ms < MINUTE_MS
 
     # --- set-up and log-in --------------------------------------------------------------------------------------------
 

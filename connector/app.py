@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
 
 import anyio
 from starlette.applications import Starlette
@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 from connector.access import Access
 from connector.api import api_routes
 from connector.api.readings_door import ReadingsDoor
+from connector.api.readings_short_way import ReadingsShortWay
 from connector.body_limit import BodyLimit
 from connector.health import health_routes
 from connector.metrics import fill, metrics_route
@@ -29,6 +30,7 @@ from shared.errors import StorageFailed
 from shared.limits import INGEST_BODY_BYTES_MAX
 from shared.listening import front_of
 from shared.metrics import CountedRequests, Metrics
+from shared.short_way import SHORT_WAY_KEY
 from web.csrf import CrossSiteGuard
 from web.front_door import FrontDoor
 from web.headers import SecurityHeaders
@@ -53,14 +55,15 @@ def make_app(site: Site, access: Access) -> Starlette:
     site.repairs.scrape = scrape
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         tasks = [
             asyncio.create_task(desk.samples.run(lambda runtime: take_sample(site, desk.samples, runtime))),
             asyncio.create_task(desk.samples.run_canaries()),
             asyncio.create_task(_forget_sessions(site, access)),
         ]
+        door = FrontDoor(app, front_of(site.settings), site.certificate)
         try:
-            yield
+            yield {SHORT_WAY_KEY: ReadingsShortWay(site=site, access=access, front_door=door, metrics=metrics)}
         finally:
             desk.stopping.set()
             for task in tasks:

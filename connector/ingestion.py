@@ -14,6 +14,8 @@ from connector.host import HostDevice
 from connector.ingest.bodies import form_of, parse_body
 from connector.intake import Intake
 from connector.lines import Groups, Lines, group_lines
+from connector.offers import Answer, Offers
+from connector.pair_runner import PairRunner
 from connector.readings import Outcome, parse_lines
 from connector.runtime import ConnectorRuntime
 from connector.streams import Streams
@@ -54,6 +56,7 @@ class Ingestion:
         self._ring = ring
         self._reserve = reserve
         self._intakes: dict[tuple[str, bool], Intake] = {}
+        self._offers: dict[str, tuple[ConnectorRuntime, PairRunner | None, Offers]] = {}
 
     async def take_body(
         self, connector_id: str, body: bytes, content_type: str = "", reporters: Sequence[str] = ()
@@ -80,13 +83,50 @@ class Ingestion:
 
         `Lines` are the fast form; `Groups` do as well. Requests that share a commit are absorbed together.
         """
-        if self._reserve.is_touched:
-            raise Refused("disk_reserve", free=self._reserve.free_bytes, reserve=self._reserve.reserve_bytes)
+        self._refuse_when_touched()
         request = Request.of(lines, reporters)
         missing = await self._offer(connector_id, request, may_create=True)
-        if missing:  # an identity that no device can have is refused with its lines, as an unknown device
-            await self._create(connector_id, missing)
-            await self._offer(connector_id, request, may_create=False)
+        if missing:
+            await self.take_with_devices(connector_id, request, missing, outcome)
+        else:
+            self._count(connector_id, request, outcome)
+
+    def begin(self, connector_id: str, request: Request, outcome: Outcome, done: Callable[[Answer], None]) -> None:
+        """Take a request as `take` does, without a task: `done` is called on the event loop, with nothing in its list
+        where the lines are counted into `outcome`. Devices that it names come first: see `take_with_devices`.
+
+        Raises as `take` does for what is known at once.
+        """
+        self._refuse_when_touched()
+        runtime = self._runtime(connector_id)
+        runner = runtime.runner
+        known = self._offers.get(connector_id)
+        if known is None or known[0] is not runtime or known[1] is not runner:
+            offers = Offers(self._intake(connector_id, runner), self._database, runner)
+            known = self._offers[connector_id] = (runtime, runner, offers)
+
+        def answered(answer: Answer) -> None:
+            if isinstance(answer, list) and not answer:
+                self._count(connector_id, request, outcome)
+            done(answer)
+
+        known[2].begin(request, _source_of(runtime), answered)
+
+    async def take_with_devices(
+        self, connector_id: str, request: Request, missing: Iterable[str], outcome: Outcome
+    ) -> None:
+        """Make the devices that a request needs, then take it; raises as `take`."""
+        await self._create(connector_id, missing)
+        # An identity that no device can have is refused with its lines, as an unknown device.
+        await self._offer(connector_id, request, may_create=False)
+        self._count(connector_id, request, outcome)
+
+    def _refuse_when_touched(self) -> None:
+        if self._reserve.is_touched:
+            raise Refused("disk_reserve", free=self._reserve.free_bytes, reserve=self._reserve.reserve_bytes)
+
+    def _count(self, connector_id: str, request: Request, outcome: Outcome) -> None:
+        """Say what became of the lines of a request."""
         counted = request.outcome
         outcome.accepted += counted.accepted
         outcome.repeated += counted.repeated
@@ -97,14 +137,18 @@ class Ingestion:
         self.taken[connector_id] = self.taken.get(connector_id, 0) + counted.accepted
         self._ring(connector_id, "readings")
 
-    async def _offer(self, connector_id: str, request: Request, *, may_create: bool) -> list[str]:
-        runtime = self._runtime(connector_id)
-        runner = runtime.runner
+    def _intake(self, connector_id: str, runner: PairRunner | None) -> Intake:
         intake = self._intakes.get((connector_id, runner is not None))
         if intake is None:
             intake = Intake(connector_id, self._catalogue, self._clock)
             self._intakes[connector_id, runner is not None] = intake
-        source = runtime.pair.peer_site_name if runtime.pair is not None else "its source"
+        return intake
+
+    async def _offer(self, connector_id: str, request: Request, *, may_create: bool) -> list[str]:
+        runtime = self._runtime(connector_id)
+        runner = runtime.runner
+        intake = self._intake(connector_id, runner)
+        source = _source_of(runtime)
         if runner is None:
             return await self._database.write(
                 lambda c: intake.offer(c, request, may_create=may_create, source=source), closing=intake
@@ -128,3 +172,8 @@ class Ingestion:
                 await self.take(connector_id, groups, Outcome())
             except PairhubError as error:
                 _log.warning("host readings not taken: %s", error, extra={"connector": connector_id})
+
+
+def _source_of(runtime: ConnectorRuntime) -> str:
+    """Name where readings of a target come from."""
+    return runtime.pair.peer_site_name if runtime.pair is not None else "its source"

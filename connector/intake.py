@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from connector import connectors, devices
 from connector.absorbing import Request, absorb
 from connector.catalogue import Catalogue
-from connector.ingest.permission import turned_away
+from connector.connectors import Connector
+from connector.ingest.permission import locked_devices, turned_away
 from connector.readings import definitions_of
 from connector.streams import Streams
 from shared.clock import Clock
@@ -16,6 +18,15 @@ from shared.core.engine import PairEngine
 from shared.core.engine_effects import Effect
 from shared.errors import Refused
 from shared.limits import ABSORB_READINGS_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What is asked of a connector for each request: look once for all that are offered one after the other."""
+
+    connector: Connector
+    locked: frozenset[str]
+    """Devices that may not report."""
 
 
 class Intake:
@@ -27,20 +38,35 @@ class Intake:
         self._clock = clock
         self._waiting: list[Request] = []
 
-    def offer(self, connection: sqlite3.Connection, request: Request, *, may_create: bool, source: str) -> list[str]:
+    def door(self, connection: sqlite3.Connection) -> Door:
+        """Look who may come in; raises Refused('not_found')."""
+        connector = connectors.get_connector(connection, self.connector_id)
+        return Door(connector, locked_devices(connection, self.connector_id))
+
+    def offer(
+        self,
+        connection: sqlite3.Connection,
+        request: Request,
+        *,
+        may_create: bool,
+        source: str,
+        door: Door | None = None,
+    ) -> list[str]:
         """Take a request in; or return the devices that have to be made first, where the connector makes them.
 
-        Runs in a unit of work. Raises Refused('connector_disabled', 'target_not_writable'); `source` is whom to name.
+        Runs in a unit of work; a `door` is one of this unit of work. Raises Refused('connector_disabled',
+        'target_not_writable', 'not_found'); `source` is whom to name.
         """
-        connector = connectors.get_connector(connection, self.connector_id)
+        door = self.door(connection) if door is None else door
+        connector = door.connector
         if connector.disabled:
             raise Refused("connector_disabled")
         if connector.role == "target":
             raise Refused("target_not_writable", source=source)
-        if refused := turned_away(
-            connection, self.connector_id, (device for device, _ in request.lines.keys), request.reporters
-        ):
-            request.turn_away(refused)
+        if door.locked or request.reporters:
+            named = (device for device, _ in request.lines.keys)
+            if refused := turned_away(connection, self.connector_id, named, door.locked, request.reporters):
+                request.turn_away(refused)
         if may_create and connector.creates_devices and (missing := self._missing(connection, request)):
             return missing
         self._waiting.append(request)

@@ -103,6 +103,15 @@ class PairRunner:
         """
         return await self._database.write(lambda c: self._unit(c, work, gathering), self._after, self)
 
+    def begin(self, work: Work[T], after: Callable[[T | BaseException], None], gathering: Gathering) -> None:
+        """Run an event as `run` does, for whom it is enough to be called; raises and calls as Database.begin."""
+
+        def done(outcome: T | BaseException) -> None:
+            self._after(outcome)
+            after(outcome)
+
+        self._database.begin(lambda c: self._unit(c, work, gathering), done, self)
+
     async def end(self, check: Callable[[Streams], None], last_word: LastWord, on_over: Callable[[], None]) -> None:
         """End the pair (G16): `check` may refuse; `last_word` is the last thing in the transaction that holds for it.
 

@@ -24,7 +24,13 @@ import aiosqlite
 from shared.database_rescue import check_at_start, copy_out, put_in_place, try_to_write
 from shared.errors import StorageFailed
 from shared.group_commit import Closing, ClosingFailed, Waiting, commit
-from shared.limits import COMMIT_UNITS_MAX, LOG_KEPT_BYTES, LOG_TRUNCATED_AFTER_S, STORE_TRIED_EVERY_S
+from shared.limits import (
+    COMMIT_UNITS_MAX,
+    LOG_KEPT_BYTES,
+    LOG_TRUNCATED_AFTER_S,
+    STORE_TRIED_EVERY_S,
+    WRITER_PATIENCE_S,
+)
 from shared.migration import migrate
 from shared.storage_trouble import Trouble, TroubleKind, file_id, trouble, trouble_of
 
@@ -125,6 +131,7 @@ class Database:
         for reader in readers:
             self._free.put_nowait(reader)
         self._waiting: deque[Waiting] = deque()
+        self._patient: deque[tuple[float, Waiting]] = deque()  # with when their patience ends
         self._pump: asyncio.Task[None] | None = None
         self._resting: asyncio.TimerHandle | None = None
         self._closing = False
@@ -166,7 +173,12 @@ class Database:
         return cls(path, opened[0], opened[1:], puts_back=puts_back)
 
     async def write(
-        self, unit: Unit[T], after: Callable[[T | BaseException], None] | None = None, closing: Closing | None = None
+        self,
+        unit: Unit[T],
+        after: Callable[[T | BaseException], None] | None = None,
+        closing: Closing | None = None,
+        *,
+        patient: bool = False,
     ) -> T:
         """Run a unit of work and return its result once it is durable.
 
@@ -175,16 +187,32 @@ class Database:
         called on the event loop with the result or the exception, in the order of the units, whether or not the caller
         still waits: effects that must follow a commit belong there. It must not raise. `closing` runs once for all units
         of the transaction that name it. While there is `trouble`, nothing is begun and `after` is not called.
+
+        What is `patient` gives way to all that waits, for WRITER_PATIENCE_S at most, and has a transaction of its own, so
+        that nobody waits for more than one such unit: for work in the background, which takes milliseconds.
         """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._offer(Waiting(_conditional(unit), future, after, closing), patient=patient)
+        return await asyncio.shield(future)
+
+    def begin(self, unit: Unit[T], after: Callable[[T | BaseException], None], closing: Closing | None = None) -> None:
+        """Run a unit of work as `write` does, for whom `after` is enough: nothing waits for it.
+
+        Raises StorageFailed where nothing can be stored; then `after` is not called.
+        """
+        self._offer(Waiting(_conditional(unit), None, after, closing))
+
+    def _offer(self, waiting: Waiting, *, patient: bool = False) -> None:
         if self._closing:
             raise StorageFailed("the database is closing")
         if self.trouble is not None:
             raise StorageFailed(self.trouble.why)
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Waiting(_conditional(unit), future, after, closing))
+        if patient:
+            self._patient.append((asyncio.get_running_loop().time() + WRITER_PATIENCE_S, waiting))
+        else:
+            self._waiting.append(waiting)
         if self._pump is None or self._pump.done():
             self._pump = asyncio.get_running_loop().create_task(self._commit_waiting(), name=f"writer {self.path.name}")
-        return await asyncio.shield(future)
 
     async def read(self, unit: Unit[T]) -> T:
         """Run a read-only unit on one consistent snapshot, beside the writer; raises StorageFailed."""
@@ -224,7 +252,7 @@ class Database:
 
     def figures(self) -> StoreFigures:
         """Return how the writer fares."""
-        return StoreFigures(self.commits, len(self._waiting), bool(self.problem), self.problem)
+        return StoreFigures(self.commits, len(self._waiting) + len(self._patient), bool(self.problem), self.problem)
 
     async def beat(self) -> None:
         """Come back once the writer's thread has done what it was at: proof that it moves, whatever the disk says.
@@ -249,8 +277,7 @@ class Database:
                 await connection.close()
 
     async def _commit_waiting(self) -> None:
-        while self._waiting:
-            units = [self._waiting.popleft() for _ in range(min(len(self._waiting), COMMIT_UNITS_MAX))]
+        while units := self._next_units():
             closings = list(dict.fromkeys(waiting.closing for waiting in units if waiting.closing is not None))
             if self.trouble is not None:
                 closings = []  # nothing was begun that would have to be ended
@@ -263,6 +290,15 @@ class Database:
         if self._resting is not None:
             self._resting.cancel()
         self._resting = asyncio.get_running_loop().call_later(LOG_TRUNCATED_AFTER_S, self._truncate_log)
+
+    def _next_units(self) -> list[Waiting]:
+        """Return what goes into the next transaction; empty where nothing waits."""
+        if self._patient:
+            tired_s, waiting = self._patient[0]
+            if not self._waiting or tired_s <= asyncio.get_running_loop().time():
+                self._patient.popleft()
+                return [waiting]
+        return [self._waiting.popleft() for _ in range(min(len(self._waiting), COMMIT_UNITS_MAX))]
 
     async def _outcomes(self, units: list[Waiting], closings: list[Closing]) -> tuple[list[Any], list[Any]]:
         """Run one transaction; return what to tell units and closings: results, or why all of it is undone."""
@@ -396,7 +432,7 @@ def _tell(waiting: Waiting, outcome: Any) -> None:
     future = waiting.future
     if waiting.after is not None:
         waiting.after(outcome)
-    if future.cancelled():
+    if future is None or future.cancelled():
         return
     if isinstance(outcome, BaseException):
         future.set_exception(outcome)

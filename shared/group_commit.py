@@ -32,7 +32,8 @@ class Waiting:
     """A unit of work that waits for the writer."""
 
     unit: Callable[[sqlite3.Connection], Any]
-    future: asyncio.Future[Any]
+    future: asyncio.Future[Any] | None
+    """Of whoever waits for it; None where `after` is all that is wanted."""
     after: Callable[[Any], None] | None
     closing: Closing | None = None
 

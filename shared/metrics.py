@@ -98,6 +98,15 @@ class Metrics:
         requests, seconds = HTTP_MEASURES
         self.requests = Counter(requests.name, requests.help, requests.labels, registry=self._registry)
         self.response_seconds = Histogram(seconds.name, seconds.help, registry=self._registry)
+        self._counters: dict[tuple[str, int], Counter] = {}
+
+    def count_answer(self, method: str, status: int, seconds: float) -> None:
+        """Count an answer that began so long after its request."""
+        counter = self._counters.get((method, status))
+        if counter is None:
+            counter = self._counters[method, status] = self.requests.labels(method, str(status))
+        counter.inc()
+        self.response_seconds.observe(seconds)
 
     def respond(self, request: Request, filled: Filled) -> Response:
         """Write a scrape's answer in the format that the scraper asks for."""
@@ -123,7 +132,6 @@ class CountedRequests:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._counters: dict[tuple[str, int], Counter] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count, and pass on."""
@@ -135,17 +143,10 @@ class CountedRequests:
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._counter(method, message["status"]).inc()
-                self._metrics.response_seconds.observe(time.monotonic() - began_s)
+                self._metrics.count_answer(method, message["status"], time.monotonic() - began_s)
             await send(message)
 
         await self._app(scope, receive, counted)
-
-    def _counter(self, method: str, status: int) -> Counter:
-        counter = self._counters.get((method, status))
-        if counter is None:
-            counter = self._counters[method, status] = self._metrics.requests.labels(method, str(status))
-        return counter
 
 
 def is_from_this_machine(request: Request) -> bool:

@@ -20,7 +20,6 @@ from typing import Any, Protocol, TypeAlias
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.protocol import State
@@ -40,6 +39,7 @@ from shared.limits import (
     SOCKET_BUFFER_BYTES_MAX,
 )
 from shared.settings import AddressUnavailable
+from shared.short_way import ShortWayProtocol
 
 _log = logging.getLogger(__name__)
 ABORT_KEY = "abort_connection"
@@ -70,7 +70,7 @@ class _Stall:
             self._timer = None
 
 
-class GuardedHttpProtocol(HttpToolsProtocol):
+class GuardedHttpProtocol(ShortWayProtocol):
     """HTTP with a deadline for the head of each request, so that half-sent ones do not pile up."""
 
     _head_timer: asyncio.TimerHandle | None = None

@@ -45,16 +45,21 @@ class FrontDoor:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        scope = dict(scope)
         try:
-            self._let_in(scope)
+            inside = self.let_in(scope)
         except Refused as refused:
             await _refuse(refused, scope, receive, send)
             return
-        self._strip_base_path(scope)
-        await self._app(scope, receive, self._sender(send) if self._front.base_path else send)
+        await self._app(inside, receive, self._sender(send) if self._front.base_path else send)
 
-    def _let_in(self, scope: Scope) -> None:
+    def let_in(self, scope: Scope) -> Scope:
+        """Return a request as it is seen inside; raises Refused('wrong_host', 'not_through_proxy')."""
+        scope = dict(scope)
+        self._judge(scope)
+        self._strip_base_path(scope)
+        return scope
+
+    def _judge(self, scope: Scope) -> None:
         front = self._front
         peer = _peer_address((scope.get("client") or ("",))[0])
         # Every request comes through here: its headers are looked at as they came, once.

@@ -30,6 +30,11 @@ _PLAIN_HEADERS = _laid_out(_ALWAYS)
 _HTTPS_HEADERS = _laid_out(_ALWAYS | _ON_HTTPS)
 
 
+def security_headers(scheme: str) -> tuple[tuple[bytes, bytes], ...]:
+    """Return what is added to an answer over http or https."""
+    return _HTTPS_HEADERS if scheme == "https" else _PLAIN_HEADERS
+
+
 class SecurityHeaders:
     """ASGI middleware: add the headers to every response. It belongs outside of everything that may answer."""
 
@@ -46,7 +51,7 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 own = message.get("headers", ())
                 named = {name for name, _ in own}
-                added = _HTTPS_HEADERS if scope["scheme"] == "https" else _PLAIN_HEADERS
+                added = security_headers(scope["scheme"])
                 message["headers"] = [*own, *(each for each in added if each[0] not in named)]
             await send(message)
 

@@ -8,6 +8,7 @@ that posts readings (no `Authorization`, a path in other letters) goes the long 
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable
 from typing import Final
 
 import msgspec
@@ -23,11 +24,12 @@ from connector.readings import Outcome
 from connector.site import Site
 from shared.errors import LinkLost, Refused, StorageFailed
 from shared.limits import INGEST_BODY_BYTES_MAX
+from shared.short_way import REST_KEY, Rest
 from web.api_keys import presented_key
 
-_PATH: Final = re.compile(rb"/api/v1/connectors/([0-9A-Za-z_-]+)/readings")
+READINGS_PATH: Final = re.compile(rb"/api/v1/connectors/([0-9A-Za-z_-]+)/readings")
 _HEADERS: Final = (b"authorization", b"content-type", b"content-length", b"x-report-as")
-_ANSWER_HEADERS: Final = ((b"cache-control", b"no-store"), (b"content-type", b"application/json"))
+ANSWER_HEADERS: Final = ((b"cache-control", b"no-store"), (b"content-type", b"application/json"))
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -41,25 +43,32 @@ class ReadingsDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take the readings of a program, or pass on."""
+        rest: Rest | None = scope["state"].get(REST_KEY) if scope["type"] == "http" and "state" in scope else None
+        if rest is not None:
+            await self._answer(rest(), scope, receive, send)
+            return
         found = None
         if scope["type"] == "http" and scope["method"] == "POST" and not scope.get("root_path"):
-            found = _PATH.fullmatch(scope.get("raw_path") or b"")
+            found = READINGS_PATH.fullmatch(scope.get("raw_path") or b"")
         if found is None:
             await self._app(scope, receive, send)
             return
-        said = _said(scope)
+        said = said_by(scope)
         presented = presented_key({"authorization": said.get(b"authorization", "")})
         if presented is None:
             await self._app(scope, receive, send)
             return
+        await self._answer(self._take(scope, receive, found[1].decode(), presented, said), scope, receive, send)
+
+    async def _answer(self, taking: Awaitable[bytes | None], scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            body = await self._take(scope, receive, found[1].decode(), presented, said)
+            body = await taking
         except (Refused, StorageFailed, LinkLost) as error:
             await no_of(error)(scope, receive, send)
             return
         if body is None:
             return
-        headers = [*_ANSWER_HEADERS, (b"content-length", b"%d" % len(body))]
+        headers = [*ANSWER_HEADERS, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -86,7 +95,7 @@ class ReadingsDoor:
         return _ENCODER.encode(taken(outcome))
 
 
-def _said(scope: Scope) -> dict[bytes, str]:
+def said_by(scope: Scope) -> dict[bytes, str]:
     """Return the headers that matter; of several of one name the first one counts, as everywhere."""
     said: dict[bytes, str] = {}
     for name, value in scope["headers"]:

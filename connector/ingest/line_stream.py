@@ -15,6 +15,7 @@ class LineStream:
         self._outcome = outcome
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
+        self._ends_a_line = False
         self._read_bytes = 0
         self._parts: list[Lines] = []
         self._next_line = 1
@@ -26,14 +27,15 @@ class LineStream:
             raise Refused("body_too_large", most=INGEST_BODY_BYTES_MAX)
         self._waiting.append(chunk)
         self._waiting_bytes += len(chunk)
-        if self._waiting_bytes < INGEST_SLICE_BYTES:
-            return
-        whole = b"".join(self._waiting)  # a line that is longer than that waits for its end
+        self._ends_a_line = self._ends_a_line or b"\n" in chunk
+        if self._waiting_bytes < INGEST_SLICE_BYTES or not self._ends_a_line:
+            return  # a line that is longer than that waits for its end
+        whole = b"".join(self._waiting)
         stop = whole.rfind(b"\n") + 1
-        if stop:
-            self._read(whole[:stop])
+        self._read(whole[:stop])
         self._waiting = [whole[stop:]]
         self._waiting_bytes = len(whole) - stop
+        self._ends_a_line = False
 
     def end(self) -> Lines:
         """Return all lines, numbered from 1; raises Refused('too_many_lines')."""

@@ -6,21 +6,24 @@ Asked in the unit of work that stores the readings, so that an edit counts from 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from connector.edit_queries import may_report_for
 from shared.errors import Refused
 
 
 def turned_away(
-    connection: sqlite3.Connection, connector_id: str, devices: Iterable[str], reporters: Sequence[str] = ()
+    connection: sqlite3.Connection,
+    connector_id: str,
+    devices: Iterable[str],
+    locked: Set[str],
+    reporters: Sequence[str] = (),
 ) -> dict[str, Refused]:
     """Return the devices whose readings are not taken, with the reason.
 
     `reporters` are the identities that report, each of which needs to be allowed: the device that an API key is bound
-    to, the gateway that a request, a batch or a topic names. Without any, everything but locked devices may report.
+    to, the gateway that a request, a batch or a topic names. Without any, everything but `locked` devices may report.
     """
-    locked = _locked(connection, connector_id)
     if not locked and not reporters:
         return {}
     refused: dict[str, Refused] = {}
@@ -35,7 +38,8 @@ def turned_away(
     return refused
 
 
-def _locked(connection: sqlite3.Connection, connector_id: str) -> set[str]:
+def locked_devices(connection: sqlite3.Connection, connector_id: str) -> frozenset[str]:
+    """Return the devices that may not report."""
     # The index device_by_lock holds locked devices only: this is asked for every request.
     rows = connection.execute("SELECT identity FROM device WHERE connector_id = ? AND locked <> 0", (connector_id,))
-    return {row[0] for row in rows}
+    return frozenset(row[0] for row in rows)

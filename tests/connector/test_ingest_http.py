@@ -218,7 +218,9 @@ async def test_the_short_way_in_answers_every_request_as_the_long_way_does(door:
     ]
     await door.post(good)
     seen: set[int] = set()
-    for body, headers in requests:
+    for body, headers in requests + [
+        (body, {"Content-Type": "application/x-ndjson"} | more) for body, more in requests
+    ]:
         answers = [
             await door.http.post(f"/api/v1/connectors/{way}/readings?x=1", content=body, headers=headers)
             for way in (door.connector_id, quoted)
