@@ -130,6 +130,7 @@ class Run:
             if not missing:
                 break
             world.apart_until_ms.clear()
+            world.weather = Weather()  # what has happened need not stand in the way of the rest
             if not any(fault.endswith("_cloned") for fault in missing):
                 self.faults.end_clones()
             for fault in missing:
