@@ -194,7 +194,7 @@ async def create(visit: Visit) -> Response:
     form = await visit.form()
     identity, name, description = (form.get(field, "") for field in ("identity", "name", "description"))
     try:
-        await visit.site.create_device(visit.connector_id, identity, name, description)
+        await visit.site.create_device(visit.connector_id, identity, name, description, who=visit.person.name)
     except Refused as refused:
         if refused.code not in ("invalid", "exists"):
             raise

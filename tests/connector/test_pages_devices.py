@@ -135,6 +135,7 @@ async def test_w8_each_part_of_a_device_is_edited_and_its_history_kept(tmp_path:
             "hall-*",
             '"interval_s": 5',
             "permission of user ann not there manage admin hillside",
+            "device not there there admin hillside",
         ):
             assert words in text
         assert "it is a date such as" in await found.post(f"{device}/grants", 422, **grant, expires="soon")
