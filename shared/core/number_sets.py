@@ -10,6 +10,7 @@ from shared.sealing import Kind
 
 Key = tuple[Kind, int, int]
 _EpochKey = tuple[Kind, int]
+_NONE = IntervalSet()
 
 
 class NumberSets:
@@ -41,16 +42,20 @@ class NumberSets:
                 del self._sets[key[:2]]
 
     def take(self, kind: Kind, epoch: int, stated: IntervalSet) -> IntervalSet:
-        """Take out, and return, those of the stated numbers that are in."""
+        """Take out, and return, those of the stated numbers that are in. Not to be changed."""
         numbers = self._sets.get((kind, epoch))
         if not numbers:
-            return IntervalSet()
+            return _NONE
         rest = numbers.minus(stated)
-        if rest:
-            self._sets[kind, epoch] = rest
-        else:
+        if not rest:  # nearly always: what is under way is little, and has its word
             del self._sets[kind, epoch]
+            return numbers
+        self._sets[kind, epoch] = rest
         return numbers.minus(rest)
+
+    def has_any(self, kind: Kind, epoch: int) -> bool:
+        """Tell whether there is any number of an epoch."""
+        return (kind, epoch) in self._sets
 
     def has(self, kind: Kind) -> bool:
         """Tell whether there is any number of this kind."""

@@ -136,7 +136,7 @@ class PairRelay:
     def next_deadline(self) -> int | None:
         """When `on_deadline` is due, in ms, or None."""
         times = [due for stream in self.streams.values() if (due := stream.next_deadline()) is not None]
-        return min(times, default=None)
+        return min(times) if times else None
 
     def on_deadline(self, now_ms: int) -> tuple[Effect, ...]:
         """Time went by."""

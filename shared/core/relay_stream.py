@@ -159,6 +159,8 @@ class StreamRelay:
 
     def on_recorded(self, kind: Kind, epoch: int, stated: IntervalSet, now_ms: int) -> None:
         """The destination has these numbers: nothing of them is kept."""
+        if not self._knows_of(kind, epoch):
+            return
         self._forwarded.take(kind, epoch, stated)
         if kind is Kind.SEGMENT:
             self._on_word(epoch, stated)
@@ -171,6 +173,11 @@ class StreamRelay:
         if arrived or stored:
             self._progress_ms = now_ms
             self._redeliver_after_ms = RESYNC_AFTER_MS
+
+    def _knows_of(self, kind: Kind, epoch: int) -> bool:
+        """Whether anything of an epoch is here or on its way; most statements tell of the control log once more."""
+        known = (self._memory_numbers, self._forwarded, self.held)
+        return any(numbers.has_any(kind, epoch) for numbers in known)
 
     def on_stored(self, copies: Iterable[Copy]) -> None:
         """These copies are durable: they are announced as held, and need no memory any more."""
@@ -231,18 +238,28 @@ class StreamRelay:
             times += [shelf.retry_ms for shelf in self._shelves.values() if shelf.behind and shelf.retry_ms]
             if self.held and self._forwarded:
                 times.append(self._progress_ms + self._redeliver_after_ms)
-        return min(times, default=None)
+        return min(times) if times else None
 
     def pump(self, now_ms: int) -> Iterator[Effect]:
-        """Yield what has to be done now: forward, load, trim, store, announce, grant."""
+        """Yield what has to be done now: forward, load, trim, store, announce, grant.
+
+        Called for each frame, most of which need one of these steps only: the others are not begun.
+        """
         if self.destination_linked:
-            self._redeliver(now_ms)
-            yield from self._forward_control()
-            yield from self._forward_segments()
-            yield from self._load(now_ms)
-        yield from self._trims
-        self._trims.clear()
-        yield from self._store(now_ms)
+            if self.held:
+                self._redeliver(now_ms)
+            entries, segments = self._shelves[Kind.CONTROL], self._shelves[Kind.SEGMENT]
+            if self._control or entries.loaded:
+                yield from self._forward_control()
+            if self._live or self._backfill or segments.loaded:
+                yield from self._forward_segments()
+            if entries.behind or segments.behind:
+                yield from self._load(now_ms)
+        if self._trims:
+            yield from self._trims
+            self._trims.clear()
+        if self._unstored and not self._storing:
+            yield from self._store(now_ms)
         if self.origin_linked:
             yield from self._tell_origin()
 
@@ -360,7 +377,7 @@ class StreamRelay:
 
     def _redeliver(self, now_ms: int) -> None:
         """Forward again what is held, was forwarded, and found no acknowledgement for long (G7: it may be damaged)."""
-        if not (self.held and self._forwarded) or now_ms < self._progress_ms + self._redeliver_after_ms:
+        if not self._forwarded or now_ms < self._progress_ms + self._redeliver_after_ms:
             return
         self._progress_ms = now_ms
         self._redeliver_after_ms = min(2 * self._redeliver_after_ms, REDELIVER_AFTER_MS_MAX)
@@ -376,7 +393,7 @@ class StreamRelay:
         return min(max(arrived_ms, self._progress_ms) + HUB_COPY_DELAY_MS, arrived_ms + HUB_COPY_DELAY_MS_MAX)
 
     def _store(self, now_ms: int) -> Iterator[Effect]:
-        if self._storing or now_ms < self._store_retry_ms:
+        if now_ms < self._store_retry_ms:
             return
         copies: list[Copy] = []
         room = HUB_STORE_BYTES
