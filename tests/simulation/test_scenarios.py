@@ -283,6 +283,28 @@ def test_what_a_restored_destination_says_unasked_counts_nothing_as_lost(world: 
     assert at_target(world) == 6
 
 
+def test_a_statement_of_before_its_restore_that_a_hub_replays_settles_nothing(world: World) -> None:
+    backup = world.target.connection.serialize()
+    take(world, 3)
+    link, old = world.source.link, list[bytes]()
+    assert link is not None
+    while world.deliver_some():
+        old = statements(link) or old
+    assert world.source.store().ledger().applied == 3
+    world.target.restore(backup)
+    world.target.start()
+    world.dial()
+    while not world.source.store().ledger().outbox:  # until all is made again of history
+        assert world.deliver_some()
+    world.source.lose_history()
+    world.source.on_packets(link, old[-1:])
+    assert world.source.store().ledger().outbox == 3
+    world.cut_all()
+    world.dial()
+    settle(world)
+    assert (at_target(world), world.source.store().ledger().dropped) == (3, {})
+
+
 def test_a_fresh_statement_that_a_later_word_overtook_is_not_taken_for_a_restore(world: World) -> None:
     engine = world.source.engine
     assert engine is not None
