@@ -50,12 +50,20 @@ MQTT_SUBSCRIPTIONS_MAX: Final = 100
 INGEST_REFUSALS_SHOWN_MAX: Final = 1_000
 
 # --- streams (DESIGN section 5) -------------------------------------------------------------------------------------
-SEGMENT_READINGS_MAX: Final = 4_096
-# So many readings taken at once do not wait for company: packed alone they take a tenth more than in the fullest segment.
+# Twice as many take a twentieth less each, for names and tables of codes stand in a segment once; opening one takes a few ms.
+SEGMENT_READINGS_MAX: Final = 8_192
+# So many readings taken at once do not wait for company: packed alone they take a quarter more than in the fullest segment.
 SEGMENT_GREAT_READINGS: Final = 1_024
 SEGMENT_PLAIN_BYTES_TARGET: Final = 64 * 1024
 # What a reading that came alone takes in the tail beside its value: names, a frame of compression, lengths.
 TAIL_READING_BYTES: Final = 160
+# Small chunks of the tail become one once there are so many, or so many readings in them: a full tail of single readings
+# would take 2 MB of the file and, to be sealed, half a second of the writer. Of one minute, so that ages stay right.
+TAIL_SMALL_READINGS_MAX: Final = 64
+TAIL_SMALL_BYTES_MAX: Final = 1024
+TAIL_MERGED_CHUNKS: Final = 64
+TAIL_MERGED_READINGS: Final = 1_024
+TAIL_MERGED_MS_MAX: Final = MINUTE_MS
 # Expiry works on whole segments; a tail older than this is sealed, so that expiry is exact to within it.
 TAIL_AGE_MS_MAX: Final = HOUR_MS
 # What a decompressed segment may grow to; 20:1 over the sealed bytes is generous for readings.
@@ -95,6 +103,8 @@ EPOCHS_STATED_MAX: Final = 4_096
 # --- replays (N9) ---------------------------------------------------------------------------------------------------------
 # Segments of a replay under way: enough to fill a link of 200 ms with 80,000 readings/s, few enough to cost nothing kept.
 REPLAY_SEGMENTS_MAX: Final = 4
+# Readings of one segment: the target looks for each in its history first, which holds its writer.
+REPLAY_READINGS_MAX: Final = 4_096
 # Series read for one segment: each means opening history at both ends, which holds the writer for some 0.1 ms.
 REPLAY_SERIES_MAX: Final = 32
 # Readings of texts read at once: each may be 64 KiB.
@@ -194,7 +204,14 @@ DRAIN_BYTES_PER_S_MAX: Final = 10**12
 BACKFILL_IN_FLIGHT_BYTES: Final = 4 * SEGMENT_PLAIN_BYTES_TARGET
 BACKFILL_IN_FLIGHT_MAX: Final = 256
 # Readings of a backlog that a destination takes in one unit of work: about 5 ms, after which live has its turn.
-BACKFILL_READINGS_AT_ONCE: Final = SEGMENT_READINGS_MAX
+BACKFILL_READINGS_AT_ONCE: Final = 4_096
+# The same as a count of tiny segments.
+BACKFILL_FRAMES_AT_ONCE: Final = 16
+# While live readings or questions come, a destination rests after each such unit of work for a part of the time that it
+# took: they find the writer and the interpreter free more often than not, and a drain needs less than all of both.
+BACKFILL_REST_SHARE: Final = 0.5
+BACKFILL_REST_S_MAX: Final = 0.01
+BACKFILL_WATCHED_S: Final = 1.0
 # Credit that backfill leaves to live.
 LIVE_RESERVE_BYTES: Final = 512 * 1024
 # What compression may add to incompressible bytes, and the seal to those.
@@ -339,6 +356,8 @@ DIAGNOSTICS_DATABASE_S: Final = 5.0
 # --- storage --------------------------------------------------------------------------------------------------------
 # Units of work in one commit: more save fsyncs, fewer keep the wait of the first one short.
 COMMIT_UNITS_MAX: Final = 64
+# Work in the background gives way to what is waited for, no longer than this: without end history would never be folded.
+WRITER_PATIENCE_S: Final = 0.01
 # A database that nobody has written to for so long gives the room of its write-ahead log back, if that is more than this.
 LOG_TRUNCATED_AFTER_S: Final = 1.0
 LOG_KEPT_BYTES: Final = 64 * 1024
@@ -374,8 +393,8 @@ HISTORY_FOLD_BATCHES_MAX: Final = 256
 # Series, and rows, folded in one unit of work while others wait.
 HISTORY_FOLD_ROWS_MAX: Final = 8_192
 HISTORY_FOLD_SERIES_MAX: Final = 128
-# Readings written as chunks in one unit of work: a few milliseconds, after which others have their turn.
-HISTORY_FOLD_WRITTEN_MAX: Final = 8_192
+# Readings written as chunks in one unit of work: 2 to 3 ms, after which others have their turn.
+HISTORY_FOLD_WRITTEN_MAX: Final = 4_096
 # How long readings are kept where a resource does not say: a year, and a day more for comparing with the year before.
 HISTORY_RETENTION_MS: Final = 366 * DAY_MS
 # A century: whoever wants more wants "for ever".

@@ -33,9 +33,9 @@ from shared.core.replay_job import (
 from shared.core.sending import Outgoing
 from shared.limits import (
     REPLAY_JOBS_WATCHED_MAX,
+    REPLAY_READINGS_MAX,
     REPLAY_SEGMENTS_MAX,
     REPLAY_SERIES_MAX,
-    SEGMENT_READINGS_MAX,
 )
 from shared.messages import RecordedEpoch
 from shared.sealing import NONCE_BYTES, Kind, PairKeys
@@ -144,7 +144,7 @@ class ReplayOrigin:
         """Seal the next bite of history."""
         aliases, _ = self._wanted(store, job.ask)
         bite = store.replay_bite(
-            job.ask, aliases, cursor, readings_max=SEGMENT_READINGS_MAX, series_max=REPLAY_SERIES_MAX
+            job.ask, aliases, cursor, readings_max=REPLAY_READINGS_MAX, series_max=REPLAY_SERIES_MAX
         )
         read, following = 0, bite.next
         if len(bite.columns):

@@ -7,12 +7,20 @@ cap and what gives way (shared.core.overflow): the two never share a segment.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Final
 
 from shared.batches import BatchCodec, Packed
 from shared.columns import Columns, joined
 from shared.core.ports import OutboxStore, TailChunk, TailPart, TailTotal
-from shared.limits import SEGMENT_READINGS_MAX
+from shared.limits import (
+    SEGMENT_READINGS_MAX,
+    TAIL_MERGED_CHUNKS,
+    TAIL_MERGED_MS_MAX,
+    TAIL_MERGED_READINGS,
+    TAIL_SMALL_BYTES_MAX,
+    TAIL_SMALL_READINGS_MAX,
+)
 
 # The part whose resources the target took when it came; the others wait under their alias.
 READY: Final = ""
@@ -25,18 +33,42 @@ class Tail:
     def __init__(self, codec: BatchCodec) -> None:
         self._codec = codec
         self._totals: dict[TailPart, TailTotal] = {}
+        self._small: dict[TailPart, tuple[int, int]] = {}  # chunks and readings, put in since they were made one
 
     def load(self, store: OutboxStore) -> None:
         """Take up what the store holds."""
         self._totals = store.tail_totals()
+        self._small.clear()
 
     def add(self, store: OutboxStore, piece: Packed, accepted_ms: int, *, kept: bool, resource: str = READY) -> None:
         """Put a packed batch in."""
         store.add_tail(resource, accepted_ms, piece.columns, piece.body, kept=kept)
-        total = self._totals.get((resource, kept), _RATHER_EMPTY)
+        part = resource, kept
+        total = self._totals.get(part, _RATHER_EMPTY)
         oldest_ms = min(total.oldest_accepted_ms or accepted_ms, accepted_ms)
         count, size = total.count + len(piece), total.bytes + len(piece.body)
-        self._totals[resource, kept] = TailTotal(count, size, oldest_ms)
+        self._totals[part] = TailTotal(count, size, oldest_ms)
+        if _is_small(len(piece), len(piece.body)):
+            small, readings = self._small.get(part, (0, 0))
+            self._small[part] = small + 1, readings + len(piece)
+            if small + 1 >= TAIL_MERGED_CHUNKS or readings + len(piece) >= TAIL_MERGED_READINGS:
+                self._merge(store, part)
+
+    def _merge(self, store: OutboxStore, part: TailPart) -> None:
+        """Make one chunk of the small ones that came last."""
+        small, _ = self._small.pop(part)
+        newest = store.newest_tail(part, small)
+        chunks = list(takewhile(lambda chunk: _is_together(chunk, newest[0]), newest))
+        if len(chunks) < 2:
+            return
+        columns = joined(self._codec.decode_tail(chunk.body) for chunk in reversed(chunks))
+        body = self._codec.encode(columns)
+        store.remove_tail(chunks)
+        # As a segment's: nothing in it expires before its time.
+        store.add_tail(part[0], max(chunk.accepted_ms for chunk in chunks), columns, body, kept=part[1])
+        total = self._totals[part]
+        size = total.bytes + len(body) - sum(len(chunk.body) for chunk in chunks)
+        self._totals[part] = TailTotal(total.count, size, total.oldest_accepted_ms)
 
     def hold_back(self, store: OutboxStore, columns: Columns, accepted_ms: int, *, kept: bool) -> None:
         """Put in what the target does not take, by resource, so that each waits by itself (G14)."""
@@ -46,6 +78,8 @@ class Tail:
 
     def ready(self, accepts: frozenset[str], *, kept: bool) -> TailTotal:
         """Return what may be sealed: what was ready, and what the target takes by now."""
+        if not self._totals:
+            return _RATHER_EMPTY
         totals = [self._totals[part] for part in self._ready_parts(accepts, kept=kept) if self._totals[part].count]
         return TailTotal(
             sum(total.count for total in totals),
@@ -82,3 +116,13 @@ class Tail:
             self._totals[chunk.resource, chunk.kept] = (
                 TailTotal(count, size, total.oldest_accepted_ms) if count else _RATHER_EMPTY
             )
+
+
+def _is_small(readings: int, body_bytes: int) -> bool:
+    """Whether a chunk is mostly names and frame."""
+    return readings < TAIL_SMALL_READINGS_MAX and body_bytes < TAIL_SMALL_BYTES_MAX
+
+
+def _is_together(chunk: TailChunk, newest: TailChunk) -> bool:
+    apart_ms = abs(newest.accepted_ms - chunk.accepted_ms)
+    return _is_small(chunk.count, len(chunk.body)) and apart_ms <= TAIL_MERGED_MS_MAX

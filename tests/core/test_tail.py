@@ -1,0 +1,54 @@
+"""The tail: what single readings take there, and become before they are sealed (DESIGN section 5)."""
+
+from __future__ import annotations
+
+from connector.streams import Streams
+from shared.core.outbox import Outbox, OutboxLimits
+from shared.limits import (
+    CREDIT_BYTES,
+    SECOND_MS,
+    TAIL_MERGED_CHUNKS,
+    TAIL_MERGED_MS_MAX,
+    TAIL_SMALL_READINGS_MAX,
+)
+from shared.sealing import Header, Kind, Side
+from tests.core.stores import CODEC, NOW_MS, chance, keys, open_store, series
+
+
+def outbox(store: Streams) -> Outbox:
+    made = Outbox(keys(Side.SOURCE), CODEC, chance(1).randbytes, OutboxLimits())
+    made.load(store, frozenset({"r"}))
+    return made
+
+
+def accept(store: Streams, box: Outbox, *times_ms: int, now_ms: int = NOW_MS) -> None:
+    box.accept(store, [series(*times_ms)], now_ms)
+
+
+def test_single_readings_become_greater_chunks_of_the_tail_and_nothing_is_lost_or_older() -> None:
+    store = open_store()
+    box = outbox(store)
+    for at_ms in range(2 * TAIL_MERGED_CHUNKS + 1):
+        accept(store, box, at_ms, now_ms=NOW_MS + at_ms)
+    chunks = store.newest_tail(("", False), 10)
+    assert [(each.count, each.accepted_ms - NOW_MS) for each in chunks] == [(1, 128), (64, 127), (64, 63)]
+    assert store.tail_totals()["", False].bytes == store.waiting_bytes()
+    box.on_link_opened(store, {}, NOW_MS)
+    box.set_reachable(True)
+    box.add_credit(CREDIT_BYTES)
+    (sent,) = box.pump(store, NOW_MS + SECOND_MS)
+    assert Header.unpack(sent.header).count == 2 * TAIL_MERGED_CHUNKS + 1
+    _, body = keys(Side.TARGET).open(Kind.SEGMENT, sent.header, sent.body)
+    (all_of_them,) = CODEC.decode(body)
+    assert all_of_them.times_ms == list(range(2 * TAIL_MERGED_CHUNKS + 1))
+    assert (store.ledger().tail, store.waiting_bytes()) == (0, len(sent.body))
+
+
+def test_what_was_accepted_minutes_apart_or_is_no_handful_stays_a_chunk_of_its_own() -> None:
+    store = open_store()
+    box = outbox(store)
+    accept(store, box, *range(TAIL_SMALL_READINGS_MAX))
+    for at in range(TAIL_MERGED_CHUNKS):
+        accept(store, box, 1_000 + at, now_ms=NOW_MS + at // 32 * (TAIL_MERGED_MS_MAX + 1))
+    counts = [each.count for each in store.newest_tail(("", False), 100)]
+    assert counts == [32, *[1] * 32, TAIL_SMALL_READINGS_MAX]
