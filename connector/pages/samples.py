@@ -23,6 +23,7 @@ from web import contexts as c
 
 EVERY_S: Final = 5.0
 KEPT_S: Final = 600
+_AT_ONCE_MAX: Final = 8
 _KEPT_COUNT: Final = KEPT_S // int(EVERY_S)
 # Sixty bars of ten seconds.
 BEAT_S: Final = 10
@@ -152,20 +153,34 @@ class Samples:
     async def run(self, look: Look) -> None:
         """Take a sample of every connector every few seconds, until cancelled."""
         while True:
-            for runtime in list(self._site.runtimes.values()):
-                try:
-                    self.add(runtime.connector_id, await look(runtime))
-                except PairhubError as error:
-                    _log.debug("no sample: %s", error, extra={"connector": runtime.connector_id})
+            groups = self._groups()
+            for group in groups:
+                for runtime in group:
+                    try:
+                        self.add(runtime.connector_id, await look(runtime))
+                    except PairhubError as error:
+                        _log.debug("no sample: %s", error, extra={"connector": runtime.connector_id})
+                await asyncio.sleep(EVERY_S / len(groups))
             self.forget_others(set(self._site.runtimes))
             self._site.repairs.keep_connectors(list(self._site.runtimes))
-            await asyncio.sleep(EVERY_S)
+
+    def _groups(self) -> list[list[ConnectorRuntime]]:
+        """Return all connectors, a few at a time: hundreds looked at in a row would hold up every reading meanwhile."""
+        runtimes = list(self._site.runtimes.values())
+        return [runtimes[at : at + _AT_ONCE_MAX] for at in range(0, len(runtimes), _AT_ONCE_MAX)] or [[]]
 
     async def run_canaries(self) -> None:
         """Keep asking through every pair, until cancelled; one that does not answer delays no other."""
         while True:
-            await asyncio.gather(*(self.ask_canary(runtime) for runtime in list(self._site.runtimes.values())))
-            await asyncio.sleep(CANARY_EVERY_S)
+            groups = self._groups()
+            pause_s = CANARY_EVERY_S / len(groups)
+            await asyncio.gather(*(self._ask_canaries(group, at * pause_s) for at, group in enumerate(groups)))
+            await asyncio.sleep(pause_s)
+
+    async def _ask_canaries(self, group: list[ConnectorRuntime], wait_s: float) -> None:
+        if wait_s:
+            await asyncio.sleep(wait_s)
+        await asyncio.gather(*(self.ask_canary(runtime) for runtime in group))
 
 
 def rates(samples: tuple[Sample, ...], field: str) -> tuple[float, ...]:
