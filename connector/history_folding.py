@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,12 +42,15 @@ from shared.limits import (
     HISTORY_FOLD_WRITTEN_MAX,
     HISTORY_LOOSE_ROWS_MAX,
     HISTORY_RECENT_MAX,
+    WRITER_PATIENCE_S,
 )
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_S: Final = 0.25
 # While readings pour in, a quarter of a second of them is room that the file keeps.
 _LOOK_BUSY_S: Final = 0.05
+# How much more is written at a time where units of work queue up: folding must not fall behind a stream without a pause.
+_BUSY_PARTS: Final = 2
 # Below this many readings a series, a batch is folded into a greater batch first.
 _DENSE: Final = 128
 # Small chunks of a series taken up by one that is written; chunks looked into for readings that are there already.
@@ -54,6 +58,16 @@ _GROWING_MAX: Final = 4
 _OVERLAPPING_MAX: Final = 4
 # A chunk of so many times the readings that were added last is left as it is: writing it again costs more than it saves.
 _ADDED_WORTH: Final = 12
+# Of a chunk that leaves more of the pages empty, the rest is worth writing it again.
+_WASTED_PART: Final = 0.08
+# Rows that follow each other are not quite of one size.
+_ROW_SPREAD: Final = 1.02
+# Pages of the database, their head, what a chunk has beside its body, and the part of a long row that stands in a leaf.
+_PAGE_BYTES: Final = 4_096
+_PAGE_HEAD_BYTES: Final = 8
+_ROW_BYTES: Final = 32
+_IN_LEAF_BYTES_MAX: Final = _PAGE_BYTES - 35
+_IN_LEAF_BYTES_MIN: Final = (_PAGE_BYTES - 12) * 32 // 255 - 23
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +111,15 @@ def next_bite(connection: sqlite3.Connection, *, everything: bool = False) -> Bi
     return Bite(connector_id, level, tuple(taken), joined(open_recent(connection, row, {}) for row in taken))
 
 
-def fold(connection: sqlite3.Connection, bite: Bite, from_series: int) -> int | None:
+def fold(
+    connection: sqlite3.Connection, bite: Bite, from_series: int, written_max: int = HISTORY_FOLD_WRITTEN_MAX
+) -> int | None:
     """Write a part of a bite; return the series to go on from, None once all is written and the batches are gone."""
     columns = bite.columns
     if bite.dense:
         written = 0
         for at in range(from_series, len(columns.series)):
-            if at - from_series >= HISTORY_FOLD_SERIES_MAX or written >= HISTORY_FOLD_WRITTEN_MAX:
+            if at - from_series >= HISTORY_FOLD_SERIES_MAX or written >= written_max:
                 return at
             _write_chunk(connection, int(columns.series[at][0]), part_at(columns, at))
             written += int(columns.lengths[at])
@@ -173,18 +189,35 @@ def _write_chunk(connection: sqlite3.Connection, series_id: int, part: Part) -> 
     connection.executemany("DELETE FROM chunk WHERE row = ?", [(row,) for row, _ in growing])
     for some in _pieces(_not_there(connection, series_id, whole)):
         times, values = some
-        small = _grows(len(times), len(part[0])) and _text_bytes(values) < HISTORY_CHUNK_TEXT_BYTES_MAX // 2
+        body = pack_chunk(some)
+        grows = _grows(len(times), len(part[0]), len(body)) and _text_bytes(values) < HISTORY_CHUNK_TEXT_BYTES_MAX // 2
         connection.execute(
             "INSERT INTO chunk (series_id, first_ms, last_ms, count, growing, body) VALUES (?, ?, ?, ?, ?, ?)",
-            (series_id, int(times[0]), int(times[-1]), len(times), small, pack_chunk(some)),
+            (series_id, int(times[0]), int(times[-1]), len(times), grows, body),
         )
 
 
-def _grows(readings: int, added: int) -> bool:
-    """Whether a chunk is to be opened again for later readings: half-full ones only where what is added is worth it."""
-    return readings < HISTORY_CHUNK_READINGS_MIN or readings < min(
-        HISTORY_CHUNK_READINGS_MAX // 2, _ADDED_WORTH * added
-    )
+def _grows(readings: int, added: int, body_bytes: int) -> bool:
+    """Whether a chunk is to be opened again for later readings: where that is cheap, or for the room that it wastes."""
+    if readings < HISTORY_CHUNK_READINGS_MIN:
+        return True
+    if readings + added > HISTORY_CHUNK_READINGS_MAX:  # the next time would make two of it
+        return False
+    return readings < _ADDED_WORTH * added or _wasted_bytes(body_bytes) > body_bytes * _WASTED_PART
+
+
+def _wasted_bytes(body_bytes: int) -> float:
+    """Return about how much room a row with such a body leaves empty in a database: what of it stands in a leaf, and how
+
+    many such rows fill one. Pages it continues on are full (the format of SQLite's files, 1.6: cells and their overflow).
+    """
+    row_bytes = body_bytes + _ROW_BYTES
+    in_leaf = row_bytes
+    if row_bytes > _IN_LEAF_BYTES_MAX:
+        in_leaf = _IN_LEAF_BYTES_MIN + (row_bytes - _IN_LEAF_BYTES_MIN) % (_PAGE_BYTES - 4)
+        in_leaf = in_leaf if in_leaf <= _IN_LEAF_BYTES_MAX else _IN_LEAF_BYTES_MIN
+    rows = max(1.0, (_PAGE_BYTES - _PAGE_HEAD_BYTES) // (in_leaf * _ROW_SPREAD))
+    return (_PAGE_BYTES - _PAGE_HEAD_BYTES) / rows - in_leaf
 
 
 def _pieces(part: Part) -> list[Part]:
@@ -244,11 +277,22 @@ class Folding:
         bite = await self._database.read(lambda c: next_bite(c, everything=everything))
         if bite is None:  # asked by a reader first: a database at rest is to stay at rest
             many = await self._database.read(lambda c: has_many_rows(c, everything=everything))
-            return many and await self._database.write(lambda c: fold_rows(c, everything=everything))
-        series: int | None = 0
-        while series is not None:
-            series = await self._database.write(lambda c, at=series: fold(c, bite, at))  # type: ignore[misc]
+            return many and await self._database.write(lambda c: fold_rows(c, everything=everything), patient=True)
+        await self._fold(bite)
         return True
+
+    async def _fold(self, bite: Bite) -> None:
+        """Fold a bite in small parts; in greater ones while the writer is so busy that each has to wait its turn."""
+        series: int | None = 0
+        part = HISTORY_FOLD_WRITTEN_MAX
+        while series is not None:
+            offered_s = time.monotonic()
+            series, begun_s = await self._database.write(
+                lambda c, at=series, some=part: (fold(c, bite, at, some), time.monotonic()),  # type: ignore[misc]
+                patient=True,
+            )
+            is_busy = begun_s - offered_s > WRITER_PATIENCE_S
+            part = (_BUSY_PARTS if is_busy else 1) * HISTORY_FOLD_WRITTEN_MAX
 
 
 def fold_all(connection: sqlite3.Connection) -> None:

@@ -119,6 +119,27 @@ def test_a_trickle_ends_in_few_chunks_and_is_left_alone_while_it_is_little() -> 
     assert len(history.between(connection, series_id)) == 4 * HISTORY_CHUNK_READINGS_MAX
 
 
+@pytest.mark.parametrize("added", [170, 2_700])
+def test_chunks_fill_the_pages_of_the_database_whatever_comes_at_a_time(added: int) -> None:
+    connection, (series_id,) = database("number")
+    chance = random.Random(added)
+    value = 20.0
+    for start in range(0, 30_000, added):
+        found: dict[int, Value] = {}
+        for at in range(start, start + added):
+            value += chance.gauss(0, 0.05)
+            found[1_000 * at + chance.randint(-5, 5)] = round(value, 2)
+        add(connection, series_id, found)
+        fold_all(connection)
+    connection.execute("ATTACH ':memory:' AS weighed")
+    connection.execute("CREATE TABLE weighed.chunk AS SELECT * FROM main.chunk WHERE NOT growing ORDER BY row")
+    (pages,) = connection.execute("PRAGMA weighed.page_count").fetchone()
+    readings, body_bytes = connection.execute("SELECT SUM(count), SUM(LENGTH(body)) FROM weighed.chunk").fetchone()
+    assert readings > 20_000
+    # Beside them are the schema, the root, and a page that is half empty, for it is the last.
+    assert (pages - 3) * 4_096 < 1.1 * body_bytes
+
+
 def test_batches_of_many_series_with_few_readings_are_folded_into_greater_ones_first() -> None:
     store = open_store(devices=tuple(f"d{at}" for at in range(HISTORY_FOLD_SERIES_MAX + 50)))
     names = [f"d{at}" for at in range(HISTORY_FOLD_SERIES_MAX + 50)]
@@ -136,7 +157,8 @@ def test_batches_of_many_series_with_few_readings_are_folded_into_greater_ones_f
     written = fold(store.connection, bite, 0)
     assert written == -(-HISTORY_FOLD_WRITTEN_MAX // (HISTORY_RECENT_MAX + 1))  # the rest with the next units of work
     assert history.between(store.connection, ids[3]) == [(1_000 * at + 3, 3.0) for at in range(HISTORY_RECENT_MAX + 1)]
-    assert fold(store.connection, bite, written) is None
+    while written is not None:
+        written = fold(store.connection, bite, written)
     assert tables(store.connection) == (0, 0, len(ids))
     for series_id in (ids[3], ids[-1]):
         assert len(history.between(store.connection, series_id)) == HISTORY_RECENT_MAX + 1
