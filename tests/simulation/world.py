@@ -12,7 +12,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from shared.batches import Format, Value
-from shared.core import control, engine, entries, inbox, outbox, relay_stream, sending
+from shared.core import control, engine, entries, inbox, outbox, relay_stream, sending, tail
 from shared.core.outbox import OutboxLimits
 from shared.limits import DAY_MS, HOUR_MS, SECOND_MS
 from shared.sealing import Side
@@ -27,6 +27,7 @@ MORTAL: Final = "d4"  # the only device that is ever deleted
 RESOURCES: Final[tuple[tuple[str, Format], ...]] = (("temp", "number"), ("mood", "string"), ("on", "boolean"))
 _START_MS: Final = 1_795_000_000_000 - 1_795_000_000_000 % DAY_MS + 23 * HOUR_MS
 _NOTICED_AFTER_MS: Final = 30 * SECOND_MS
+_SIDES: Final = tuple(Side)
 # How often clocks may go off at one and the same time.
 _RINGS_MAX: Final = 2_000
 
@@ -52,6 +53,7 @@ TIGHT: Final[tuple[tuple[ModuleType, dict[str, int]], ...]] = (
             "_READ_AT_ONCE": 1,
         },
     ),
+    (tail, {"TAIL_MERGED_CHUNKS": 3, "TAIL_MERGED_READINGS": 8}),
     (control, {"CONTROL_IN_FLIGHT_MAX": 3}),
     (entries, {"CELLS_PER_ENTRY_MAX": 2}),
     (inbox, {"_HELD_RELEASED_MAX": 2}),
@@ -237,7 +239,7 @@ class World:
         """Links under way, each once, in a fixed order."""
         found = [site.link for site in self.everyone if site.link is not None]
         for hub in self.hubs:
-            for side in Side:
+            for side in _SIDES if hub.links else ():
                 link = hub.links.get(side)
                 if link is not None and link not in found:
                     found.append(link)
