@@ -32,6 +32,9 @@ from shared.joining import (
     make_assertion,
 )
 from shared.limits import (
+    BACKFILL_REST_S_MAX,
+    BACKFILL_REST_SHARE,
+    BACKFILL_WATCHED_S,
     FRAME_BYTES_MAX,
     HANDSHAKE_DEADLINE_S,
     LINK_QUEUE_FRAMES_MAX,
@@ -40,12 +43,15 @@ from shared.limits import (
     SEND_DEADLINE_S,
 )
 from shared.messages import (
+    LANE_BACKFILL,
+    LANE_LIVE,
     PROTOCOL_HIGHEST,
     PROTOCOL_LOWEST,
     AnyFrame,
     Hello,
     HelloBack,
     Notice,
+    Sealed,
     decode_frame,
     encode_frame,
 )
@@ -185,6 +191,10 @@ class Link:
         self._sending = False  # a frame that was taken from the lanes waits for the socket
         self._arrived = Lanes()
         self._to_take = asyncio.Event()
+        self._to_take_backfill = asyncio.Event()
+        self._steady = asyncio.Event()  # nothing urgent waits or is being handled
+        self._steady.set()
+        self._waited_for_s = -BACKFILL_WATCHED_S  # when a live segment or a question came last
         self._taken = asyncio.Event()
         self._held = False  # nothing is read from the network until enough is handled
         self._ended = asyncio.Event()
@@ -238,7 +248,14 @@ class Link:
         """Read, write and handle until the link ends; raises LinkLost or ProtocolError with the reason."""
         tasks = [
             asyncio.ensure_future(part)
-            for part in (self._read(), self._write(), self._handle(handle), self._measure(), self._ended.wait())
+            for part in (
+                self._read(),
+                self._write(),
+                self._handle(handle),
+                self._handle_backfill(handle),
+                self._measure(),
+                self._ended.wait(),
+            )
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -277,9 +294,18 @@ class Link:
     def _on_message(self, message: bytes | bytearray | memoryview | str) -> None:
         frame = decode_frame(message)
         self.bytes_received += _framed_bytes(len(message), masked=False)
-        if not self._at_once(frame):
-            self._arrived.put(frame)
-            self._to_take.set()
+        if self._at_once(frame):
+            self._waited_for_s = asyncio.get_running_loop().time()
+            return
+        self._arrived.put(frame)
+        if isinstance(frame, Sealed) and frame.lane == LANE_BACKFILL:
+            self._to_take_backfill.set()
+            return
+        if isinstance(frame, Sealed) and frame.lane == LANE_LIVE:
+            self._waited_for_s = asyncio.get_running_loop().time()
+        else:
+            self._steady.clear()
+        self._to_take.set()
 
     async def _read(self) -> None:
         """Read what is not taken where it arrives: fragments, what is malformed, and that the connection has ended."""
@@ -290,16 +316,44 @@ class Link:
                 await self._taken.wait()
 
     async def _handle(self, handle: Handler) -> None:
+        """Handle what is urgent, in its order, and what is live."""
         while True:
             await self._to_take.wait()
             frames = self._arrived.take_some(_FRAMES_AT_ONCE_MAX)
-            if not self._arrived:
+            if frames:
+                self._go_on_reading()
+                await handle(frames)
+            else:
                 self._to_take.clear()
-            self._taken.set()
-            if self._held and len(self._arrived) < LINK_QUEUE_FRAMES_MAX:
-                self._held = False
-                self._socket.hold(held=False)
+            if not self._arrived.urgent_count:
+                self._steady.set()
+
+    async def _handle_backfill(self, handle: Handler) -> None:
+        """Handle a backlog a little at a time, beside what is live, which finds it out of its way.
+
+        None is begun while something urgent waits: what came after the hub's word of the pair must not overtake it.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._to_take_backfill.wait()
+            await self._steady.wait()
+            frames = self._arrived.take_backfill()
+            if not frames:
+                self._to_take_backfill.clear()
+                continue
+            self._go_on_reading()
+            began_s = loop.time()
             await handle(frames)
+            ended_s = loop.time()
+            if ended_s - self._waited_for_s < BACKFILL_WATCHED_S:
+                await asyncio.sleep(min(BACKFILL_REST_S_MAX, BACKFILL_REST_SHARE * (ended_s - began_s)))
+
+    def _go_on_reading(self) -> None:
+        """Let more come in, now that some is taken."""
+        self._taken.set()
+        if self._held and len(self._arrived) < LINK_QUEUE_FRAMES_MAX:
+            self._held = False
+            self._socket.hold(held=False)
 
     async def _write(self) -> None:
         while True:

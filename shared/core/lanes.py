@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from shared.errors import ProtocolError
-from shared.limits import BACKFILL_AFTER_LIVE_BYTES, BACKFILL_READINGS_AT_ONCE
+from shared.limits import BACKFILL_AFTER_LIVE_BYTES, BACKFILL_FRAMES_AT_ONCE, BACKFILL_READINGS_AT_ONCE
 from shared.messages import LANE_BACKFILL, LANE_LIVE, AnyFrame, Sealed
 from shared.sealing import Header
 
@@ -33,28 +33,38 @@ class Lanes:
     def take(self) -> AnyFrame | None:
         """Take the most urgent frame; None where nothing waits."""
         if self._urgent:
-            frame = self._urgent.popleft()
-            if isinstance(frame, Sealed):
-                self.queued_bytes -= len(frame.body)
-            return frame
+            return self._taken(self._urgent.popleft())
         backfill_next = self._backfill and (not self._live or self._live_run_bytes >= BACKFILL_AFTER_LIVE_BYTES)
         lane = self._backfill if backfill_next else self._live
         if not lane:
             return None
         segment = lane.popleft()
-        self.queued_bytes -= len(segment.body)
+        self._taken(segment)
         self._live_run_bytes = 0 if backfill_next else self._live_run_bytes + len(segment.body)
         return segment
 
     def take_some(self, frames_max: int) -> list[AnyFrame]:
-        """Take what one unit of work is to take: of backfill so little that live finds its turn a few milliseconds later."""
+        """Take what one unit of work is to take of what is urgent or live."""
+        taken: list[AnyFrame] = []
+        while len(taken) < frames_max and (self._urgent or self._live):
+            lane = self._urgent or self._live
+            taken.append(self._taken(lane.popleft()))
+        return taken
+
+    def take_backfill(self) -> list[AnyFrame]:
+        """Take what one unit of work is to take of a backlog: so little that live finds its turn a few milliseconds later."""
         taken: list[AnyFrame] = []
         readings = 0
-        while len(taken) < frames_max and readings < BACKFILL_READINGS_AT_ONCE and (frame := self.take()) is not None:
-            taken.append(frame)
-            if isinstance(frame, Sealed) and frame.lane == LANE_BACKFILL:
-                readings += _readings(frame)
+        while self._backfill and readings < BACKFILL_READINGS_AT_ONCE and len(taken) < BACKFILL_FRAMES_AT_ONCE:
+            taken.append(frame := self._backfill.popleft())
+            self._taken(frame)
+            readings += _readings(frame)
         return taken
+
+    def _taken(self, frame: AnyFrame) -> AnyFrame:
+        if isinstance(frame, Sealed):
+            self.queued_bytes -= len(frame.body)
+        return frame
 
     @property
     def urgent_count(self) -> int:

@@ -11,7 +11,9 @@ from shared.core.lanes import Lanes
 from shared.core.outbox import Outbox, OutboxLimits
 from shared.core.sending import Outgoing
 from shared.limits import (
+    BACKFILL_FRAMES_AT_ONCE,
     BACKFILL_IN_FLIGHT_BYTES,
+    BACKFILL_READINGS_AT_ONCE,
     CREDIT_BYTES,
     HOUR_MS,
     SECOND_MS,
@@ -103,23 +105,24 @@ def test_what_a_budget_was_not_used_for_is_kept_for_a_second_and_no_longer() -> 
     assert not budget.has_room(NOW_MS)  # a clock that goes back gives nothing
 
 
-def test_a_unit_of_work_takes_what_is_urgent_and_live_first_and_little_backfill() -> None:
+def test_a_unit_of_work_takes_what_is_urgent_before_what_is_live_and_another_one_little_backfill() -> None:
     lanes = Lanes()
     for number in range(4):
-        lanes.put(_sealed(LANE_BACKFILL, number, SEGMENT_READINGS_MAX // 2))
+        lanes.put(_sealed(LANE_BACKFILL, number, BACKFILL_READINGS_AT_ONCE // 2))
     lanes.put(_sealed(LANE_LIVE, 9, 1))
     lanes.put(Credit(1))
     lanes.put(_sealed(LANE_CONTROL, 1, 0))
     taken = lanes.take_some(64)
     assert isinstance(taken[0], Credit)
-    assert [frame.lane for frame in taken[1:] if isinstance(frame, Sealed)] == [
-        LANE_CONTROL,
-        LANE_LIVE,
-        LANE_BACKFILL,
-        LANE_BACKFILL,
-    ]
-    assert len(lanes.take_some(64)) == 2
+    assert [frame.lane for frame in taken[1:] if isinstance(frame, Sealed)] == [LANE_CONTROL, LANE_LIVE]
     assert lanes.take_some(64) == []
+    assert len(lanes.take_backfill()) == 2
+    assert len(lanes.take_backfill()) == 2
+    assert lanes.take_backfill() == []
+    assert lanes.queued_bytes == 0
+    for number in range(BACKFILL_FRAMES_AT_ONCE + 1):
+        lanes.put(_sealed(LANE_BACKFILL, number, 1))
+    assert len(lanes.take_backfill()) == BACKFILL_FRAMES_AT_ONCE
 
 
 def _sealed(lane: int, number: int, count: int) -> Sealed:
