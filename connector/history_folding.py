@@ -88,14 +88,22 @@ class Bite:
 
 def next_bite(connection: sqlite3.Connection, *, everything: bool = False) -> Bite | None:
     """Return which recent batches are to be folded next; `everything`: even where they are few. None where none are."""
+    due = due_levels(connection, everything=everything)
+    return bite_of(connection, *due[0]) if due else None
+
+
+def due_levels(connection: sqlite3.Connection, *, everything: bool = False) -> list[tuple[str, int]]:
+    """Return (connector, level) wherever there is something to be folded. Looks at every recent batch there is."""
     found = connection.execute(
         "SELECT connector_id, level FROM recent GROUP BY connector_id, level"
-        " HAVING COUNT(*) > ? OR (level = 0 AND SUM(count) >= ?) ORDER BY level DESC LIMIT 1",
+        " HAVING COUNT(*) > ? OR (level = 0 AND SUM(count) >= ?) ORDER BY level DESC, connector_id",
         (0 if everything else HISTORY_RECENT_MAX, HISTORY_FOLD_READINGS_MAX),
-    ).fetchone()
-    if found is None:
-        return None
-    connector_id, level = found
+    )
+    return [(row[0], row[1]) for row in found]
+
+
+def bite_of(connection: sqlite3.Connection, connector_id: str, level: int) -> Bite:
+    """Return the oldest recent batches of a connector and a level, as many as are folded at once."""
     rows = connection.execute(
         "SELECT row, count FROM recent WHERE connector_id = ? AND level = ? ORDER BY row LIMIT ?",
         (connector_id, level, HISTORY_FOLD_BATCHES_MAX),
@@ -259,6 +267,7 @@ class Folding:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._due: list[tuple[str, int]] = []  # found by the last look and not yet folded
 
     async def run(self) -> None:
         """Fold whenever there is enough, until cancelled."""
@@ -274,11 +283,15 @@ class Folding:
 
     async def fold_once(self, *, everything: bool = False) -> bool:
         """Fold one bite, if there is one; return whether there was. Raises StorageFailed."""
-        bite = await self._database.read(lambda c: next_bite(c, everything=everything))
-        if bite is None:  # asked by a reader first: a database at rest is to stay at rest
+        if not self._due:
+            self._due = (await self._database.read(lambda c: due_levels(c, everything=everything)))[::-1]
+        if not self._due:  # asked by a reader first: a database at rest is to stay at rest
             many = await self._database.read(lambda c: has_many_rows(c, everything=everything))
             return many and await self._database.write(lambda c: fold_rows(c, everything=everything), patient=True)
-        await self._fold(bite)
+        connector_id, level = self._due.pop()
+        bite = await self._database.read(lambda c: bite_of(c, connector_id, level))
+        if bite.rows:  # a connector may be gone since it was looked at
+            await self._fold(bite)
         return True
 
     async def _fold(self, bite: Bite) -> None:
