@@ -18,6 +18,7 @@ _NOT_READY = {
     LinkState.CONNECTING: "its link to the hub is not up yet",
     LinkState.RECONNECTING: "its link to the hub is down",
     LinkState.OFFLINE: "its link to the hub is down",
+    LinkState.HUB_SILENT: "the hub does not answer on its link",
     LinkState.STALLED: "stalled: linked, but nothing is applied",
 }
 

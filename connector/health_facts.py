@@ -32,6 +32,7 @@ def link_facts(view: LinkView, track: Track, *, is_paired: bool, is_disabled: bo
         peer_is_linked=view.peer_linked,
         peer_unlinked_ms=track.peer_unlinked_ms,
         round_trip_ms=view.round_trip_ms,
+        silent_s=view.silent_s,
         canary_ms=track.canary_ms,
         canary_lost_ms=track.canary_lost_ms,
         starved=track.starved,

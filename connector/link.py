@@ -37,7 +37,9 @@ from shared.limits import (
     BACKFILL_WATCHED_S,
     FRAME_BYTES_MAX,
     HANDSHAKE_DEADLINE_S,
+    LINK_LOOK_S,
     LINK_QUEUE_FRAMES_MAX,
+    LINK_SILENT_AFTER_S,
     PING_INTERVAL_S,
     PING_TIMEOUT_S,
     SEND_DEADLINE_S,
@@ -181,8 +183,13 @@ AtOnce = Callable[[AnyFrame], bool]
 class Link:
     """An open link: `run` handles what arrives until it ends; `send` sends, or queues by lane where the hub is slow."""
 
-    def __init__(self, socket: LinkSocket, start_id: bytes, at_once: AtOnce) -> None:
-        """What `at_once` takes passes what waits for the engine: a lookup must not queue behind readings."""
+    def __init__(
+        self, socket: LinkSocket, start_id: bytes, at_once: AtOnce, on_silence: Callable[[], None] = lambda: None
+    ) -> None:
+        """What `at_once` takes passes what waits for the engine: a lookup must not queue behind readings.
+
+        `on_silence` is called while the hub leaves a heartbeat unanswered, every second, and once more when it is over.
+        """
         self._socket = socket
         self._start_id = start_id
         self._at_once = at_once
@@ -201,6 +208,9 @@ class Link:
         self.why = ""
         self.hello: HelloBack | None = None
         self._round_trip_s = 0.0
+        self._on_silence = on_silence
+        self.silent_s = 0.0
+        """How long the hub has left a heartbeat unanswered, and sent nothing else either."""
         self.bytes_sent = 0  # WebSocket frames with their headers
         self.bytes_received = 0
         self.opened_ms = time.monotonic_ns() // 1_000_000
@@ -365,10 +375,36 @@ class Link:
             self._to_send.clear()
 
     async def _measure(self) -> None:
-        """Measure the round trip for the link pill; the library's own pings find out whether the hub is there."""
+        """Measure the round trip for the link pill, and how long it stays out; the library's own pings end a dead link."""
         while True:
-            self._round_trip_s = await (await self._socket.ping())
-            await asyncio.sleep(PING_INTERVAL_S / 2)
+            await self._until_answered()
+            await self._rest()
+
+    async def _until_answered(self) -> None:
+        heard, asking = self.bytes_received, asyncio.ensure_future(self._heartbeat())
+        try:
+            # Counted in looks, not by a clock: a daemon that stood still itself has missed nothing of the hub's.
+            while not (await asyncio.wait((asking,), timeout=LINK_LOOK_S))[0]:
+                self.silent_s = self.silent_s + LINK_LOOK_S if self.bytes_received == heard else 0.0
+                heard = self.bytes_received
+                if self.silent_s >= LINK_SILENT_AFTER_S:
+                    self._on_silence()
+            self._round_trip_s = asking.result()
+        finally:
+            asking.cancel()
+        was_silent, self.silent_s = self.silent_s >= LINK_SILENT_AFTER_S, 0.0
+        if was_silent:
+            self._on_silence()
+
+    async def _heartbeat(self) -> float:
+        return await (await self._socket.ping())
+
+    async def _rest(self) -> None:
+        """Wait for the next heartbeat; what was sent and brought nothing back calls for it sooner."""
+        sent, received = self.bytes_sent, self.bytes_received
+        await asyncio.sleep(PING_INTERVAL_S / 4)
+        if self.bytes_sent == sent or self.bytes_received != received:
+            await asyncio.sleep(PING_INTERVAL_S / 4)
 
     async def _put(self, frame: AnyFrame) -> None:
         message = encode_frame(frame)

@@ -85,6 +85,7 @@ class LinkView:
     bytes_sent: int
     bytes_received: int
     problem_code: str = ""
+    silent_s: float = 0.0
 
 
 class ConnectorRuntime:
@@ -164,6 +165,7 @@ class ConnectorRuntime:
             sent,
             received,
             self._problem_code,
+            self._link.silent_s if self._link is not None else 0.0,
         )
 
     async def claim(self, *, site_name: str, source_connector: str, code: str) -> Pair:
@@ -399,7 +401,7 @@ class ConnectorRuntime:
                 # A hub that lost its disk: show the certificate, or enrol anew where even its key is new.
                 await self._around.enrolment.ensure(forgotten=True)
             raise
-        link = Link(socket, self._around.start_id, self._at_once)
+        link = Link(socket, self._around.start_id, self._at_once, lambda: self._ring("link"))
         try:
             hello = await link.greet()
         except BaseException:

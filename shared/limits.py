@@ -168,6 +168,10 @@ SEND_DEADLINE_S: Final = 20.0
 HANDSHAKE_DEADLINE_S: Final = 10.0
 PING_INTERVAL_S: Final = 10.0
 PING_TIMEOUT_S: Final = 20.0
+# A heartbeat of a link comes back within milliseconds. Looked for this often while one is out; unanswered for so long,
+# pages say that rather than `connected`. A hub that stops for a moment is no alarm.
+LINK_LOOK_S: Final = 1.0
+LINK_SILENT_AFTER_S: Final = 3.0
 # Reconnecting: doubling from the first to the last with full jitter, so that a thousand sites do not knock at once.
 BACKOFF_FIRST_MS: Final = 250
 BACKOFF_LAST_MS: Final = 30 * SECOND_MS
@@ -327,6 +331,8 @@ BACKLOG_NEAR_CLEARED_SHARE: Final = 0.7
 DRAIN_HELD_MS: Final = HOUR_MS
 # A question through the whole pair and back, this often; unanswered for so long it is a repair.
 CANARY_EVERY_S: Final = 15.0
+# One that was lost is asked again sooner, so that pages do not say so for longer than it is true.
+CANARY_AGAIN_S: Final = 3.0
 CANARY_LOST_AFTER_MS: Final = MINUTE_MS
 # Repairs that are over stay on the page for so long, and no more than so many.
 REPAIRS_KEPT_MS: Final = 30 * DAY_MS

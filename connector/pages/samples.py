@@ -18,7 +18,7 @@ from connector.runtime import ConnectorRuntime, LinkView
 from connector.site import Site
 from shared.core.link_state import LinkState
 from shared.errors import PairhubError, Refused
-from shared.limits import CANARY_EVERY_S, LIVE_RESERVE_BYTES, SECOND_MS
+from shared.limits import CANARY_AGAIN_S, CANARY_EVERY_S, LIVE_RESERVE_BYTES, SECOND_MS
 from web import contexts as c
 
 EVERY_S: Final = 5.0
@@ -32,6 +32,8 @@ _UNANSWERED: Final = frozenset({"no_route", "peer_not_linked", "call_timed_out"}
 _log = logging.getLogger(__name__)
 
 _UNLINKED = frozenset({c.LinkState.OFFLINE, c.LinkState.RECONNECTING, c.LinkState.CONNECTING, c.LinkState.PEER_OFFLINE})
+# Linked, and nothing comes through.
+_STUCK = frozenset({c.LinkState.STALLED, c.LinkState.HUB_SILENT, c.LinkState.PEER_SILENT})
 # What one slice of time is called where its samples differ: the worst comes first.
 _WORST_FIRST = (c.BeatState.STALLED, c.BeatState.OFFLINE, c.BeatState.FLOWING, c.BeatState.QUIET)
 
@@ -79,13 +81,13 @@ class Track:
         self.starved = credit_bytes <= LIVE_RESERVE_BYTES and grants == self._grants
         self._grants = grants
 
-    def observe_canary(self, round_trip_ms: float | None, now_ms: int, *, was_asked: bool) -> None:
-        """Follow the questions through the whole pair: how long the last one took, None where it did not come back."""
+    def observe_canary(self, round_trip_ms: float | None, sent_ms: int, *, was_asked: bool) -> None:
+        """Follow the questions through the whole pair: how long the one sent then took, None where it did not come back."""
         self.canary_ms = round_trip_ms
         if round_trip_ms is not None or not was_asked:
             self.canary_lost_ms = None
         elif self.canary_lost_ms is None:
-            self.canary_lost_ms = now_ms
+            self.canary_lost_ms = sent_ms
 
     def observe(self, view: LinkView, now_ms: int) -> None:
         """Follow what the link looks like now."""
@@ -140,7 +142,7 @@ class Samples:
         if runtime.calls is None or not runtime.view.peer_linked:
             track.observe_canary(None, clock.wall_ms(), was_asked=False)
             return
-        began_ms = clock.monotonic_ms()
+        began_ms, asked_ms = clock.monotonic_ms(), clock.wall_ms()
         round_trip_ms: float | None = None
         try:
             asked = await runtime.calls.ask(LIST_DEVICES, msgspec.msgpack.encode(DeviceQuery(limit=1)))
@@ -148,7 +150,7 @@ class Samples:
         except Refused as refused:
             if refused.code not in _UNANSWERED:  # a refusal came all the way back, too
                 round_trip_ms = float(clock.monotonic_ms() - began_ms)
-        track.observe_canary(round_trip_ms, clock.wall_ms(), was_asked=True)
+        track.observe_canary(round_trip_ms, asked_ms, was_asked=True)
 
     async def run(self, look: Look) -> None:
         """Take a sample of every connector every few seconds, until cancelled."""
@@ -171,11 +173,24 @@ class Samples:
 
     async def run_canaries(self) -> None:
         """Keep asking through every pair, until cancelled; one that does not answer delays no other."""
+        await asyncio.gather(self._ask_all(), self._ask_lost_again())
+
+    async def _ask_all(self) -> None:
         while True:
             groups = self._groups()
             pause_s = CANARY_EVERY_S / len(groups)
             await asyncio.gather(*(self._ask_canaries(group, at * pause_s) for at, group in enumerate(groups)))
             await asyncio.sleep(pause_s)
+
+    async def _ask_lost_again(self) -> None:
+        while True:
+            await asyncio.sleep(CANARY_AGAIN_S)
+            lost = [each for each in self._site.runtimes.values() if self._is_lost(each)]
+            await asyncio.gather(*(self.ask_canary(runtime) for runtime in lost))
+
+    def _is_lost(self, runtime: ConnectorRuntime) -> bool:
+        track = self._tracks.get(runtime.connector_id)
+        return track is not None and track.canary_lost_ms is not None
 
     async def _ask_canaries(self, group: list[ConnectorRuntime], wait_s: float) -> None:
         if wait_s:
@@ -209,7 +224,7 @@ def beats(samples: tuple[Sample, ...], now_ms: int) -> tuple[c.Beat, ...]:
 
 
 def _beat_state(before: Sample | None, sample: Sample) -> c.BeatState:
-    if sample.link is c.LinkState.STALLED:
+    if sample.link in _STUCK:
         return c.BeatState.STALLED
     if sample.link in _UNLINKED:
         return c.BeatState.OFFLINE

@@ -167,6 +167,7 @@ def _link_status(flow: Flow) -> c.LinkStatus:
         retry_in_s=None if flow.retry_in_ms is None else flow.retry_in_ms / SECOND_MS,
         stalled_for_s=None if flow.stalled_for_ms is None else flow.stalled_for_ms / SECOND_MS,
         since_ms=flow.since_ms,
+        silent_for_s=None if flow.silent_for_ms is None else flow.silent_for_ms / SECOND_MS,
     )
 
 

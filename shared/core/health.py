@@ -6,7 +6,7 @@ A link that is up and moves nothing is stalled, not connected. What follows from
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from typing import Final
@@ -20,6 +20,7 @@ from shared.limits import (
     CLOCK_OFF_MS_MAX,
     DISK_LOW_CLEARED_FACTOR,
     DRAIN_HELD_MS,
+    LINK_SILENT_AFTER_S,
     OFFLINE_AFTER_MS,
     REPAIRS_OF_KIND_MAX,
     SECOND_MS,
@@ -40,7 +41,9 @@ class FlowState(StrEnum):
     CONNECTED = "connected"
     CONNECTING = "connecting"
     RECONNECTING = "reconnecting"
+    HUB_SILENT = "hub_silent"
     PEER_OFFLINE = "peer_offline"
+    PEER_SILENT = "peer_silent"
     STALLED = "stalled"
     OFFLINE = "offline"
     DISABLED = "disabled"
@@ -52,8 +55,9 @@ class LinkFacts:
     """The link of a connector. Times are ms since 1970; None: not known, or not so.
 
     `waited_ms` is how long something waits with nothing applied, and `moved` whether something was applied since both
-    sides were linked, or nothing waits. `canary_ms` is the last round trip through the whole pair, `canary_lost_ms` since
-    when none came back. `starved`: the hub takes nothing, and has granted nothing since the last look.
+    sides were linked, or nothing waits. `canary_ms` is the last round trip through the whole pair, `canary_lost_ms` when
+    the first was sent that did not come back, `silent_s` how long the hub has left a heartbeat unanswered. `starved`: the
+    hub takes nothing, and has granted nothing since the last look.
     """
 
     is_paired: bool
@@ -67,6 +71,7 @@ class LinkFacts:
     peer_is_linked: bool = False
     peer_unlinked_ms: int | None = None
     round_trip_ms: float = 0.0
+    silent_s: float = 0.0
     canary_ms: float | None = None
     waited_ms: int = 0
     moved: bool = True
@@ -85,6 +90,7 @@ class Flow:
     retry_in_ms: int | None = None
     stalled_for_ms: int | None = None
     since_ms: int | None = None
+    silent_for_ms: int | None = None
 
 
 def judge_flow(link: LinkFacts, now_ms: int) -> Flow:
@@ -95,10 +101,14 @@ def judge_flow(link: LinkFacts, now_ms: int) -> Flow:
         return Flow(FlowState.NOT_PAIRED)
     if not link.is_linked:
         return judge_unlinked(link, now_ms)
+    if link.silent_s >= LINK_SILENT_AFTER_S:
+        return Flow(FlowState.HUB_SILENT, silent_for_ms=round(link.silent_s * SECOND_MS))
     if not link.peer_is_linked:
         return Flow(FlowState.PEER_OFFLINE, since_ms=link.peer_unlinked_ms)
     if link.waited_ms >= STALLED_AFTER_MS:
         return Flow(FlowState.STALLED, stalled_for_ms=link.waited_ms)
+    if link.canary_lost_ms is not None:
+        return Flow(FlowState.PEER_SILENT, silent_for_ms=max(0, now_ms - link.canary_lost_ms))
     return Flow(FlowState.CONNECTED, round_trip_ms=link.round_trip_ms or None)
 
 
@@ -242,12 +252,13 @@ def _pair_findings(facts: ConnectorFacts, now_ms: int, is_open: IsOpen) -> Itera
     peer = ("peer", facts.peer)
     if facts.parting_asked_by is not None:
         yield Finding("parting_asked", scope, facts=(peer, ("who", facts.parting_asked_by or "Somebody")))
-    state = judge_flow(link, now_ms).state
+    # A hub that pauses asks nothing of a person, and takes back nothing that it said before.
+    state = judge_flow(replace(link, silent_s=0), now_ms).state
     if state is FlowState.PEER_OFFLINE:
         yield Finding("peer_offline", scope, facts=(peer,))
     if state is FlowState.STALLED:
         yield Finding("stalled", scope, facts=(peer,))
-    if state in (FlowState.CONNECTED, FlowState.STALLED):
+    if state in (FlowState.CONNECTED, FlowState.PEER_SILENT, FlowState.STALLED):
         if link.canary_lost_ms is not None and now_ms - link.canary_lost_ms >= CANARY_LOST_AFTER_MS:
             yield Finding("no_answer", scope, facts=(peer,))
         if link.starved and facts.waiting_bytes:

@@ -156,7 +156,13 @@ def test_fragments_come_by_element_id() -> None:
     [
         (samples.CONNECTED, "connected via hub, 12 ms"),
         (contexts.LinkStatus(contexts.LinkState.RECONNECTING, retry_in_s=4), "reconnecting in 4 s"),
+        (contexts.LinkStatus(contexts.LinkState.RECONNECTING, retry_in_s=0.2), "reconnecting"),
         (samples.STALLED, "stalled: nothing applied for 3 min"),
+        (contexts.LinkStatus(contexts.LinkState.HUB_SILENT, silent_for_s=4), "no answer from hub for 4 s"),
+        (
+            contexts.LinkStatus(contexts.LinkState.PEER_SILENT, silent_for_s=7),
+            "hub reached, no answer from the peer for 7 s",
+        ),
         (contexts.LinkStatus(contexts.LinkState.OFFLINE, since_ms=samples.NOW_MS), "off line since 14:02 UTC"),
         (
             contexts.LinkStatus(contexts.LinkState.PEER_OFFLINE, since_ms=samples.NOW_MS),

@@ -17,6 +17,7 @@ class Section(StrEnum):
     CHANGES = "changes"
     GAPS = "gaps"
     SETTINGS = "settings"
+    HUB = "hub"
     REPAIRS = "repairs"
     CONNECTORS = "connectors"
     API_KEY = "api_key"
@@ -34,8 +35,12 @@ class LinkState(StrEnum):
     """The first attempt is under way."""
     RECONNECTING = "reconnecting"
     """The link was lost; the next attempt comes in `retry_in_s`."""
+    HUB_SILENT = "hub_silent"
+    """Linked, but the hub has not answered for `silent_for_s`."""
     PEER_OFFLINE = "peer_offline"
     """Linked to the hub, but the peer is not, since `since_ms`."""
+    PEER_SILENT = "peer_silent"
+    """Both are linked, but a question through the whole pair has been out for `silent_for_s`."""
     STALLED = "stalled"
     """Linked, data waits, and nothing was applied for `stalled_for_s` (rule G9)."""
     OFFLINE = "offline"
@@ -56,6 +61,7 @@ class LinkStatus:
     retry_in_s: float | None = None
     stalled_for_s: float | None = None
     since_ms: int | None = None
+    silent_for_s: float | None = None
 
 
 @template("_link_pill.html")
