@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -42,3 +43,15 @@ async def test_bench_idle_weighs_quiet_links() -> None:
     found = await bench("idle", "--links", "20", "--settle-s", "0.2", "--watch-s", "0.5")
     assert found["links"] == 20
     assert found["hub_rss_mib"] > 0
+
+
+@pytest.mark.e2e
+async def test_bench_stream_weighs_an_outage_and_real_series_without_a_target(tmp_path: Path) -> None:
+    rows = [f"2015-09-01 11:{at // 60:02}:{at % 60:02},{70 + at % 7}" for at in range(300)]
+    (tmp_path / "speed.csv").write_text("\n".join(["timestamp,value", *rows, rows[-1]]), encoding="utf-8")
+    found = await bench("stream", "--readings", "0", "--outage", "300", "--series", str(tmp_path))
+    outage, series = found["outage"], found["series"]
+    assert (outage["readings"], series["readings"]) == (300, 299)  # the first of a series only opens it
+    for each in outage, series:
+        assert 0 < each["outbox"] < 500  # a page of each table and index that was empty before
+        assert each["hub"] == 0  # fewer than a segment's worth wait at the source

@@ -34,10 +34,10 @@ async def measure_stream(readings: int, batch: int, say: Say) -> dict[str, float
     return await _grown(_earlier(), lambda: make_bodies(readings, batch), readings)
 
 
-async def measure_outage(readings: int, say: Say) -> dict[str, float]:
-    """Return the same of readings that are posted one by one, a request each."""
+async def measure_outage(readings: int, say: Say) -> dict[str, Any]:
+    """Return the same, and the count, of readings that are posted one by one, a request each."""
     say(f"Sizes of {readings} readings posted one by one with the target unlinked ...")
-    return await _grown(_earlier(), lambda: make_bodies(readings, 1), readings)
+    return {"readings": readings, **await _grown(_earlier(), lambda: make_bodies(readings, 1), readings)}
 
 
 async def measure_series(folder: Path, say: Say) -> dict[str, Any]:

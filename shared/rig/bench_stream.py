@@ -9,7 +9,7 @@ import asyncio
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ import psutil
 from shared.limits import DAY_MS
 from shared.rig.client import ApiClient, operator_token, pair, until
 from shared.rig.daemons import Daemon
-from shared.rig.demo import take_ports
+from shared.rig.demo import free_ports
 from shared.rig.poster import post_all, request_bytes
 
 _DEVICES: Final = 10
@@ -30,8 +30,9 @@ _SIGMA: Final = 0.05
 _JITTER_MS: Final = 5
 # Requests under way at once: the source batches what arrives while a commit runs.
 _POSTERS: Final = 32
-# Looks at the files, half a second apart, that find no change.
-_REST_LOOKS: Final = 5
+# Looks at the files that find no change: two seconds, for a log is emptied a second after it was written last.
+_REST_LOOKS: Final = 8
+_REST_LOOK_EVERY_S: Final = 0.25
 _SETTLE_S: Final = 600.0
 _SIZE_READINGS_MAX: Final = 1_000_000
 
@@ -70,7 +71,7 @@ class Stage:
     def __init__(self, folder: Path, more_resources: Sequence[str] = ()) -> None:
         """`more_resources` are there beside those of the workload."""
         self._resources = [*(f"resource-{at}" for at in range(_RESOURCES)), *more_resources]
-        ports = take_ports({"hub": None, "plant": None, "office": None})
+        ports = free_ports("hub", "plant", "office")
         hub_url = f"http://127.0.0.1:{ports['hub']}"
         self.hub = Daemon(
             "hub",
@@ -92,6 +93,14 @@ class Stage:
         self.source_id = self.target_id = ""
 
     async def __aenter__(self) -> Stage:
+        try:
+            await self._begin()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def _begin(self) -> None:
         for daemon in (self.hub, self.source, self.target):
             await daemon.start()
         async with self.client(self.source) as source, self.client(self.target) as target:
@@ -108,7 +117,6 @@ class Stage:
                 return len(rows) == len(self._resources) and all(row["match"] == "same" for row in rows)
 
             await until(agreed, what="both sides to agree on the resources")
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         for daemon in (self.source, self.target, self.hub):
@@ -164,7 +172,9 @@ class Stage:
             sizes = now
             return same >= _REST_LOOKS
 
-        await until(unchanged, timeout_s=60, every_s=0.5, what="source and hub to have written everything")
+        await until(
+            unchanged, timeout_s=60, every_s=_REST_LOOK_EVERY_S, what="source and hub to have written everything"
+        )
         return sizes
 
     def cpu_s(self) -> dict[str, float]:
@@ -204,25 +214,25 @@ async def measure(
 ) -> dict[str, Any]:
     """Run the bench and return its figures; raises PairhubError, Refused by the daemons.
 
-    `outage`: readings posted one by one while the target is away, 0 for none; `series`: a folder of CSV files to weigh.
+    `readings`: of the workload, 0 to weigh the others only. `outage`: readings posted one by one while the target is
+    away, 0 for none; `series`: a folder of CSV files to weigh.
     """
     from shared.rig import bench_sizes  # stands on the stage of this module
 
-    sizes: dict[str, Any] = await bench_sizes.measure_stream(min(readings, _SIZE_READINGS_MAX), batch, say)
-    speed = await _measure_speed(readings, batch, say)
-    sizes["wire"] = round(speed.pop("wire_bytes") / readings, 2)
-    found = {
-        "readings": readings,
-        "batch": batch,
-        **speed,
-        "bytes_per_reading": sizes,
-        "cpu_count": psutil.cpu_count(),
-    }
+    found: dict[str, Any] = {"readings": readings, "batch": batch}
+    if readings:
+        sizes = await bench_sizes.measure_stream(min(readings, _SIZE_READINGS_MAX), batch, say)
+        speed = await _measure_speed(readings, batch, say)
+        sizes["wire"] = round(speed.pop("wire_bytes") / readings, 2)
+        found |= {**speed, "bytes_per_reading": sizes}
+    found["cpu_count"] = psutil.cpu_count()
+    more: dict[str, Coroutine[Any, Any, dict[str, Any]]] = {}
     if outage:
-        found["outage"] = {"readings": outage, **await bench_sizes.measure_outage(outage, say)}
+        more["outage"] = bench_sizes.measure_outage(outage, say)
     if series is not None:
-        found["series"] = await bench_sizes.measure_series(series, say)
-    return found
+        more["series"] = bench_sizes.measure_series(series, say)
+    # At the same time, each on a stage of its own: sizes do not depend on how busy a machine is.
+    return found | dict(zip(more, await asyncio.gather(*more.values()), strict=True))
 
 
 async def _measure_speed(readings: int, batch: int, say: Callable[[str], None]) -> dict[str, Any]:

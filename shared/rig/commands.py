@@ -149,7 +149,7 @@ def replay(
 @bench_app.command(name="stream")
 def bench_stream(
     *,
-    readings: Annotated[int, Parameter(help="Readings to send.")] = 200_000,
+    readings: Annotated[int, Parameter(help="Readings to send; 0 to weigh only what the options name.")] = 200_000,
     batch: Annotated[int, Parameter(help="Readings in one request.")] = 500,
     outage: Annotated[int, Parameter(help="Readings to weigh, posted one by one to a source without its target.")] = 0,
     series: Annotated[Path | None, Parameter(help="Folder of CSV files (timestamp,value) to weigh.")] = None,

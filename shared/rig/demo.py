@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import socket
 from collections.abc import Callable
@@ -51,6 +52,15 @@ class DemoAddresses:
 def take_ports(wanted: dict[str, int | None]) -> dict[str, int]:
     """Return a port for each daemon: the one asked for (which must be free), the usual one, or some free one."""
     return {name: port if port is not None else _free_port(PORTS[name]) for name, port in wanted.items()}
+
+
+def free_ports(*names: str) -> dict[str, int]:
+    """Return a free port for each daemon of a stage that nobody looks at: others may have the usual ones."""
+    with contextlib.ExitStack() as probes:
+        found = [probes.enter_context(socket.socket()) for _ in names]
+        for probe in found:
+            probe.bind(("127.0.0.1", 0))
+        return {name: int(probe.getsockname()[1]) for name, probe in zip(names, found, strict=True)}
 
 
 def _free_port(wanted: int) -> int:
