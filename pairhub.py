@@ -245,7 +245,7 @@ def diagnostics(
 
 @main.command(name="test-notice")
 def send_test_notice(*, data_dir: DataDir = Path("site-data"), json: Json = False) -> None:
-    """Send a test notice by the webhook and the mail server of the running site; fails where one does not take it."""
+    """Send a test notice by webhook and mail server of the running site or hub; fails where one does not take it."""
     from shared.rig.client import local_client
 
     assert data_dir is not None

@@ -23,12 +23,13 @@ from typing import Any, Final
 import msgspec
 
 from connector.site import Site
-from connector.status import repair_status, site_status
+from connector.status import site_status
 from shared.disk import disk_use
 from shared.doctor.database import check_database, read_only
 from shared.errors import Refused, StorageFailed
 from shared.limits import DIAGNOSTICS_DATABASE_S, REPAIRS_KEPT_MAX
 from shared.logs import last_lines
+from shared.notices.repair_status import repair_status
 from shared.redaction import Redactor
 from shared.settings import describe
 from shared.settings_report import REDACTED, shown

@@ -11,12 +11,12 @@ from connector.settings import SiteSettings
 from shared.disk import is_there
 from shared.doctor.daemon import check_daemon
 from shared.doctor.database import check_database, read_only
-from shared.doctor.findings import Finding, failed, ok, warning
+from shared.doctor.findings import Finding, failed, warning
 from shared.doctor.machine import Flow, Stopwatch, check_directory, check_outage
 from shared.doctor.network import Way, check_way
+from shared.doctor.notices import check_notices
 from shared.doctor.served import check_configuration
 from shared.limits import DAY_MS, SECOND_MS
-from shared.notices.settings import notice_channels
 from shared.settings import SettingWrong
 
 _SECRET_FILES = ("site.db", "operator.token", "setup.token")
@@ -29,7 +29,7 @@ async def examine(settings: SiteSettings) -> list[Finding]:
     """Look at everything; takes as long as the database's check and the way to the hub."""
     watch = Stopwatch.start()
     database = settings.data_dir / "site.db"
-    found = [*check_configuration(settings, "site"), *_notices(settings)]
+    found = [*check_configuration(settings, "site"), *check_notices(settings)]
     found += check_directory(settings.data_dir, _SECRET_FILES)
     checked = check_database(database, files("connector") / "sql")
     found += checked
@@ -38,16 +38,6 @@ async def examine(settings: SiteSettings) -> list[Finding]:
     found += await _hub(settings)
     found.append(await check_daemon(settings.data_dir, "pairhub site serve, or systemctl start pairhub-site"))
     return [*found, watch.check()]
-
-
-def _notices(settings: SiteSettings) -> list[Finding]:
-    """Look whether the ways out can be used; whether they work says a test notice."""
-    try:
-        channels = notice_channels(settings, time.time)
-    except SettingWrong as wrong:
-        return [failed("notices", str(wrong), "correct the setting; the daemon does not start with it")]
-    names = " and ".join(channel.name for channel in channels)
-    return [ok("notices", f"by {names}; pairhub test-notice tries them")] if names else []
 
 
 async def _hub(settings: SiteSettings) -> list[Finding]:

@@ -21,6 +21,7 @@ from shared.disk import disk_use
 from shared.errors import Refused
 from shared.limits import SECOND_MS
 from shared.metrics import METRICS_PATH, SHARED_MEASURES, Filled, Measure, Metrics, is_from_this_machine, refuse
+from shared.notices.measures import NOTICE_MEASURES, put_notices
 from shared.sealing import Side
 from web.contexts import LinkState
 
@@ -64,10 +65,7 @@ MEASURES: Final = (
     Measure(
         "pairhub_repair_open", "gauge", "1 for each open repair; connector is empty for the site", ("connector", "code")
     ),
-    Measure("pairhub_notices_waiting", "gauge", "Notices that wait to be delivered", ("channel",)),
-    Measure("pairhub_notices_delivered_total", "counter", "Notices delivered since the start", ("channel",)),
-    Measure("pairhub_notices_lost_total", "counter", "Notices given up since the start", ("channel",)),
-    Measure("pairhub_notices_failing", "gauge", "1 while the last attempt to deliver failed", ("channel",)),
+    *NOTICE_MEASURES,
 )
 
 
@@ -117,11 +115,7 @@ async def fill(site: Site, samples: Samples) -> Filled:
         filled.put("pairhub_connectors", count, role)
     for scope, code in sorted({(repair.finding.scope, repair.finding.code) for repair in site.repairs.open()}):
         filled.put("pairhub_repair_open", 1, scope, code)
-    for each in site.notices.status():
-        filled.put("pairhub_notices_waiting", each.waiting, each.channel)
-        filled.put("pairhub_notices_delivered_total", each.delivered, each.channel)
-        filled.put("pairhub_notices_lost_total", each.lost, each.channel)
-        filled.put("pairhub_notices_failing", bool(each.problem), each.channel)
+    put_notices(filled, site.notices.status())
     return filled
 
 

@@ -10,10 +10,10 @@ from connector.resource_accounts import ResourceAccount, Room
 from connector.runtime import LinkView
 from connector.site import Site
 from shared.core.health import judge_flow
-from shared.core.repairs import Repair
 from shared.core.window import Window
 from shared.limits import SECOND_MS
 from shared.notices.desk import ChannelStatus
+from shared.notices.repair_status import RepairStatus, repair_status
 from shared.served_certificate import CertificateStatus
 
 
@@ -40,25 +40,6 @@ class PairStatus(msgspec.Struct, frozen=True):
     peer_site: str
     peer_connector: str
     paired_ms: int | None
-
-
-class RepairStatus(msgspec.Struct, frozen=True):
-    """What needs a person, or needed one: `scope` is the connector's ID, empty for the site as a whole.
-
-    `told`: people were told of it by webhook or e-mail, or the notice waits. Times are ms since 1970.
-    """
-
-    code: str
-    scope: str
-    subject: str
-    urgent: bool
-    since_ms: int
-    title: str
-    cause: str
-    means: str
-    fix: str
-    told: bool
-    cleared_ms: int | None = None
 
 
 class FlowStatus(msgspec.Struct, frozen=True):
@@ -184,24 +165,6 @@ async def _flow(site: Site, connector_id: str) -> FlowStatus | None:
         canary_ms=facts.link.canary_ms,
         oldest_unapplied_s=None if facts.oldest_ms is None else max(0, now_ms - facts.oldest_ms) / SECOND_MS,
         stalled_for_s=None if flow.stalled_for_ms is None else flow.stalled_for_ms / SECOND_MS,
-    )
-
-
-def repair_status(repair: Repair) -> RepairStatus:
-    """Return a repair in words."""
-    finding = repair.finding
-    return RepairStatus(
-        code=finding.code,
-        scope=finding.scope,
-        subject=finding.subject,
-        urgent=repair.is_urgent,
-        since_ms=repair.since_ms,
-        title=repair.title,
-        cause=repair.cause,
-        means=repair.means,
-        fix=repair.fix,
-        told=repair.told,
-        cleared_ms=repair.cleared_ms,
     )
 
 

@@ -5,6 +5,8 @@ The operator token in `<data_dir>/operator.token` opens what begins with `/api`:
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +18,10 @@ from hub.report import report
 from hub.requests import json_answer, read_json
 from hub.tokens import make_site_token
 from shared.errors import Refused, StorageFailed
-from shared.limits import AUDIT_API_ROWS_MAX, AUDIT_ROWS_MAX
+from shared.limits import AUDIT_API_ROWS_MAX, AUDIT_ROWS_MAX, REPAIRS_KEPT_MAX
+from shared.notices.repair_status import repair_status
+
+_CLEARED_SHOWN: Final = 100
 
 
 class NewTokenRequest(msgspec.Struct, frozen=True):
@@ -51,6 +56,8 @@ class Api:
             Route("/readyz", self.readyz),
             Route("/api/v1/status", self.status),
             Route("/api/v1/audit", self.audit),
+            Route("/api/v1/repairs", self.repairs),
+            Route("/api/v1/notices/test", self.test_notice, methods=["POST"]),
             Route("/api/v1/enrolment-tokens", self.make_token, methods=["POST"]),
         ]
 
@@ -69,7 +76,7 @@ class Api:
             failing = self._hub.store.figures().problem
         except StorageFailed as failed:
             failing = str(failed)
-        self._hub.repairs.observe(self._hub, storage_problem=failing)
+        self._hub.repairs.observe(storage_problem=failing)
         urgent = sorted(repair.finding.code for repair in self._hub.repairs.open() if repair.is_urgent)
         if failing:
             return json_answer({"status": "store failed", "urgent_repairs": urgent}, 503)
@@ -92,6 +99,24 @@ class Api:
         ]
         more = len(rows) == rows_max and rows[-1].number > 1
         return json_answer({"rows": rows, "next_before": rows[-1].number if more else None})
+
+    async def repairs(self, request: Request) -> Response:
+        """What needs a person, what needed one lately (`cleared` of them at most), and how notices fare."""
+        self._access.require_operator_token(request)
+        limit = _whole(request, "cleared", _CLEARED_SHOWN, REPAIRS_KEPT_MAX) or _CLEARED_SHOWN
+        cleared = await self._hub.repairs.cleared(limit)
+        await self._hub.repairs.look()
+        found = {
+            "open": [repair_status(repair) for repair in self._hub.repairs.open()],
+            "cleared": [repair_status(repair) for repair in cleared],
+            "notices": self._hub.repairs.channels(),
+        }
+        return json_answer(found)
+
+    async def test_notice(self, request: Request) -> Response:
+        """Send a test notice by webhook and e-mail, where they are set, and say what became of each."""
+        self._access.require_operator_token(request)
+        return json_answer(await self._hub.repairs.test_notice())
 
     async def make_token(self, request: Request) -> Response:
         """Make an enrolment token."""

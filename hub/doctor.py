@@ -10,6 +10,7 @@ from shared.doctor.daemon import check_daemon
 from shared.doctor.database import check_database
 from shared.doctor.findings import Finding, failed, ok, warning
 from shared.doctor.machine import Stopwatch, check_cap, check_directory
+from shared.doctor.notices import check_notices
 from shared.doctor.served import check_configuration
 
 _SECRET_FILES = (DATABASE_NAME, "operator.token", "setup.token")
@@ -19,7 +20,8 @@ async def examine(settings: HubSettings) -> list[Finding]:
     """Look at everything; takes as long as the database's check."""
     watch = Stopwatch.start()
     database = settings.data_dir / DATABASE_NAME
-    found = [*check_configuration(settings, "hub"), *check_directory(settings.data_dir, _SECRET_FILES), _key(settings)]
+    found = [*check_configuration(settings, "hub"), *check_notices(settings)]
+    found += [*check_directory(settings.data_dir, _SECRET_FILES), _key(settings)]
     found += check_database(database, files("hub") / "sql")
     found.append(check_cap(database, settings.copy_bytes_max, "copy_bytes_max"))
     found.append(await check_daemon(settings.data_dir, "pairhub hub serve, or systemctl start pairhub-hub"))

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from hub.hub import Hub, OpenStore
-from hub.store.sqlite import DATABASE_NAME
 from shared.core.intervals import IntervalSet
-from shared.disk import disk_use
 from shared.errors import StorageFailed
 from web.sessions import SessionLimits
 
@@ -43,7 +40,6 @@ async def keep_house(hub: Hub, open_store: OpenStore, after_replacing: Callable[
                 bare = False
             if looks % _SAMPLE_EVERY == 0:
                 hub.sample_rates()
-                await look_for_repairs(hub)
             if looks % _EXPIRE_EVERY == 0:
                 await expire_copies(hub)
             if looks % _FORGET_EVERY == 0:
@@ -52,16 +48,6 @@ async def keep_house(hub: Hub, open_store: OpenStore, after_replacing: Callable[
                 await hub.store.delete_stale_sessions(now_ms - limits.absolute_ms, now_ms - limits.idle_ms)
         except StorageFailed as error:
             _log.warning("Housekeeping: %s", error)
-
-
-async def look_for_repairs(hub: Hub) -> None:
-    """See whether disk, certificate or room for copies need a person."""
-    use = await asyncio.to_thread(disk_use, hub.settings.data_dir / DATABASE_NAME)
-    copy_bytes: int | None = None
-    with suppress(StorageFailed):
-        copy_bytes = sum(backlog.body_bytes for backlog in await hub.store.backlogs())
-    if hub.repairs.observe(hub, free_bytes=use.free_bytes, copy_bytes=copy_bytes):
-        hub.on_change()
 
 
 async def expire_copies(hub: Hub) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, assert_never
 
@@ -51,6 +51,7 @@ from shared.messages import (
     Statement,
     WindowOpened,
 )
+from shared.notices.notice import Channel
 from shared.served_certificate import ServedCertificate
 
 _log = logging.getLogger(__name__)
@@ -72,8 +73,9 @@ class Hub:
         clock: Clock,
         tasks: asyncio.TaskGroup,
         on_change: Callable[[], None],
+        channels: Sequence[Channel] = (),
     ) -> None:
-        """`on_change` is called whenever a page may have to show something new."""
+        """`on_change` is called whenever a page may have to show something new; `channels` tell of repairs."""
         self.settings = settings
         self.key = key
         self.hub_key = public_bytes(key)
@@ -92,7 +94,7 @@ class Hub:
         self._time_base_ms = clock.wall_ms() - clock.monotonic_ms()
         self.started_ms = clock.wall_ms()
         self.blocked = BlockedAttempts(self.started_ms)
-        self.repairs = HubRepairs()
+        self.repairs = HubRepairs(self, clock, channels)
         self._rates = RelayRates(self.now_ms())
         self._displacement = Displacement()
         self._admission = Admission(self.hub_key.hex(), self.sites.get, self.nonces)
@@ -108,6 +110,7 @@ class Hub:
         """Take up what the store knows; raises StorageFailed."""
         self._take_up(await self.store.sites(), await self.store.pairs())
         self.pairs.restart(self.store, self.registry)
+        await self.repairs.load()
 
     def _take_up(self, sites: list[Site], pairs: list[Pair]) -> None:
         self.sites.clear()
@@ -292,6 +295,7 @@ class Hub:
         lost, self.store = self.store, store
         self._take_up(sites, pairs)
         self.pairs.restart(store, self.registry)
+        self.repairs.move(store)
         await self.close_links("the hub lost its store and starts afresh")
         await lost.close()
         self.on_change()
@@ -313,6 +317,7 @@ class Hub:
             async with asyncio.timeout(DRAIN_DEADLINE_S / 5):
                 await self.close_links("the hub restarts")
         await self.pairs.flush()
+        await self.repairs.save()
 
 
 async def _contained(work: Coroutine[Any, Any, None]) -> None:

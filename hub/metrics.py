@@ -18,6 +18,7 @@ from shared.disk import disk_use
 from shared.errors import Refused
 from shared.limits import SECOND_MS
 from shared.metrics import METRICS_PATH, SHARED_MEASURES, Filled, Measure, Metrics, is_from_this_machine, refuse
+from shared.notices.measures import NOTICE_MEASURES, put_notices
 
 _PAIR = ("pair",)
 MEASURES: Final = (
@@ -36,6 +37,8 @@ MEASURES: Final = (
     Measure("pairhub_copies_bytes", "gauge", "Bytes of these copies", _PAIR),
     Measure("pairhub_copies_bytes_max", "gauge", "The cap on all copies (setting copy_bytes_max)"),
     Measure("pairhub_oldest_copy_seconds", "gauge", "Age of the oldest copy; nothing where there is none", _PAIR),
+    Measure("pairhub_repair_open", "gauge", "1 for each open repair of the hub", ("code",)),
+    *NOTICE_MEASURES,
 )
 
 
@@ -78,6 +81,9 @@ async def fill(hub: Hub) -> Filled:
         count = sum(pair.source_linked + pair.target_linked == sides for pair in found.pairs)
         filled.put("pairhub_pairs", count, str(sides))
     filled.put("pairhub_copies_bytes_max", hub.settings.copy_bytes_max)
+    for code in sorted({repair.code for repair in found.repairs}):
+        filled.put("pairhub_repair_open", 1, code)
+    put_notices(filled, found.notices)
     for pair in found.pairs:
         _put_pair(filled, pair, found.time_ms)
     return filled

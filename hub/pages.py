@@ -20,6 +20,7 @@ from hub.requests import read_form
 from hub.tokens import make_site_token
 from hub.views import Views
 from shared.errors import PairhubError, Refused, StorageFailed
+from shared.notices.desk import TrialOutcome
 from web import contexts as c
 from web import paths
 from web.flash import add_toasts, clear_toasts, take_toasts
@@ -58,6 +59,7 @@ class HubPages:
             Route(paths.OPERATOR, inside(self.operator)),
             Route(paths.OPERATOR_UPDATES, inside(self.updates)),
             Route(paths.OPERATOR_AUDIT, inside(self.audit)),
+            Route(paths.OPERATOR_TEST_NOTICE, inside(self.test_notice), methods=["POST"]),
             Route(paths.OPERATOR_TOKENS, self.home, methods=["GET"]),  # reloading the page that a form brought
             Route(paths.OPERATOR_TOKENS, inside(self.make_token), methods=["POST"]),
             Route(paths.OPERATOR_TOKEN_REVOKE, inside(self.revoke_token), methods=["POST"]),
@@ -166,6 +168,16 @@ class HubPages:
         shell = self._views.shell(visitor.user_name, updates_url=None, toasts=c.Toasts(), section=c.Section.AUDIT)
         return self._pages.respond(await self._views.audit_page(shell, before), self._viewer(request))
 
+    async def test_notice(self, request: Request, visitor: Visitor) -> Response:
+        """Send a test notice by each channel, and say what became of it."""
+        outcomes = await self._hub.repairs.test_notice()
+        said = ", ".join(f"{each.channel}: {each.problem or 'delivered'}" for each in outcomes)
+        await self._access.audit(request, visitor.user_name, "notice.test", said)
+        self._hub.on_change()
+        response = RedirectResponse(paths.OPERATOR, 303)
+        add_toasts(response, *map(_told, outcomes))
+        return response
+
     async def make_token(self, request: Request, visitor: Visitor) -> Response:
         """Make an enrolment token and show it, the only time."""
         site_name = (await read_form(request)).get("site_name", "").strip()
@@ -234,6 +246,13 @@ class HubPages:
             place_name=self._hub.settings.hub_name,
         )
         return self._pages.respond(page, self._viewer(request), status)
+
+
+def _told(outcome: TrialOutcome) -> c.Toast:
+    if outcome.problem:
+        text = f"The test notice by {outcome.channel} was not delivered: {outcome.problem}."
+        return c.Toast(c.ToastKind.PROBLEM, text)
+    return c.Toast(c.ToastKind.DONE, f"The test notice by {outcome.channel} was delivered.")
 
 
 def _done(text: str) -> Response:

@@ -10,12 +10,13 @@ import msgspec
 
 from hub.blocked import BlockedReport
 from hub.hub import Hub
-from hub.repairs import RepairReport
 from hub.store.rows import Backlog, Pair, Site, Token
 from hub.store.sqlite import DATABASE_NAME
 from shared.certificates import PairCertificate, Party
 from shared.core.registry import Connector
 from shared.disk import disk_use
+from shared.notices.desk import ChannelStatus
+from shared.notices.repair_status import RepairStatus, repair_status
 from shared.sealing import Side
 from shared.served_certificate import CertificateStatus
 
@@ -117,8 +118,9 @@ class HubReport(msgspec.Struct, frozen=True):
     blocked: BlockedReport
     certificate: CertificateStatus | None = None
     storage_problem: str = ""
-    repairs: list[RepairReport] = []
     """Why no copies are kept; what is live is relayed all the same."""
+    repairs: list[RepairStatus] = []
+    notices: list[ChannelStatus] = []
 
 
 Waiting = Mapping[bytes, list[Backlog]]
@@ -146,7 +148,8 @@ async def report(hub: Hub) -> HubReport:
         hub.blocked.report(),
         None if hub.certificate is None else hub.certificate.status(hub.wall_ms()),
         hub.store.figures().problem,
-        hub.repairs.report(),
+        [repair_status(repair) for repair in hub.repairs.open()],
+        hub.repairs.channels(),
     )
 
 
@@ -164,7 +167,7 @@ async def totals(hub: Hub, waiting: Waiting) -> Totals:
     rates = [hub.rate(pair_id) for pair_id in hub.pairs.runners]
     use = await asyncio.to_thread(disk_use, hub.settings.data_dir / DATABASE_NAME)
     copy_bytes = sum(backlog.body_bytes for backlog in backlogs)
-    hub.repairs.observe(hub, free_bytes=use.free_bytes, copy_bytes=copy_bytes)
+    hub.repairs.observe(free_bytes=use.free_bytes, copy_bytes=copy_bytes)
     return Totals(
         sum(backlog.copies_count for backlog in backlogs),
         copy_bytes,

@@ -23,7 +23,9 @@ from hub.store.sqlite import SqliteStore
 from shared.address_file import leave_address
 from shared.clock import Clock, SystemClock
 from shared.data_directory import Residence
+from shared.limits import SECOND_MS
 from shared.listening import front_of
+from shared.notices.settings import notice_channels
 from shared.served_certificate import served_certificate
 from shared.service_manager import ServiceManager
 from shared.serving import QuietServer, Server, configure, listen, url_of
@@ -58,12 +60,14 @@ async def _serve(
 ) -> None:
     key = load_or_make_key(settings.key_path)
     bell = ChangeBell()
-    front_of(settings)  # refuses, before anything is made
+    clock = clock or SystemClock()
+    front_of(settings)  # refuses, before anything is made; so does the next
+    channels = notice_channels(settings, lambda: clock.wall_ms() / SECOND_MS)
     with Residence(settings.data_dir) as residence, closing(listen(settings.host, settings.port)) as listening:
         async with manager.starting():
             store = await SqliteStore.open(settings.data_dir)
         async with asyncio.TaskGroup() as tasks, _closed_at_the_end(store) as current:
-            hub = Hub(settings, key, store, clock=clock or SystemClock(), tasks=tasks, on_change=bell.ring)
+            hub = Hub(settings, key, store, clock=clock, tasks=tasks, on_change=bell.ring, channels=channels)
             current.append(hub)
             await hub.load()
             hub.certificate = served_certificate(settings, settings.data_dir, SystemClock())
@@ -114,6 +118,7 @@ class _Service:
         server = (Server if stop is None else QuietServer)(config, self._drain, started)
         beside = [
             tasks.create_task(keep_house(self.hub, self._open_store, self._leave_files)),
+            tasks.create_task(self.hub.repairs.run()),
             tasks.create_task(_stop(server, stop)),
             *([] if tls is None else [tasks.create_task(tls.watch(server, self._leave_address))]),
             tasks.create_task(self.manager.watch(lambda: self.hub.store.beat(), self._status)),

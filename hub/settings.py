@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from shared.limits import DAY_MS, DISK_WARN_BYTES, HUB_COPY_BYTES_MAX, KNOCKS_PER_MINUTE_MAX, RETENTION_MS
-from shared.listening import ListenSettings
+from shared.limits import DAY_MS, HUB_COPY_BYTES_MAX, KNOCKS_PER_MINUTE_MAX, RETENTION_MS
+from shared.notices.settings import NoticeSettings
 from shared.settings import setting
 
 SETTINGS_NAME = "hub"
 
 
 @dataclass(frozen=True)
-class HubSettings(ListenSettings):
+class HubSettings(NoticeSettings):
     """Everything an operator may choose."""
 
     port: int = setting(8470, "TCP port to listen on; 0 takes a free one", least=0, most=65_535)
@@ -37,9 +37,6 @@ class HubSettings(ListenSettings):
     )
     copy_bytes_max: int = setting(
         HUB_COPY_BYTES_MAX, "Most that all copies may take; the oldest go first", unit="bytes", least=0
-    )
-    disk_warn_bytes: int = setting(
-        DISK_WARN_BYTES, "Room on the disk below which a repair warns", unit="bytes", least=0
     )
     metrics_open: bool = setting(
         False, "Let programs on this machine read /metrics without a token; elsewhere it is always needed"

@@ -83,6 +83,7 @@ class Views:
             await self._last_audit(),
             _certificate(certificate),
             self._repairs(),
+            self._notices(),
         )
 
     async def fragments(self, wanted: Wanted, *, with_tokens: bool) -> tuple[object, ...]:
@@ -97,6 +98,7 @@ class Views:
             self._pairs(found, wanted),
             _blocked(found.blocked),
             await self._last_audit(),
+            self._notices(),
         )
         return (*parts, _tokens(found.tokens)) if with_tokens else parts
 
@@ -134,6 +136,13 @@ class Views:
             ),
             is_wide=True,
         )
+
+    def _notices(self) -> c.NoticesCard:
+        channels = tuple(
+            c.NoticeChannel(each.channel, each.waiting, each.lost, each.problem, each.delivered_ms, each.failed_ms)
+            for each in self._hub.repairs.channels()
+        )
+        return c.NoticesCard(channels, self._hub.settings.notices_after_s, place=c.Place.HUB)
 
     def _figures(self, found: Look) -> c.HubFigures:
         totals = found.totals

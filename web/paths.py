@@ -93,6 +93,7 @@ REPLAY_CANCEL = "/connectors/{connector_id}/replays/{replay_id}/cancel"
 OPERATOR = "/operator"
 OPERATOR_UPDATES = "/operator/updates"
 OPERATOR_AUDIT = "/operator/audit"
+OPERATOR_TEST_NOTICE = "/operator/test-notice"
 OPERATOR_TOKENS = "/operator/tokens"
 OPERATOR_TOKEN_REVOKE = "/operator/tokens/{token_id}/revoke"  # noqa: S105
 OPERATOR_SITE_REVOKE = "/operator/sites/{site_id}/revoke"

@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from connector.api.operations import Call, Operation, Query
 from connector.diagnostics import BUNDLE_MEDIA, make_bundle
-from connector.status import RepairStatus, repair_status
 from shared.limits import REPAIRS_KEPT_MAX
 from shared.notices.desk import ChannelStatus, TrialOutcome
+from shared.notices.repair_status import RepairStatus, repair_status
 
 _CLEARED_SHOWN: Final = 100
 

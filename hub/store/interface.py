@@ -14,6 +14,7 @@ from shared.certificates import PairCertificate
 from shared.core.relay_effects import Copy
 from shared.database import StoreFigures
 from shared.messages import HeldEpoch
+from shared.notices.store import RepairStore
 from shared.sealing import Kind, Side
 from web.sessions import SessionStore
 
@@ -130,7 +131,7 @@ class OperatorStore(SessionStore, Protocol):
         """Return entries, newest first: the newest of all, or of those with a number below `before`."""
 
 
-class HubStore(CopyStore, RegistryStore, OperatorStore, Protocol):
+class HubStore(CopyStore, RegistryStore, OperatorStore, RepairStore, Protocol):
     """All that one hub keeps."""
 
     def lost(self) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from hub.store.audit import chain_digest
+from hub.store.memory_repairs import MemoryRepairs
 from hub.store.rows import AuditRow, Backlog, Dropped, Pair, Site, Token, User
 from hub.store.rules import PARTINGS_PER_SITE_MAX, check_known_site, check_token
 from shared.certificates import PairCertificate, Party
@@ -102,10 +103,11 @@ class MemoryCopies:
                     yield Backlog(pair_id, side, len(copies), body_bytes, min(copy.arrived_ms for copy in copies))
 
 
-class MemoryStore:
+class MemoryStore(MemoryRepairs):
     """A whole hub's store in memory. See `HubStore` for what the methods promise."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.copies = MemoryCopies()
         self._sites: dict[str, Site] = {}
         self._tokens: dict[str, Token] = {}

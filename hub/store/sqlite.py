@@ -13,9 +13,13 @@ from hub.store import copies_sql, operators_sql, partings_sql, registry_sql
 from hub.store.rows import AuditRow, Backlog, Dropped, Pair, Site, Token, User
 from shared.certificates import PairCertificate
 from shared.core.relay_effects import Copy
+from shared.core.repairs import Repair
 from shared.database import Database, StoreFigures
 from shared.errors import StorageFailed
 from shared.messages import HeldEpoch
+from shared.notices import rows as repair_rows
+from shared.notices.notice import Notice
+from shared.notices.store import Addressed
 from shared.sealing import Kind, Side
 from web.sessions import SessionRow
 
@@ -170,6 +174,26 @@ class SqliteStore:
 
     async def audit(self, *, rows_max: int, before: int | None = None) -> list[AuditRow]:
         return await self._database.read(lambda c: operators_sql.audit(c, rows_max=rows_max, before=before))
+
+    # --- repairs -----------------------------------------------------------------------------------------------------
+
+    async def open_repairs(self) -> list[Repair]:
+        return await self._database.read(repair_rows.open_repairs)
+
+    async def cleared_repairs(self, limit: int) -> list[Repair]:
+        return await self._database.read(lambda c: repair_rows.cleared_repairs(c, limit))
+
+    async def save_repairs(self, repairs: Sequence[Repair], notices: Sequence[Addressed]) -> None:
+        await self._write(lambda c: repair_rows.save_repairs(c, repairs, notices))
+
+    async def forget_repairs(self, now_ms: int) -> None:
+        await self._write(lambda c: repair_rows.forget_repairs(c, now_ms))
+
+    async def waiting_notices(self, channel: str) -> list[Notice]:
+        return await self._database.read(lambda c: repair_rows.waiting_notices(c, channel))
+
+    async def forget_notices(self, gone: Sequence[tuple[str, str]]) -> None:
+        await self._write(lambda c: repair_rows.forget_notices(c, gone))
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from hub.housekeeping import look_for_repairs
 from hub.serve import running_hub
 from shared.errors import StorageFailed
 from shared.rig.client import ApiClient, operator_token
@@ -41,5 +40,5 @@ async def test_n2_a_hub_says_what_needs_its_operator_and_probes_hear_what_is_urg
 
         monkeypatch.undo()
         running.hub.settings = replace(low, disk_warn_bytes=0)
-        await look_for_repairs(running.hub)
+        await running.hub.repairs.look()
         assert (await browser.get("/readyz")).json()["status"] == "ready"

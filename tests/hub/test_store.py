@@ -13,9 +13,11 @@ from hub.store.interface import HubStore
 from hub.store.memory import MemoryStore
 from hub.store.rows import Token, User
 from hub.store.sqlite import DATABASE_NAME, SqliteStore
+from shared.core.repairs import Finding, Repair
 from shared.errors import Refused, StorageFailed
-from shared.limits import ENROLMENT_TOKEN_LIFE_MS
+from shared.limits import ENROLMENT_TOKEN_LIFE_MS, REPAIRS_KEPT_MAX, REPAIRS_KEPT_MS
 from shared.messages import HeldEpoch
+from shared.notices.notice import Notice
 from shared.sealing import Kind, Side
 from tests.hub.builders import TestPair, TestSite, make_copy
 from web.sessions import SessionRow
@@ -405,3 +407,46 @@ async def test_what_goes_into_a_deleted_file_is_not_called_stored(tmp_path: Path
     with pytest.raises(StorageFailed):
         await store.store_copies(PAIR, [make_copy(1)])
     await store.close()
+
+
+# --- repairs and notices ---------------------------------------------------------------------------------------------
+
+
+def a_repair(
+    code: str = "disk_low", since_ms: int = 1_000, *, told: bool = False, cleared_ms: int | None = None
+) -> Repair:
+    return Repair(Finding(code, facts=(("free", "1 GiB"), ("limit", "2 GiB"))), since_ms, told, cleared_ms)
+
+
+async def test_a_repair_is_kept_as_it_stands_last(store: HubStore) -> None:
+    await store.save_repairs([a_repair(), a_repair("copies_near_cap", 500), a_repair("of_another_release")], [])
+    assert await store.open_repairs() == [a_repair("copies_near_cap", 500), a_repair()]
+    await store.save_repairs([a_repair(told=True), a_repair("copies_near_cap", 500, cleared_ms=3_000)], [])
+    assert await store.open_repairs() == [a_repair(told=True)]
+    await store.save_repairs([a_repair(told=True, cleared_ms=4_000), a_repair(since_ms=5_000)], [])
+    assert await store.open_repairs() == [a_repair(since_ms=5_000)]
+    over = [a_repair(told=True, cleared_ms=4_000), a_repair("copies_near_cap", 500, cleared_ms=3_000)]
+    assert await store.cleared_repairs(9) == over
+    assert await store.cleared_repairs(1) == over[:1]
+
+
+async def test_repairs_that_are_over_are_let_go_by_age_and_number_and_open_ones_never(store: HubStore) -> None:
+    over = [a_repair(since_ms=at, cleared_ms=at + 1) for at in range(REPAIRS_KEPT_MAX + 2)]
+    await store.save_repairs([*over, a_repair("copies_near_cap", 0)], [])
+    await store.forget_repairs(now_ms=0)
+    kept = await store.cleared_repairs(len(over))
+    assert [repair.since_ms for repair in kept] == list(range(REPAIRS_KEPT_MAX + 1, 1, -1))
+    await store.forget_repairs(now_ms=REPAIRS_KEPT_MS + REPAIRS_KEPT_MAX)
+    assert [repair.cleared_ms for repair in await store.cleared_repairs(9)] == [502, 501, 500]
+    assert await store.open_repairs() == [a_repair("copies_near_cap", 0)]
+
+
+async def test_a_notice_waits_for_each_of_its_channels_until_it_is_forgotten(store: HubStore) -> None:
+    first, second = (Notice(f"msg_{at}", "repairs", at, "hub", "key", "", place="hub") for at in (1, 2))
+    await store.save_repairs([], [("webhook", second), ("e-mail", second)])
+    await store.save_repairs([a_repair(told=True)], [("webhook", first), ("webhook", second)])
+    assert await store.waiting_notices("webhook") == [first, second]
+    assert await store.waiting_notices("e-mail") == [second]
+    await store.forget_notices([("webhook", "msg_2"), ("webhook", "msg_9")])
+    assert await store.waiting_notices("webhook") == [first]
+    assert await store.waiting_notices("e-mail") == [second]

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from web.contexts.base import Errors, Role, template
+from web.contexts.base import Errors, Place, Role, template
 from web.contexts.overview import RepairsCard
+from web.contexts.repairs import NoticesCard
 from web.contexts.shell import Shell
 
 
@@ -286,3 +287,4 @@ class OperatorPage:
     audit: HubAudit
     certificate: HubCertificate | None = None
     repairs: RepairsCard = field(default_factory=lambda: RepairsCard(is_wide=True))
+    notices: NoticesCard = field(default_factory=lambda: NoticesCard((), 0, place=Place.HUB))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from web.contexts.base import template
+from web.contexts.base import Place, template
 from web.contexts.overview import Repair, RepairsCard
 from web.contexts.shell import Shell
 
@@ -29,6 +29,7 @@ class NoticesCard:
     channels: tuple[NoticeChannel, ...]
     after_s: float
     can_test: bool = True
+    place: Place = Place.SITE
 
 
 @template("_cleared_repairs.html")
