@@ -53,6 +53,8 @@ async def test_n6_a_target_below_its_reserve_takes_no_segment_keeps_its_link_and
         own, _ = await source.account(source_id)
         assert own is not None
         assert (own.queued, own.applied) == (1, 0)
+        there, _ = await target.account(target_id)
+        assert there is None or there.applied == 0
         assert target.runtime(target_id).view.peer_linked
         target.reserve.reserve_bytes = 0
 

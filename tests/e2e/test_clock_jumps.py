@@ -91,14 +91,19 @@ async def test_g5_a_target_whose_clock_is_set_back_a_year_takes_everything_and_s
     await until_doubt(office, False)
 
 
-async def test_g5_a_person_may_say_that_a_clock_which_jumped_is_right_and_nobody_else_is_asked(
+async def test_g5_a_clock_set_ahead_while_the_source_was_off_gives_nothing_up_until_a_person_says_that_it_is_right(
     stage: Stage, pair: Paired
 ) -> None:
     plant = stage.plant
+    await stage.office.daemon.kill()
+    await pair.post(5)
     await stage.hub.kill()
     await plant.daemon.kill()
-    stage.set_wall_clock(plant.daemon, 20 * DAY_MS)
+    stage.set_wall_clock(plant.daemon, 40 * DAY_MS)
     await plant.start()
     assert (await plant.get("/status"))["clock_in_doubt"] is True
+    for _ in range(3):
+        own = await looked_at(pair, 1)
+    assert (own["queued"], own["dropped"]) == (8, 0)
     await plant.post("/clock/confirm")
     assert (await plant.get("/status"))["clock_in_doubt"] is False
