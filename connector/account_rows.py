@@ -190,6 +190,14 @@ class AccountRows(PairRows):
         )
         return {row[0]: EpochOut(row[0], row[1], *epoch_rest(row[2:])) for row in rows}
 
+    def epoch_out(self, epoch: int) -> EpochOut | None:
+        row = self._run(
+            "SELECT last_number, recorded, closed, applied, held, quarantined, dropped, apart FROM epoch_out"
+            " WHERE connector_id = ? AND epoch = ?",
+            (self._id, epoch),
+        ).fetchone()
+        return EpochOut(epoch, row[0], *epoch_rest(row[1:])) if row else None
+
     def save_epoch_out(self, epoch: EpochOut) -> None:
         self._run(
             "INSERT OR REPLACE INTO epoch_out VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -11,6 +11,7 @@ import msgspec
 from shared.core.entries import Entry, decode_entry, encode_entry
 from shared.core.intervals import IntervalSet
 from shared.core.ports import ControlStore
+from shared.core.remembered import Remembered
 from shared.errors import PairhubError, Refused, SealBroken
 from shared.limits import CONTROL_ENTRY_BYTES_MAX, CONTROL_IN_FLIGHT_MAX
 from shared.sealing import NONCE_BYTES, Kind, PairKeys
@@ -34,6 +35,8 @@ class ControlOrigin:
         self._chance = chance
         self._epoch = 0
         self._last = 0
+        self._last_row = 0
+        self._first_row: Remembered[ControlStore, int] = Remembered(_first_row)
         self.on_link_closed()
 
     def renew(self, store: ControlStore, now_ms: int) -> None:
@@ -50,6 +53,8 @@ class ControlOrigin:
                 self._last += 1
                 store.renumber_control(row.row, self._epoch, self._last, *self._sealed(row.entry, now_ms))
                 after_row = row.row
+        self._last_row = after_row
+        self._first_row.forget()
         self._sent_row = 0
         self._acknowledged = 0
         self._hub_holds = IntervalSet()
@@ -65,7 +70,13 @@ class ControlOrigin:
             raise Refused("invalid", what="What would have to be told to the other side is too much", why=why)
         self._last += 1
         header, body = self._sealed(plain, now_ms)
-        return store.append_control(self._epoch, self._last, plain, header, body, now_ms)
+        self._last_row = store.append_control(self._epoch, self._last, plain, header, body, now_ms)
+        self._first_row.forget()
+        return self._last_row
+
+    def first_row(self, store: ControlStore) -> int:
+        """Return the row of the oldest entry that is not acknowledged, 0 where there is none."""
+        return self._first_row.get(store)
 
     def _sealed(self, plain: bytes, now_ms: int) -> tuple[bytes, bytes]:
         return self._keys.seal(
@@ -119,6 +130,8 @@ class ControlOrigin:
         # Entries of older epochs were carried over into this one, so that only its own acknowledgements count.
         up_to = min(stated.get(self._epoch, 0), self._last)
         removed = store.remove_control(self._epoch, up_to)
+        if removed:
+            self._first_row.forget()
         if not restored and up_to > (known[1] if known is not None and known[0] == self._epoch else 0):
             store.save_control_acknowledged(self._epoch, up_to)
         self._acknowledged = max(self._acknowledged, up_to)
@@ -127,7 +140,10 @@ class ControlOrigin:
     def pump(self, store: ControlStore) -> list[OutgoingEntry]:
         """Return the entries to send now, in order."""
         outgoing: list[OutgoingEntry] = []
-        while self._open and (rows := store.control_rows(self._sent_row, CONTROL_IN_FLIGHT_MAX)):
+        while self._open and self._sent_row < self._last_row:
+            rows = store.control_rows(self._sent_row, CONTROL_IN_FLIGHT_MAX)
+            if not rows:
+                break  # all of it is acknowledged
             if self._sent_row == 0:  # what came before the first was acknowledged, perhaps on another link
                 self._acknowledged = max(self._acknowledged, rows[0].number - 1)
             for row in rows:
@@ -138,6 +154,11 @@ class ControlOrigin:
                 if not held:
                     outgoing.append(OutgoingEntry(row.header, row.body))
         return outgoing
+
+
+def _first_row(store: ControlStore) -> int:
+    rows = store.control_rows(0, 1)
+    return rows[0].row if rows else 0
 
 
 class Taken(Enum):

@@ -261,7 +261,7 @@ class ControlLane:
             store.save_lost_edits(None)  # all that a restore lost is here again
         if digest in (theirs, link.exchanged):
             return
-        if store.control_rows(0, 1):
+        if self.log.first_row(store):
             # What is under way may be all the difference. On a flapping link whole states would heap up in the log.
             link.compare_later = True
             return

@@ -434,16 +434,15 @@ class PairEngine:
         entries = self._control.log.pump(store)
         effects += [Send(Sealed(LANE_CONTROL, entry.header, entry.body)) for entry in entries]
         effects += [Send(Sealed(segment.lane, segment.header, segment.body)) for segment in segments]
-        link.segments.on_head(store.first_segment_row(), now_ms)
-        oldest = store.control_rows(0, 1)
-        link.entries.on_head(oldest[0].row if oldest else 0, now_ms)
+        link.segments.on_head(self.outbox.first_row(store), now_ms)
+        link.entries.on_head(self._control.log.first_row(store), now_ms)
         return effects
 
     def _compare_again(self, store: PairStore, link: EngineLink, now_ms: int) -> list[Effect]:
         """Ask for the other side's digest once more when all of ours has arrived, if there is reason to."""
         link.compare_later |= self._control.edits.policy_changed
         self._control.edits.policy_changed = False
-        if not link.compare_later or not link.stated or link.nonce or store.control_rows(0, 1):
+        if not link.compare_later or not link.stated or link.nonce or self._control.log.first_row(store):
             return []
         link.compare_later = False
         return [self._ask(link, now_ms)]
@@ -496,6 +495,7 @@ class PairEngine:
         if moved_ms := self._ages.on_tick(now_ms, monotonic_ms):
             store.move_accepted(moved_ms, now_ms)
             store.move_held(moved_ms, now_ms)
+            self.inbox.forget_oldest()
             self.outbox.load(store, self._control.accepted_by_peer(store))
 
     def on_deadline(self, store: PairStore, now_ms: int, *, expire: bool = True) -> list[Effect]:

@@ -13,6 +13,7 @@ from shared.core.entries import CAUSE_HELD_TOO_LONG, GapNotice, StatedEpoch
 from shared.core.gaps import GapTally
 from shared.core.intervals import IntervalSet
 from shared.core.ports import EpochIn, InboxStore, PairStore, Quarantined
+from shared.core.remembered import Remembered
 from shared.core.replay_inbox import ReplayInbox
 from shared.core.replay_job import is_replay
 from shared.errors import SealBroken, Undecodable
@@ -34,6 +35,7 @@ class Inbox:
         self._codec = codec
         self._changed: dict[int, None] = {}  # in order of change, so that statements repeat exactly
         self._applied: dict[str, int] = {}  # of this unit of work, by resource
+        self._oldest_held_ms: Remembered[InboxStore, int | None] = Remembered(lambda store: store.oldest_held_ms())
         self.cuts = Cuts()
         self.replays = ReplayInbox(keys.side, codec)
 
@@ -41,6 +43,11 @@ class Inbox:
         """A unit of work was undone: forget what it counted."""
         self._applied.clear()
         self.cuts.forget()
+        self.forget_oldest()
+
+    def forget_oldest(self) -> None:
+        """What is held has changed."""
+        self._oldest_held_ms.forget()
 
     def flush(self, store: InboxStore) -> None:
         """Write down what was applied by resource; before a unit of work ends."""
@@ -91,6 +98,7 @@ class Inbox:
                 series = columns.one(at)
                 held[columns.series[at][1]] = held.get(columns.series[at][1], 0) + len(series)
                 store.hold(epoch.epoch, series, self._codec.encode(series), now_ms)
+                self.forget_oldest()
         self._count(epoch, count, columns, held)
 
     def _count(self, epoch: EpochIn, count: int, columns: Columns, held: Mapping[str, int]) -> None:
@@ -178,6 +186,7 @@ class Inbox:
             if not all(store.apply(self._codec.decode_columns(chunk.body), chunk.body, now_ms)):
                 continue
             store.remove_held(chunk)
+            self.forget_oldest()
             epoch = store.epoch_in(chunk.epoch) or EpochIn(chunk.epoch)
             moved = min(chunk.count, epoch.held, epoch.apart.waiting(chunk.resource, epoch.held))
             epoch.held -= moved
@@ -195,6 +204,7 @@ class Inbox:
         for chunk in store.expired_held(now_ms - RETENTION_MS, _HELD_RELEASED_MAX):
             tally.batch(self._codec.decode(chunk.body))
             store.remove_held(chunk)
+            self.forget_oldest()
             epoch = store.epoch_in(chunk.epoch) or EpochIn(chunk.epoch)
             moved = min(chunk.count, epoch.held, epoch.apart.waiting(chunk.resource, epoch.held))
             epoch.held -= moved
@@ -207,7 +217,7 @@ class Inbox:
 
     def next_deadline_ms(self, store: InboxStore) -> int | None:
         """When `expire_held` has something to do next."""
-        oldest_ms = store.oldest_held_ms()
+        oldest_ms = self._oldest_held_ms.get(store)
         return None if oldest_ms is None else oldest_ms + RETENTION_MS
 
     def on_gap(self, store: InboxStore, notice: GapNotice, now_ms: int) -> None:

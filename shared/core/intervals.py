@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from operator import le
+
+
+def _are_apart(lows: list[int], highs: list[int]) -> bool:
+    """Tell whether intervals are as a set keeps them: in order, with something between one and the next."""
+    if len(lows) <= 1:
+        return lows <= highs
+    return all(map(le, lows, highs)) and all(low > high + 1 for low, high in zip(lows[1:], highs, strict=False))
 
 
 class IntervalSet:
@@ -13,11 +21,13 @@ class IntervalSet:
 
     def __init__(self, flat: Iterable[int] = ()) -> None:
         """Make a set from `[low, high, low, high, ...]` (ends included, any order, may overlap)."""
-        self._lows: list[int] = []
-        self._highs: list[int] = []
         numbers = list(flat)
         if len(numbers) % 2:
             raise ValueError("intervals come in pairs of low and high")
+        self._lows, self._highs = numbers[::2], numbers[1::2]
+        if _are_apart(self._lows, self._highs):
+            return
+        self._lows, self._highs = [], []
         for low, high in zip(numbers[::2], numbers[1::2], strict=True):
             self.add_range(low, high)
 

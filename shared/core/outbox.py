@@ -17,6 +17,7 @@ from shared.core.gaps import GapTally
 from shared.core.intervals import IntervalSet
 from shared.core.overflow import Overflow
 from shared.core.ports import EpochOut, OutboxStore, Segment, SentSegment, TailChunk, TailTotal
+from shared.core.remembered import Remembered
 from shared.core.sending import Outgoing, Sending
 from shared.core.tail import Tail
 from shared.errors import Refused, SealBroken, Undecodable
@@ -74,17 +75,29 @@ class Outbox:
         self._has_kept = True  # whether anything that waits may not be dropped; looked at when it is needed
         self._dropped_row = 0  # nothing that may be dropped is in segments up to here
         self._sending = Sending(limits.live_age_ms, limits.drain_bytes_per_s)
+        self._first_row: Remembered[OutboxStore, int] = Remembered(lambda store: store.first_segment_row())
+        self._oldest_ms: Remembered[OutboxStore, int | None] = Remembered(lambda store: store.oldest_accepted_ms())
 
     # --- life -----------------------------------------------------------------------------------------------------
 
     def load(self, store: OutboxStore, accepts: frozenset[str]) -> None:
         """Take up what the store holds; also after a unit of work that was undone. `accepts`: aliases the target takes."""
         self._accepts = accepts
+        self._forget_oldest()
         self._tail.load(store)
         self.load_overflow(store)
         self._dropped_row = 0
         if self._epoch is not None:
-            self._epoch = store.epochs_out().get(self._epoch.epoch)
+            self._epoch = store.epoch_out(self._epoch.epoch)
+
+    def _forget_oldest(self) -> None:
+        """What waits has changed."""
+        self._first_row.forget()
+        self._oldest_ms.forget()
+
+    def first_row(self, store: OutboxStore) -> int:
+        """Return the row of the oldest segment that waits for the destination's word, 0 where there is none."""
+        return self._first_row.get(store)
 
     def load_overflow(self, store: OutboxStore) -> None:
         """Take up which resources drop their oldest readings at the cap, and which refuse new ones; it may have changed."""
@@ -168,6 +181,7 @@ class Outbox:
 
     def take(self, store: OutboxStore, batch: Batch | Sequence[Packed], now_ms: int) -> None:
         """Accept what was let in by `refuse_when_full`. What is packed and can be sealed as it is, is not packed again."""
+        self._forget_oldest()
         pieces = self._pieces(batch)
         store.count_accepted(_counted(pieces))
         for piece in pieces:
@@ -230,6 +244,7 @@ class Outbox:
 
     def _seal_tail(self, store: OutboxStore, *, kept: bool) -> None:
         """Seal up to one segment's worth of what waits in the tail."""
+        self._forget_oldest()
         columns, accepted_ms = self._tail.take(store, self._accepts, kept=kept)
         for piece in pack(columns, self._codec):
             self._seal(store, piece, accepted_ms, kept=kept)
@@ -298,7 +313,7 @@ class Outbox:
         Losses it reveals go into `tally`; into `closed` what we, since restored, had given up there before.
         """
         self._sending.on_stated(stated.epoch, stated.recorded, stated.closed)
-        known = store.epochs_out().get(stated.epoch)
+        known = store.epoch_out(stated.epoch)
         if known is None:
             # Ours from before a restore: the backup does not know the epoch at all.
             known = EpochOut(stated.epoch)
@@ -341,6 +356,7 @@ class Outbox:
             if segment.number in aside:
                 store.set_aside(segment)
             store.settle_segment(segment, now_ms)
+            self._forget_oldest()
             self._sending.on_word(segment.row)
             readings += segment.count
         return readings
@@ -351,6 +367,7 @@ class Outbox:
                 # Given up by an origin that was restored since; the destination will never take the number.
                 self._drop(store, segment, closed)
             store.forget_segment(segment)
+            self._forget_oldest()
             self._sending.on_word(segment.row)
 
     def _make_again(self, store: OutboxStore, known: EpochOut, stated: EpochOut, now_ms: int, tally: GapTally) -> int:
@@ -359,6 +376,7 @@ class Outbox:
         if not lost:
             return 0
         tally.destination_restored = True
+        self._forget_oldest()
         readings = 0
         for sent in store.sent_segments(stated.epoch, lost):
             readings += sent.count
@@ -382,7 +400,8 @@ class Outbox:
         there = batch.counts()
         counts = {resource: min(there.get(resource, 0), sent.counts[resource]) for resource in sent.counts}
         found = sum(counts.values()) if counts else min(len(batch), sent.count)
-        pieces = pack(batch, self._codec) if found else []
+        # Also where none count: such a segment holds what did not fit in another, and is lost with a restored target as well.
+        pieces = pack(batch, self._codec) if len(batch) else []
         kept = all(self._overflow.kept(batch))
         if pieces:
             self._store_sealed(store, sent.epoch, sent.number, pieces[0], found, now_ms, counts, kept=kept)
@@ -392,7 +411,7 @@ class Outbox:
 
     def still_closed(self, store: OutboxStore, epoch: int, numbers: IntervalSet) -> IntervalSet:
         """Return those of the numbers, once given up, that a word of the destination has not corrected since."""
-        known = store.epochs_out().get(epoch)
+        known = store.epoch_out(epoch)
         given_up = IntervalSet(known.closed.flat() if known is not None else ())
         for segment in store.segments_numbered(epoch, numbers):
             if segment.dropped is not None:
@@ -445,6 +464,7 @@ class Outbox:
     def _give_up(
         self, store: OutboxStore, segments: Sequence[Segment], chunks: Sequence[TailChunk], tally: GapTally
     ) -> None:
+        self._forget_oldest()
         for segment in segments:
             tally.number(segment.epoch, segment.number)
             self._drop(store, segment, tally)
@@ -466,7 +486,7 @@ class Outbox:
 
     def next_deadline_ms(self, store: OutboxStore) -> int | None:
         """When `expire` or sealing by age has something to do next (wall clock), None where nothing waits."""
-        oldest_ms = store.oldest_accepted_ms()
+        oldest_ms = self._oldest_ms.get(store)
         due = [] if oldest_ms is None else [oldest_ms + self.limits.retention_ms]
         parts = [self._tail.ready(self._accepts, kept=kept) for kept in (False, True)]
         due += [ready.oldest_accepted_ms + TAIL_AGE_MS_MAX for ready in parts if ready.count]

@@ -217,7 +217,7 @@ class Replays:
         known = {each.job_id for each in private.replays}
         waiting = store.replay_jobs(open_only=True, limit=REPLAY_JOBS_KEPT_MAX)
         lost = [job for job in waiting if job.ask.job_id not in known]
-        if lost and store.control_rows(0, 1):
+        if lost and self._log.first_row(store):
             link.compare_later = True  # the ask may be on its way
             return
         for job in lost:

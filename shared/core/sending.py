@@ -81,6 +81,7 @@ class Sending:
         """When `pump` can go on by itself, for there is room in the budget again; None where it waits for something else."""
         self._live_run_bytes = 0  # sent live since backfill had its turn
         self._cursor = 0
+        self._seen_all = False  # nothing is behind the cursor
         self._pumped_ms = 0
         self._hub_holds: dict[int, IntervalSet] = {}
 
@@ -93,6 +94,7 @@ class Sending:
         self._backlog.clear()
         self._backfill_bytes = self._ahead_readings = 0
         self._cursor = 0
+        self._seen_all = False
         # Newest first: what is live is worth most while it is fresh; the rest follows as backfill.
         self._fresh = deque(store.fresh_rows(now_ms - self.live_age_ms, FRESH_SEGMENTS_MAX))
         self._live_after_row = max(self._fresh, default=0)
@@ -171,6 +173,7 @@ class Sending:
         if not self.is_open:
             return
         self._fresh.appendleft(row)
+        self._seen_all = False
         if len(self._fresh) > FRESH_SEGMENTS_MAX:
             # The oldest becomes backfill: the cursor must still come by it.
             self._cursor = min(self._cursor, self._fresh.pop() - 1)
@@ -178,6 +181,7 @@ class Sending:
     def start_over(self) -> None:
         """Look at the backlog from its beginning: old numbers have been sealed again."""
         self._cursor = 0
+        self._seen_all = False
 
     def pump(self, store: OutboxStore, now_ms: int) -> list[Outgoing]:
         """Return the segments to send now, live before backfill, as far as the credit reaches."""
@@ -219,7 +223,9 @@ class Sending:
     def _send_backfill(self, store: OutboxStore, outgoing: list[Outgoing], now_ms: int, *, segments_max: int) -> None:
         """Send what comes after the cursor, oldest first, as far as credit, budget and what is on its way allow."""
         looked_at = 0
-        while self._may_send_backfill(now_ms) and segments_max > 0 and looked_at < _LOOKED_AT_MAX:
+        while (
+            self._may_send_backfill(now_ms) and not self._seen_all and segments_max > 0 and looked_at < _LOOKED_AT_MAX
+        ):
             rows = store.undropped_after(self._cursor, _READ_AT_ONCE)
             looked_at += len(rows)
             for row, epoch, number in rows:
@@ -230,6 +236,7 @@ class Sending:
                     outgoing.append(self._send(segment, LANE_BACKFILL))
                     segments_max -= 1
             if len(rows) < _READ_AT_ONCE:
+                self._seen_all = True
                 return
         self.behind |= looked_at >= _LOOKED_AT_MAX
 

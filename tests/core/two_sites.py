@@ -51,6 +51,9 @@ class _ControlOnly(Streams):
     def epochs_in(self) -> list[EpochIn]:
         return []
 
+    def epoch_out(self, epoch: int) -> EpochOut | None:
+        return None
+
     def epochs_out(self) -> dict[int, EpochOut]:
         return {}
 
