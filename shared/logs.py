@@ -83,5 +83,5 @@ def set_up_logging(level: str, format_: Literal["text", "json"]) -> None:
     text = _Text("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(_JsonLines() if format_ == "json" else text)
     logging.basicConfig(level=level.upper(), handlers=[handler, _kept], force=True)
-    for noisy in ("httpx2", "httpcore2", "websockets", "uvicorn.access", "aiosqlite", "sse_starlette"):
+    for noisy in ("httpx2", "httpcore2", "websockets", "uvicorn.access", "uvicorn.error", "aiosqlite", "sse_starlette"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
