@@ -111,7 +111,17 @@ def _rates(seen: Situation, samples: tuple[Sample, ...]) -> c.RatesCard:
     if seen.pair is not None and seen.is_paired:
         label = "Applied here" if seen.role is c.Role.TARGET else f"Applied at {seen.pair.peer_site_name}"
         shown.append(_rate(label, rates(samples, "applied")))
-    return c.RatesCard(tuple(shown), KEPT_S, seen.last_applied_ms, seen.is_paired)
+    step = _first_step(seen)
+    url = paths.fill(paths.RESOURCES, connector_id=seen.connector_id) if step else ""
+    return c.RatesCard(tuple(shown), KEPT_S, seen.last_applied_ms, seen.is_paired, step, url)
+
+
+def _first_step(seen: Situation) -> str:
+    if not seen.is_paired or seen.last_applied_ms is not None:
+        return ""
+    if seen.role is c.Role.TARGET:
+        return "Create here what the source sends" if any(row.match == "missing_here" for row in seen.resources) else ""
+    return "" if any(row.remote_sync for row in seen.resources) else "Switch Remote-Sync on for a resource"
 
 
 def _rate(label: str, history: tuple[float, ...]) -> c.Rate:

@@ -235,8 +235,9 @@ async def test_a_synchronised_resource_is_missed_created_and_received(tmp_path: 
         source_id = await standalone(two.source)
         source = path_of(source_id)
         await two.source.post(f"{source}/devices", identity="pump-1", name="Pump 1")
-        await two.source.post(f"{source}/resources", alias="pressure", format="number", unit="bar", is_synced="on")
         target = path_of(await two.pair(source_id))
+        assert "Switch Remote-Sync on for a resource" in await two.source.get(source)
+        await two.source.post(f"{source}/resources", alias="pressure", format="number", unit="bar", is_synced="on")
         await post_readings(two, source_id, 25)
 
         text = await shows(
@@ -245,11 +246,13 @@ async def test_a_synchronised_resource_is_missed_created_and_received(tmp_path: 
         assert "0 1970" not in text
         assert "Resource missing at riverside" in await two.source.get(source)
         await shows(two.target, f"{target}/resources", "hillside sends it, and it does not exist here")
-        assert "Resource missing here" in await two.target.get(target)
+        assert "Resource missing here" in (page := await two.target.get(target))
+        assert "Create here what the source sends" in page
         await two.target.post(f"{target}/resources/pressure/create-here")
 
         await shows(two.target, f"{target}/resources", "pressure number bar received 24.5 bar")
-        assert "Nothing needs your attention." in await two.target.get(target)
+        assert "Nothing needs your attention." in (page := await two.target.get(target))
+        assert "readings flow to the left" in page
         page = await shows(two.source, source, "25 25 0 0 0 balances")
         assert "hillside source, this side 25 25" in page
         page = await shows(two.target, target, "both sides count the same as applied")
@@ -312,6 +315,8 @@ async def test_without_the_peer_the_last_good_copy_is_shown_and_edits_wait(tmp_p
 
         text = await shows(two.target, f"{target}/devices", "last good copy,")
         assert "reconnecting" in text
+        assert "readings wait at hillside" in await two.target.get(target)
+        assert "The hub cannot be reached" in await two.target.get("/hub")
         await two.target.post(f"{target}/devices/pump-1/tags", name="floor", value="2")
 
         assert "floor 2 pending" in await two.target.get(f"{target}/devices/pump-1")

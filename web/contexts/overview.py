@@ -80,6 +80,9 @@ class RatesCard:
     """The time that a sparkline spans."""
     last_applied_ms: int | None
     is_paired: bool = True
+    first_step: str = ""
+    """What a person does so that readings flow, as a link to `first_step_url`; empty where nothing is missing."""
+    first_step_url: str = ""
 
 
 class BeatState(StrEnum):
