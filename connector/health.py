@@ -9,17 +9,17 @@ from starlette.routing import BaseRoute, Route
 from connector.pages.samples import Samples
 from connector.pages.situation import look
 from connector.site import Site
+from shared.core.health import FlowState
 from shared.errors import Refused, StorageFailed
-from web.contexts import LinkState
 
 _NO_STORE = {"Cache-Control": "no-store"}
 # Words for probes. A peer that is off line is its own site's problem; what waits for it is safe here.
 _NOT_READY = {
-    LinkState.CONNECTING: "its link to the hub is not up yet",
-    LinkState.RECONNECTING: "its link to the hub is down",
-    LinkState.OFFLINE: "its link to the hub is down",
-    LinkState.HUB_SILENT: "the hub does not answer on its link",
-    LinkState.STALLED: "stalled: linked, but nothing is applied",
+    FlowState.CONNECTING: "its link to the hub is not up yet",
+    FlowState.RECONNECTING: "its link to the hub is down",
+    FlowState.OFFLINE: "its link to the hub is down",
+    FlowState.HUB_SILENT: "the hub does not answer on its link",
+    FlowState.STALLED: "stalled: linked, but nothing is applied",
 }
 
 

@@ -16,14 +16,14 @@ from connector.account_metrics import ACCOUNT_MEASURES, gaps_by_cause, put_books
 from connector.pages.samples import Samples
 from connector.pages.situation import Situation, look
 from connector.site import Site
-from shared.core.link_state import LinkState as LinkPhase
+from shared.core.health import FlowState
+from shared.core.link_state import LinkState
 from shared.disk import disk_use
 from shared.errors import Refused
 from shared.limits import SECOND_MS
 from shared.metrics import METRICS_PATH, SHARED_MEASURES, Filled, Measure, Metrics, is_from_this_machine, refuse
 from shared.notices.measures import NOTICE_MEASURES, put_notices
 from shared.sealing import Side
-from web.contexts import LinkState
 
 _ONE = ("connector",)
 _PAIR = ("connector", "pair")
@@ -122,9 +122,9 @@ async def fill(site: Site, samples: Samples) -> Filled:
 def _put_link(filled: Filled, site: Site, seen: Situation) -> None:
     connector_id = seen.connector_id
     view = site.runtime(connector_id).view
-    is_up = view.state is LinkPhase.LINKED
+    is_up = view.state is LinkState.LINKED
     filled.put("pairhub_link_up", is_up, connector_id)
-    for state in LinkState:
+    for state in FlowState:
         filled.put("pairhub_link_state", seen.link.state is state, connector_id, state.value)
     round_trip_ms = view.round_trip_ms if is_up else 0.0
     filled.put("pairhub_link_round_trip_seconds", round_trip_ms / SECOND_MS if round_trip_ms else None, connector_id)

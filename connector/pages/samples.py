@@ -16,6 +16,7 @@ from connector.device_queries import DeviceQuery
 from connector.lookups import LIST_DEVICES
 from connector.runtime import ConnectorRuntime, LinkView
 from connector.site import Site
+from shared.core.health import FlowState
 from shared.core.link_state import LinkState
 from shared.errors import PairhubError, Refused
 from shared.limits import CANARY_AGAIN_S, CANARY_EVERY_S, LIVE_RESERVE_BYTES, SECOND_MS
@@ -31,9 +32,9 @@ BEAT_S: Final = 10
 _UNANSWERED: Final = frozenset({"no_route", "peer_not_linked", "call_timed_out"})
 _log = logging.getLogger(__name__)
 
-_UNLINKED = frozenset({c.LinkState.OFFLINE, c.LinkState.RECONNECTING, c.LinkState.CONNECTING, c.LinkState.PEER_OFFLINE})
+_UNLINKED = frozenset({FlowState.OFFLINE, FlowState.RECONNECTING, FlowState.CONNECTING, FlowState.PEER_OFFLINE})
 # Linked, and nothing comes through.
-_STUCK = frozenset({c.LinkState.STALLED, c.LinkState.HUB_SILENT, c.LinkState.PEER_SILENT})
+_STUCK = frozenset({FlowState.STALLED, FlowState.HUB_SILENT, FlowState.PEER_SILENT})
 # What one slice of time is called where its samples differ: the worst comes first.
 _WORST_FIRST = (c.BeatState.STALLED, c.BeatState.OFFLINE, c.BeatState.FLOWING, c.BeatState.QUIET)
 
@@ -46,7 +47,7 @@ class Sample:
     taken: int
     applied: int
     queued: int
-    link: c.LinkState
+    link: FlowState
 
 
 # The look needs the link's state in words, which connector.pages.situation works out.
@@ -216,7 +217,7 @@ def beats(samples: tuple[Sample, ...], now_ms: int) -> tuple[c.Beat, ...]:
     first_ms = (now_ms // slice_ms - count + 1) * slice_ms
     seen: dict[int, set[c.BeatState]] = {}
     for at, sample in enumerate(samples):
-        if sample.link in (c.LinkState.NOT_PAIRED, c.LinkState.DISABLED):
+        if sample.link in (FlowState.NOT_PAIRED, FlowState.DISABLED):
             continue  # no heart was meant to beat
         before = samples[at - 1] if at else None
         seen.setdefault((sample.at_ms - first_ms) // slice_ms, set()).add(_beat_state(before, sample))

@@ -162,7 +162,7 @@ def _link_facts(site: Site, runtime: ConnectorRuntime, stored: Stored, track: Tr
 
 def _link_status(flow: Flow) -> c.LinkStatus:
     return c.LinkStatus(
-        c.LinkState(flow.state.value),
+        flow.state,
         round_trip_ms=flow.round_trip_ms,
         retry_in_s=None if flow.retry_in_ms is None else flow.retry_in_ms / SECOND_MS,
         stalled_for_s=None if flow.stalled_for_ms is None else flow.stalled_for_ms / SECOND_MS,

@@ -39,15 +39,25 @@ class FlowState(StrEnum):
     """Whether data can flow, in the order in which a person would worry."""
 
     CONNECTED = "connected"
+    """Linked to the hub, and the peer is there."""
     CONNECTING = "connecting"
+    """The first attempt to link is under way."""
     RECONNECTING = "reconnecting"
+    """The link was lost; the next attempt comes in `retry_in_ms`."""
     HUB_SILENT = "hub_silent"
+    """Linked, but the hub has not answered for `silent_for_ms`."""
     PEER_OFFLINE = "peer_offline"
+    """Linked to the hub, but the peer is not, since `since_ms`."""
     PEER_SILENT = "peer_silent"
+    """Both are linked, but a question through the whole pair has been out for `silent_for_ms`."""
     STALLED = "stalled"
+    """Linked, data waits, and nothing was applied for `stalled_for_ms` (rule G9)."""
     OFFLINE = "offline"
+    """No link since `since_ms`."""
     DISABLED = "disabled"
+    """Switched off by a person."""
     NOT_PAIRED = "not_paired"
+    """No peer, so no link is wanted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from connector.pages.samples import BEAT_S, KEPT_S, Sample, Track, beats, rates
 from connector.pages.situation import Stored, stalled_ms, unlinked_status
 from connector.runtime import LinkView
 from shared.core.completion import PairState
+from shared.core.health import FlowState
 from shared.core.link_state import LinkState
 from shared.core.parting import PartingTalk
 from shared.limits import MINUTE_MS
 from shared.sealing import Side
-from web import contexts as c
 
 NOW_MS = 1_800_000_000_000
 LINKED = LinkView(LinkState.LINKED, NOW_MS, 2.0, 0, True, "", 0, 0)
@@ -25,7 +25,7 @@ WAITING = LinkView(LinkState.WAITING, NOW_MS, 0.0, NOW_MS + 4_000, False, "gone"
 CONNECTING = replace(WAITING, state=LinkState.CONNECTING)
 
 
-def at(seconds: float, *, taken: int = 0, applied: int = 0, link: c.LinkState = c.LinkState.CONNECTED) -> Sample:
+def at(seconds: float, *, taken: int = 0, applied: int = 0, link: FlowState = FlowState.CONNECTED) -> Sample:
     return Sample(NOW_MS + round(seconds * 1000), taken, applied, 0, link)
 
 
@@ -35,11 +35,11 @@ def at(seconds: float, *, taken: int = 0, applied: int = 0, link: c.LinkState = 
 def test_a_first_attempt_is_connecting_and_a_later_one_reconnecting() -> None:
     track = Track()
     track.observe(CONNECTING, NOW_MS)
-    assert unlinked_status(CONNECTING, track, NOW_MS).state is c.LinkState.CONNECTING
+    assert unlinked_status(CONNECTING, track, NOW_MS).state is FlowState.CONNECTING
 
     track.observe(LINKED, NOW_MS + 1)
     track.observe(CONNECTING, NOW_MS + 2)
-    assert unlinked_status(CONNECTING, track, NOW_MS + 2).state is c.LinkState.RECONNECTING
+    assert unlinked_status(CONNECTING, track, NOW_MS + 2).state is FlowState.RECONNECTING
 
 
 def test_a_lost_link_counts_down_to_its_next_attempt() -> None:
@@ -48,7 +48,7 @@ def test_a_lost_link_counts_down_to_its_next_attempt() -> None:
 
     status = unlinked_status(WAITING, track, NOW_MS + 1_000)
 
-    assert (status.state, status.retry_in_s) == (c.LinkState.RECONNECTING, 3.0)
+    assert (status.state, status.retry_in_s) == (FlowState.RECONNECTING, 3.0)
 
 
 def test_a_link_that_stays_away_is_off_line_since_it_went_not_since_the_last_attempt() -> None:
@@ -59,7 +59,7 @@ def test_a_link_that_stays_away_is_off_line_since_it_went_not_since_the_last_att
 
     status = unlinked_status(WAITING, track, NOW_MS + 2 * MINUTE_MS)
 
-    assert (status.state, status.since_ms) == (c.LinkState.OFFLINE, NOW_MS)
+    assert (status.state, status.since_ms) == (FlowState.OFFLINE, NOW_MS)
 
 
 def test_the_moment_at_which_the_peer_left_is_kept() -> None:
@@ -151,13 +151,13 @@ def test_beats_span_the_kept_time_and_show_the_worst_of_each_slice() -> None:
     slice_start = NOW_MS // (BEAT_S * 1000) * BEAT_S * 1000
     base = (slice_start - NOW_MS) / 1000
     samples = (
-        at(base - 4 * BEAT_S, applied=1, link=c.LinkState.NOT_PAIRED),
+        at(base - 4 * BEAT_S, applied=1, link=FlowState.NOT_PAIRED),
         at(base - 3 * BEAT_S, applied=1),
         at(base - 3 * BEAT_S + 5, applied=9),
         at(base - 2 * BEAT_S, applied=20),
-        at(base - 2 * BEAT_S + 5, applied=20, link=c.LinkState.RECONNECTING),
-        at(base - BEAT_S, applied=20, link=c.LinkState.OFFLINE),
-        at(base - BEAT_S + 5, applied=20, link=c.LinkState.STALLED),
+        at(base - 2 * BEAT_S + 5, applied=20, link=FlowState.RECONNECTING),
+        at(base - BEAT_S, applied=20, link=FlowState.OFFLINE),
+        at(base - BEAT_S + 5, applied=20, link=FlowState.STALLED),
         at(base, applied=20),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import segno
 
+from shared.core.health import FlowState
 from web import contexts as c
 from web import pairing_text
 
@@ -17,9 +18,9 @@ DAY_MS = 24 * HOUR_MS
 
 CONNECTOR_ID = "K7QM2"
 FINGERPRINT = "4F2A-9C71-E08B-5D36"
-CONNECTED = c.LinkStatus(c.LinkState.CONNECTED, round_trip_ms=12.4)
-STALLED = c.LinkStatus(c.LinkState.STALLED, stalled_for_s=183)
-NOT_PAIRED = c.LinkStatus(c.LinkState.NOT_PAIRED)
+CONNECTED = c.LinkStatus(FlowState.CONNECTED, round_trip_ms=12.4)
+STALLED = c.LinkStatus(FlowState.STALLED, stalled_for_s=183)
+NOT_PAIRED = c.LinkStatus(FlowState.NOT_PAIRED)
 
 CHOICES = (
     c.ConnectorChoice(CONNECTOR_ID, "Pump house", c.Role.SOURCE),
@@ -181,7 +182,7 @@ CONNECTORS = c.ConnectorsPage(
                 "QX1TT",
                 "Workshop",
                 c.Role.SOURCE,
-                c.LinkStatus(c.LinkState.RECONNECTING, retry_in_s=4),
+                c.LinkStatus(FlowState.RECONNECTING, retry_in_s=4),
                 "depot",
                 "P0P0P",
                 2,
@@ -192,7 +193,7 @@ CONNECTORS = c.ConnectorsPage(
                 "ZZ9PL",
                 "Greenhouse",
                 c.Role.SOURCE,
-                c.LinkStatus(c.LinkState.OFFLINE, since_ms=NOW_MS - 3 * DAY_MS),
+                c.LinkStatus(FlowState.OFFLINE, since_ms=NOW_MS - 3 * DAY_MS),
                 "depot",
                 "B2B2B",
                 7,

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from shared.core.health import FlowState
 from tests.web import samples
 from web import contexts, rendering, static_files
 from web.contexts.base import TEMPLATES, is_fragment, template_of
@@ -155,22 +156,22 @@ def test_fragments_come_by_element_id() -> None:
     ("status", "words"),
     [
         (samples.CONNECTED, "connected via hub, 12 ms"),
-        (contexts.LinkStatus(contexts.LinkState.RECONNECTING, retry_in_s=4), "reconnecting in 4 s"),
-        (contexts.LinkStatus(contexts.LinkState.RECONNECTING, retry_in_s=0.2), "reconnecting"),
+        (contexts.LinkStatus(FlowState.RECONNECTING, retry_in_s=4), "reconnecting in 4 s"),
+        (contexts.LinkStatus(FlowState.RECONNECTING, retry_in_s=0.2), "reconnecting"),
         (samples.STALLED, "stalled: nothing applied for 3 min"),
-        (contexts.LinkStatus(contexts.LinkState.HUB_SILENT, silent_for_s=4), "no answer from hub for 4 s"),
+        (contexts.LinkStatus(FlowState.HUB_SILENT, silent_for_s=4), "no answer from hub for 4 s"),
         (
-            contexts.LinkStatus(contexts.LinkState.PEER_SILENT, silent_for_s=7),
+            contexts.LinkStatus(FlowState.PEER_SILENT, silent_for_s=7),
             "hub reached, no answer from the peer for 7 s",
         ),
-        (contexts.LinkStatus(contexts.LinkState.OFFLINE, since_ms=samples.NOW_MS), "off line since 14:02 UTC"),
+        (contexts.LinkStatus(FlowState.OFFLINE, since_ms=samples.NOW_MS), "off line since 14:02 UTC"),
         (
-            contexts.LinkStatus(contexts.LinkState.PEER_OFFLINE, since_ms=samples.NOW_MS),
+            contexts.LinkStatus(FlowState.PEER_OFFLINE, since_ms=samples.NOW_MS),
             "hub reached, peer off line since 14:02 UTC",
         ),
         (samples.NOT_PAIRED, "not paired"),
-        (contexts.LinkStatus(contexts.LinkState.CONNECTING), "connecting to hub"),
-        (contexts.LinkStatus(contexts.LinkState.DISABLED), "disabled"),
+        (contexts.LinkStatus(FlowState.CONNECTING), "connecting to hub"),
+        (contexts.LinkStatus(FlowState.DISABLED), "disabled"),
     ],
 )
 def test_link_pill_says_its_state_in_words(status: contexts.LinkStatus, words: str) -> None:

@@ -149,7 +149,6 @@ from web.contexts.sharing import ConflictPolicy, PeerRight, SharingPage
 from web.contexts.shell import (
     ConnectorChoice,
     LinkPill,
-    LinkState,
     LinkStatus,
     NavCounts,
     Section,
@@ -259,7 +258,6 @@ __all__ = [
     "HubWindows",
     "ImportRow",
     "LinkPill",
-    "LinkState",
     "LinkStatus",
     "LoginPage",
     "Mismatch",

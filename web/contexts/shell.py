@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
+from shared.core.health import FlowState
 from web.contexts.base import Place, Role, template
 
 
@@ -26,36 +27,11 @@ class Section(StrEnum):
     NONE = "none"
 
 
-class LinkState(StrEnum):
-    """Whether data can flow, in the order in which a person would worry."""
-
-    CONNECTED = "connected"
-    """Linked to the hub, and the peer is there. Show `round_trip_ms` where it is known."""
-    CONNECTING = "connecting"
-    """The first attempt is under way."""
-    RECONNECTING = "reconnecting"
-    """The link was lost; the next attempt comes in `retry_in_s`."""
-    HUB_SILENT = "hub_silent"
-    """Linked, but the hub has not answered for `silent_for_s`."""
-    PEER_OFFLINE = "peer_offline"
-    """Linked to the hub, but the peer is not, since `since_ms`."""
-    PEER_SILENT = "peer_silent"
-    """Both are linked, but a question through the whole pair has been out for `silent_for_s`."""
-    STALLED = "stalled"
-    """Linked, data waits, and nothing was applied for `stalled_for_s` (rule G9)."""
-    OFFLINE = "offline"
-    """No link since `since_ms`."""
-    DISABLED = "disabled"
-    """Switched off by a person."""
-    NOT_PAIRED = "not_paired"
-    """No peer, so no link is wanted."""
-
-
 @dataclass(frozen=True, slots=True)
 class LinkStatus:
     """The state of a connector's link and the number that belongs to it; the template makes the sentence."""
 
-    state: LinkState
+    state: FlowState
     via: str = "hub"
     round_trip_ms: float | None = None
     retry_in_s: float | None = None
