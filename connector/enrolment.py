@@ -58,9 +58,9 @@ class Enrolment:
             await self._enrol(self.hub)
 
     async def enrol(self, token: str) -> None:
-        """Enrol with this token, now; raises Refused('hub_not_reachable', or the hub's reason), LinkLost."""
+        """Enrol with this token, now; raises Refused('no_hub', or the hub's reason), LinkLost."""
         if self.hub is None:
-            raise Refused("hub_not_reachable")
+            raise Refused("no_hub")
         async with self._one_at_a_time:
             self._token = token
             await self._enrol(self.hub)

@@ -344,7 +344,7 @@ class Site:
     async def claim(self, connector_id: str, *, site_name: str, source_connector: str, code: str) -> Pair:
         """Let an unpaired target claim a source; raises Refused."""
         if self._hub is None:
-            raise Refused("hub_not_reachable")
+            raise Refused("no_hub")
         return await self.runtime(connector_id).claim(
             site_name=site_name.strip(), source_connector=source_connector, code=code
         )
@@ -387,7 +387,7 @@ class Site:
     async def enable_remote_sync(self, connector_id: str) -> Window:
         """Open the pairing window of a source (W1); raises Refused."""
         if self._hub is None:
-            raise Refused("hub_not_reachable")
+            raise Refused("no_hub")
         runtime = self.runtime(connector_id)
         window = await runtime.source.enable(int(self.settings.window_minutes * MINUTE_MS))
         await runtime.reload()

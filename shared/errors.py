@@ -87,6 +87,11 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
     ),
     "target_paired": (409, False, "This target is already paired. Create another connector for another source."),
     "same_connector": (409, False, "A connector cannot be paired with itself. Use two different connectors."),
+    "no_hub": (
+        409,
+        False,
+        "This site knows no hub. Start it with the address of one, as in --hub-url https://hub.example.",
+    ),
     "hub_not_reachable": (
         503,
         True,
@@ -144,7 +149,11 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
         False,
         "The enrolment token was made for the site name '{expected}'. Use that name or ask for another token.",
     ),
-    "token_required": (403, False, "This hub asks for an enrolment token. Get one from its operator."),
+    "token_required": (
+        403,
+        False,
+        "This hub asks for an enrolment token. Get one from its operator and type it on this site's page Hub.",
+    ),
     "site_name_taken": (409, False, "Another site at this hub has the name '{name}'. Choose another site name."),
     "site_revoked": (403, False, "The hub's operator has revoked this site. Ask the operator."),
     "site_unknown": (401, True, "The hub does not know this site; it has to enrol or to show its certificate."),
@@ -306,7 +315,11 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
         "There are {most} event streams open for this key already. Close one, or let one carry more.",
     ),
     "connector_disabled": (409, True, "The connector is disabled. Enable it first."),
-    "not_signed_in": (401, False, "Sign in, or send an API key as 'Authorization: Bearer ...'."),
+    "not_signed_in": (
+        401,
+        False,
+        "Sign in, or send a valid API key of this site or hub as 'Authorization: Bearer ...'.",
+    ),
     "forbidden": (403, False, "You may not do this: {why}."),
     "unknown_refusal": (
         502,

@@ -17,6 +17,10 @@ API_KEY = "/api-key"
 API_KEY_REVOKE = "/api-key/{key_id}/revoke"
 API_REFERENCE = "/api"
 
+SITE_HUB = "/hub"
+SITE_HUB_UPDATES = "/hub/updates"
+SITE_HUB_ENROL = "/hub/enrol"
+
 REPAIRS = "/repairs"
 REPAIRS_UPDATES = "/repairs/updates"
 REPAIRS_TEST = "/repairs/test-notice"

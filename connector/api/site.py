@@ -67,6 +67,7 @@ OPERATIONS: Final = (
             "token_required",
             "site_name_taken",
             "site_revoked",
+            "no_hub",
             "hub_not_reachable",
         ),
     ),

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 from connector.connectors import Connector
 from connector.pages.frame import Desk, Parts, Visit, done, problem
 from connector.pages.remote_sync import pairing_state
+from connector.pages.site_hub import has_to_enrol
 from connector.pages.situation import Situation, look
 from shared.errors import PairhubError, Refused, StorageFailed
 from shared.limits import SECOND_MS
@@ -41,7 +42,7 @@ _FIELD_OF_WHAT: Final[Mapping[str, str]] = {"Name": "name", "Connector ID": "pee
 async def show(visit: Visit) -> Response:
     """Answer the list."""
     shell = await visit.shell(c.Section.CONNECTORS, stream="page=connectors")
-    return visit.respond(c.ConnectorsPage(shell, await _table(visit)))
+    return visit.respond(c.ConnectorsPage(shell, await _table(visit), has_to_enrol(visit.site)))
 
 
 async def parts(visit: Visit) -> Parts:

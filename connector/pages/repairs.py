@@ -30,6 +30,8 @@ def _shown(repair: Repair, names: Mapping[str, str] | None) -> c.Repair:
     label, url = "", None
     if mended is Mended.REPAIRS:
         label, url = "Open repairs", paths.REPAIRS
+    elif mended is Mended.HUB:
+        label, url = "Open Hub", paths.SITE_HUB
     elif scope and mended in _PLACES:
         label, pattern = _PLACES[mended]
         url = paths.fill(pattern, connector_id=scope)

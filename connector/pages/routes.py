@@ -30,6 +30,7 @@ from connector.pages import (
     resources,
     settings,
     sharing,
+    site_hub,
     ways_in,
 )
 from connector.pages.frame import Desk, Visit
@@ -44,6 +45,7 @@ def page_routes(desk: Desk) -> list[BaseRoute]:
         *entrance.routes(desk),
         *api_key.routes(desk),
         *api_reference.routes(desk),
+        *site_hub.routes(desk),
         *repair_list.routes(desk),
         *connectors.routes(desk),
         *overview.routes(desk),

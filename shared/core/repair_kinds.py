@@ -19,7 +19,7 @@ from shared.limits import (
 
 
 class Mended(StrEnum):
-    """Where a repair is mended: a page of the connector, or outside (at the machine, at the hub, at the other site)."""
+    """Where a repair is mended: a page of connector or site, or outside (at the machine, at the hub, at the other site)."""
 
     OVERVIEW = "overview"
     REMOTE_SYNC = "remote_sync"
@@ -27,6 +27,7 @@ class Mended(StrEnum):
     PARTING = "parting"
     SETTINGS = "settings"
     QUARANTINE = "quarantine"
+    HUB = "hub"
     REPAIRS = "repairs"
     OUTSIDE = "outside"
 
@@ -92,7 +93,8 @@ REPAIRS: Final[dict[str, RepairKind]] = {
         "This site is not enrolled at its hub",
         "{why}",
         "It has no link, so nothing can be paired, and what is paired waits.",
-        "A new token is given to the site with: pairhub enrol.",
+        "Type a token of the hub's operator on the page Hub (or: pairhub enrol TOKEN).",
+        Mended.HUB,
         is_urgent=True,
         clear_after_ms=0,
     ),
@@ -101,7 +103,7 @@ REPAIRS: Final[dict[str, RepairKind]] = {
         "{why}",
         "Readings wait here, on disk, and go on by themselves; lookups show the last good copy.",
         "See that the hub runs and that this machine's network leads to it (pairhub doctor site says what fails).",
-        Mended.REMOTE_SYNC,
+        Mended.HUB,
         is_urgent=True,
         raise_after_ms=OFFLINE_AFTER_MS,
     ),

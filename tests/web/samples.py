@@ -1188,6 +1188,20 @@ OPERATOR_EMPTY = c.OperatorPage(
 )
 HUB_AUDIT_PAGE = c.HubAuditPage(hub_shell(), HUB_AUDIT)
 
+SITE_HUB = c.SiteHubPage(
+    site_shell(c.Section.HUB),
+    c.SiteHubCard("hillside", "https://hub.example.net", True, linked_count=2, wanted_count=3),
+)
+SITE_HUB_ASKS = replace(
+    SITE_HUB,
+    hub=c.SiteHubCard(
+        "hillside",
+        "https://hub.example.net",
+        is_enrolled=False,
+        asks_for_token=True,
+        errors={"token": "The enrolment token was used already. Ask the hub's operator for a new one."},
+    ),
+)
 REPAIRS_PAGE = c.RepairsPage(
     site_shell(c.Section.REPAIRS, counts=c.NavCounts(2, "/repairs", "The disk refused to store")),
     c.RepairsCard(
@@ -1280,6 +1294,8 @@ PAGES: dict[str, object] = {
     "mqtt-new": MQTT_NEW,
     "mqtt-tried": MQTT_TRIED,
     "mqtt-watched": MQTT_WATCHED,
+    "site-hub": SITE_HUB,
+    "site-hub-asks": SITE_HUB_ASKS,
     "repairs": REPAIRS_PAGE,
     "repairs-none": REPAIRS_NONE,
     "gaps": GAPS,

@@ -158,6 +158,7 @@ from web.contexts.shell import (
     ToastKind,
     Toasts,
 )
+from web.contexts.site_hub import SiteHubCard, SiteHubPage
 from web.contexts.ways_in import (
     HostWay,
     HttpWay,
@@ -328,6 +329,8 @@ __all__ = [
     "SetupPage",
     "SharingPage",
     "Shell",
+    "SiteHubCard",
+    "SiteHubPage",
     "SortLink",
     "Switcher",
     "SyncState",

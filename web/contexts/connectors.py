@@ -41,6 +41,8 @@ class ConnectorsPage:
 
     shell: Shell
     table: ConnectorTable
+    has_to_enrol: bool = False
+    """Whether the site needs a token of its hub's operator before anything can be paired."""
 
 
 @template("_connector_form.html")
