@@ -190,10 +190,12 @@ class Run:
         world.meeting = used
 
     def _replay(self) -> list[str]:
+        if not self.replays.any:
+            return []
         self.faults.correct_clocks()  # readings of somebody else's next year would go into quarantine
         ledger = None
         while ledger != (ledger := self.world.source.store().ledger()) and ledger.quarantined:
-            self.world.pass_time(QUARANTINE_TRY_EVERY_MS + MINUTE_MS)  # what was set aside for its time is tried again
+            self.world.sleep(QUARANTINE_TRY_EVERY_MS + MINUTE_MS)  # what was set aside for its time is tried again
             settle(self.world)
         return self.replays.last()
 
