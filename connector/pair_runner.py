@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from connector.catalogue import Catalogue
 from connector.connectors import Pair
+from connector.crowd import Crowd
 from connector.streams import Streams
 from shared.clock import Clock
 from shared.core.clock_guard import ClockGuard
@@ -22,7 +23,7 @@ from shared.core.engine_effects import Changed, Effect, Fault, PeerTime, Send
 from shared.core.outbox import OutboxLimits
 from shared.database import Database
 from shared.errors import Refused, StorageFailed
-from shared.messages import AnyFrame, AskStatement, Credit, Held, Sealed, Statement
+from shared.messages import LANE_BACKFILL, AnyFrame, AskStatement, Credit, Held, Sealed, Statement
 
 T = TypeVar("T")
 Work = Callable[[PairEngine, Streams, int], tuple[T, list[Effect]]]
@@ -71,12 +72,15 @@ class PairRunner:
         clock: Clock,
         guard: ClockGuard,
         ring: Callable[[str], None],
+        crowd: Crowd | None = None,
     ) -> None:
+        """`crowd` counts the pairs of the site that are at work; None for the only one."""
         self.pair = pair
         self._database = database
         self._catalogue = catalogue
         self._clock = clock
         self._guard = guard
+        self._crowd = Crowd() if crowd is None else crowd
         self._ring = ring
         self._engine = PairEngine(keys=pair.keys, site_id=site_id, chance=secrets.token_bytes, limits=limits)
         self._outlet: Outlet | None = None
@@ -96,12 +100,12 @@ class PairRunner:
         self._grants = 0
         self._ids = {"connector": pair.connector_id, "pair": pair.pair_id.hex()}
 
-    async def run(self, work: Work[T], gathering: Gathering | None = None) -> T:
-        """Run an event of the engine as a unit of work; its effects follow its commit. Raises as Database.write.
+    async def run(self, work: Work[T], gathering: Gathering | None = None, *, patient: bool = False) -> T:
+        """Run an event of the engine as a unit of work; its effects follow its commit. `patient` and raises as Database.write.
 
         Units that share a transaction share one flush of the engine: one acknowledgement, and segments of a size.
         """
-        return await self._database.write(lambda c: self._unit(c, work, gathering), self._after, self)
+        return await self._database.write(lambda c: self._unit(c, work, gathering), self._after, self, patient=patient)
 
     def begin(self, work: Work[T], after: Callable[[T | BaseException], None], gathering: Gathering) -> None:
         """Run an event as `run` does, for whom it is enough to be called; raises and calls as Database.begin."""
@@ -166,7 +170,8 @@ class PairRunner:
         try:
             for gathering in gatherings:
                 effects += gathering.finish(self._engine, store, now_ms)
-            effects += self._engine.flush(store, now_ms)
+            patient = self._crowd.note(self.pair.connector_id, now_ms)
+            effects += self._engine.flush(store, now_ms, patient=patient)
             if self._last_word is not None:
                 self._last_word(connection, store, now_ms)
                 self._catalogue.forget()
@@ -255,7 +260,7 @@ class PairRunner:
             self._stale = True  # it may not have heard; what is loaded again knows of no link
 
     async def take(self, frames: list[Sealed | Statement | AskStatement | Held | Credit]) -> None:
-        """Take frames that arrived, many in one transaction."""
+        """Take frames that arrived, many in one transaction; those of a backlog give way to all that waits."""
         self._grants += sum(isinstance(frame, Credit) for frame in frames)
 
         def work(engine: PairEngine, store: Streams, now_ms: int) -> tuple[None, list[Effect]]:
@@ -264,7 +269,7 @@ class PairRunner:
                 effects += engine.on_frame(store, frame, now_ms)
             return None, effects
 
-        await self._run_unless_over(work)
+        await self._run_unless_over(work, patient=all(map(_is_backfill, frames)))
 
     async def set_presence(self, *, linked: bool) -> None:
         """The other side got or lost its link."""
@@ -272,10 +277,10 @@ class PairRunner:
             lambda engine, store, now_ms: (None, engine.on_presence(store, linked=linked, now_ms=now_ms))
         )
 
-    async def _run_unless_over(self, work: Work[None]) -> None:
+    async def _run_unless_over(self, work: Work[None], *, patient: bool = False) -> None:
         """Run what the link says; a pair that is over hears nothing more."""
         try:
-            await self.run(work)
+            await self.run(work, patient=patient)
         except Refused:
             if not self.over:
                 raise
@@ -327,3 +332,7 @@ class PairRunner:
                 await self.run(partial(self._on_time, expire=expire))
             except StorageFailed:
                 await asyncio.sleep(1)  # said in the log and on the pages; tried again until the disk is back
+
+
+def _is_backfill(frame: Sealed | Statement | AskStatement | Held | Credit) -> bool:
+    return isinstance(frame, Sealed) and frame.lane == LANE_BACKFILL

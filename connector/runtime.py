@@ -7,12 +7,13 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from connector import connectors
 from connector.calls import Calls
 from connector.catalogue import Catalogue
 from connector.connectors import Connector, Pair
+from connector.crowd import Crowd
 from connector.enrolment import Enrolment
 from connector.identity import Identity
 from connector.link import Link
@@ -53,6 +54,8 @@ from shared.sealing import Kind, Side
 _log = logging.getLogger(__name__)
 _IDLE_LOOK_S = 1.0
 ForEngine = Sealed | Statement | AskStatement | Held | Credit
+# A tuple: a union would be made anew for each frame.
+_FOR_ENGINE = (Sealed, Statement, AskStatement, Held, Credit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Surroundings:
     needs_accept: bool
     answer: Callable[[str, str, bytes], bytes | Callable[[], Awaitable[bytes]]]
     ring: Callable[[str, str], None]
+    crowd: Crowd = field(default_factory=Crowd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +226,7 @@ class ConnectorRuntime:
                 clock=self._around.clock,
                 guard=self._around.guard,
                 ring=self._ring,
+                crowd=self._around.crowd,
             )
 
     def _answer(self, method: str, body: bytes) -> bytes | Callable[[], Awaitable[bytes]]:
@@ -480,7 +485,7 @@ class ConnectorRuntime:
     async def _handle(self, link: Link, frames: list[AnyFrame]) -> None:
         for_engine: list[ForEngine] = []
         for frame in frames:
-            if isinstance(frame, Sealed | Statement | AskStatement | Held | Credit):
+            if isinstance(frame, _FOR_ENGINE):
                 for_engine.append(frame)
             else:
                 await self._take(for_engine)

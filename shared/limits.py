@@ -50,7 +50,7 @@ MQTT_SUBSCRIPTIONS_MAX: Final = 100
 INGEST_REFUSALS_SHOWN_MAX: Final = 1_000
 
 # --- streams (DESIGN section 5) -------------------------------------------------------------------------------------
-# Twice as many take a twentieth less each, for names and tables of codes stand in a segment once; opening one takes a few ms.
+# Twice as many take a twentieth less each: names and tables of codes stand in a segment once. One takes a target below a ms.
 SEGMENT_READINGS_MAX: Final = 8_192
 # So many readings taken at once do not wait for company: packed alone they take a quarter more than in the fullest segment.
 SEGMENT_GREAT_READINGS: Final = 1_024
@@ -82,6 +82,11 @@ LIVE_AGE_MS: Final = MINUTE_MS
 FRESH_SEGMENTS_MAX: Final = 1_024
 # Small accepts wait in the tail while this many live segments are unacknowledged (the previous send is in flight).
 LIVE_IN_FLIGHT_MAX: Final = 4
+# Where many pairs are at work, a destination states every second segment, or after this: before the hub writes a copy
+# (HUB_COPY_DELAY_MS), and before LIVE_IN_FLIGHT_MAX segments are on their way.
+WORD_WAITS_MS_MAX: Final = 150
+# So many pairs of a site with something to do within a second are many: a site with fewer has time for each.
+CROWD_PAIRS_MIN: Final = 24
 # A segment sent, neither applied nor held by the hub, is asked about again after this long without progress.
 RESYNC_AFTER_MS: Final = 10 * SECOND_MS
 # Segments, and entries, that an origin sends again at once although the hub says it holds them: about 1 MiB at most.

@@ -51,6 +51,7 @@ from shared.limits import (
     INSISTED_MAX,
     RESYNC_AFTER_MS,
     SECOND_MS,
+    WORD_WAITS_MS_MAX,
 )
 from shared.messages import (
     LANE_CONTROL,
@@ -259,6 +260,7 @@ class PairEngine:
         effects: list[Effect] = []
         if kind == Kind.SEGMENT:
             link.consumed_bytes += len(frame.body)
+            link.unstated += 1
             arrival = self.inbox.on_segment(store, frame.header, frame.body, now_ms)
             if arrival is Arrival.QUARANTINED:
                 self.quarantine.on_quarantined(now_ms)
@@ -378,12 +380,13 @@ class PairEngine:
         ledger = store.ledger() if self.side is Side.SOURCE else None
         if whole:
             self._news.forget()
+        if (link := self._link) is not None:
+            link.unstated, link.word_due_ms = 0, None
         resources = self._news.next(store, ledger) if ledger is not None and (whole or with_resources) else {}
         cells = store.cells_digest() if whole else b""
         definitions = definitions_digest(store.peer_definitions() or ()) if whole else b""
         self._statements += 1
         self.inbox.cuts.on_statement(self._statements)
-        link = self._link
         heard = (link.peer_start, link.peer_counter) if link is not None else (0, 0)
         header, body = self._keys.seal(
             Kind.STATEMENT,
@@ -411,8 +414,11 @@ class PairEngine:
 
     # --- the end of every unit of work --------------------------------------------------------------------------------
 
-    def flush(self, store: PairStore, now_ms: int) -> list[Effect]:
-        """Return what follows from all events of this unit of work: releases, one acknowledgement, and what to send."""
+    def flush(self, store: PairStore, now_ms: int, *, patient: bool = False) -> list[Effect]:
+        """Return what follows from all events of this unit of work: releases, one acknowledgement, and what to send.
+
+        `patient`: many pairs are at work, so a segment's acknowledgement waits a moment for that of the next one.
+        """
         effects: list[Effect] = []
         self._release(store, effects, now_ms)
         self.inbox.flush(store)
@@ -421,7 +427,7 @@ class PairEngine:
             self._control.edits.policy_changed = False  # the next link's opening compares all the same
             return effects
         effects += self._compare_again(store, link, now_ms)
-        if self.inbox.changed or self._control.peer_log.changed:
+        if (self.inbox.changed or self._control.peer_log.changed) and not (patient and self._may_wait(link, now_ms)):
             effects.append(self._statement(store, nonce=b"", whole=False, now_ms=now_ms))
         if link.consumed_bytes >= CREDIT_GRANT_BYTES:
             effects.append(Send(Credit(link.consumed_bytes)))
@@ -437,6 +443,14 @@ class PairEngine:
         link.segments.on_head(self.outbox.first_row(store), now_ms)
         link.entries.on_head(self._control.log.first_row(store), now_ms)
         return effects
+
+    def _may_wait(self, link: EngineLink, now_ms: int) -> bool:
+        """Whether what there is to state is one segment that came just now, which may have company soon."""
+        if self._control.peer_log.changed or self.inbox.replays.changed or link.unstated != 1:
+            return False
+        if link.word_due_ms is None:
+            link.word_due_ms = now_ms + WORD_WAITS_MS_MAX
+        return now_ms < link.word_due_ms <= now_ms + WORD_WAITS_MS_MAX
 
     def _compare_again(self, store: PairStore, link: EngineLink, now_ms: int) -> list[Effect]:
         """Ask for the other side's digest once more when all of ours has arrived, if there is reason to."""
@@ -474,6 +488,8 @@ class PairEngine:
         if (link := self._link) is not None:
             if (send_next_ms := self.outbox.send_next_ms) is not None:
                 due.append(send_next_ms)
+            if link.word_due_ms is not None:
+                due.append(link.word_due_ms)
             due += self._resync_due(link)
             if (replays_ms := self.replays.next_deadline_ms(link)) is not None:
                 due.append(replays_ms)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from shared.core.intervals import IntervalSet
 from shared.core.watch import Watch
+from shared.limits import WORD_WAITS_MS_MAX
 from shared.sealing import Kind
 
 
@@ -24,6 +25,8 @@ class EngineLink:
     asked_ms: int = 0
     ledger_ms: int = 0
     consumed_bytes: int = 0
+    unstated: int = 0  # segments that came since the last statement
+    word_due_ms: int | None = None  # when a statement that was put off has to go
     exchanged: bytes = b""  # digest of our cells that were sent whole on this link
     defined: bytes = b""  # digest of our definitions that were sent on this link beyond the log
     compare_later: bool = False  # cells are compared again once our log is empty
@@ -39,6 +42,8 @@ class EngineLink:
         self.opened_ms = min(self.opened_ms, now_ms)
         self.asked_ms = min(self.asked_ms, now_ms)
         self.ledger_ms = min(self.ledger_ms, now_ms)
+        if self.word_due_ms is not None:
+            self.word_due_ms = min(self.word_due_ms, now_ms + WORD_WAITS_MS_MAX)
         self.segments.on_time(now_ms)
         self.entries.on_time(now_ms)
 

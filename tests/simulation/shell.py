@@ -149,7 +149,7 @@ class Shell:
         self.connection.execute(BEGIN)
         try:
             effects = do(store)
-            effects += engine.flush(store, self.now_ms)
+            effects += engine.flush(store, self.now_ms, patient=self.world.crowded)
             due_ms = engine.next_deadline_ms(store)
         except (Refused, ProtocolError) as error:
             undo(self.connection)

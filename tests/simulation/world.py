@@ -107,6 +107,8 @@ class World:
 
     def __init__(self, seed: int, *, limits: OutboxLimits | None = None, skew_ms: tuple[int, int] = (0, 0)) -> None:
         self.chance = Random(seed)
+        self.crowded = seed % 3 == 2
+        """Whether sites have many other pairs at work."""
         self.now_ms = _START_MS
         self.weather = Weather()
         self.fault_count: Counter[str] = Counter()
