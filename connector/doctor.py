@@ -7,8 +7,10 @@ import time
 from importlib.resources import files
 
 from connector.hub_way import hub_way
+from connector.people import broken_audit_id
 from connector.settings import SiteSettings
 from shared.disk import is_there
+from shared.doctor.audit import check_audit
 from shared.doctor.daemon import check_daemon
 from shared.doctor.database import check_database, read_only
 from shared.doctor.findings import Finding, failed, warning
@@ -34,7 +36,7 @@ async def examine(settings: SiteSettings) -> list[Finding]:
     checked = check_database(database, files("connector") / "sql")
     found += checked
     if all(finding.outcome == "ok" for finding in checked):
-        found.append(_outage(settings))
+        found += [*check_audit(database, broken_audit_id), _outage(settings)]
     found += await _hub(settings)
     found.append(await check_daemon(settings.data_dir, "pairhub site serve, or systemctl start pairhub-site"))
     return [*found, watch.check()]

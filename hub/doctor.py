@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib.resources import files
 
 from hub.settings import HubSettings
+from hub.store.operators_sql import broken_audit_number
 from hub.store.sqlite import DATABASE_NAME
+from shared.doctor.audit import check_audit
 from shared.doctor.daemon import check_daemon
 from shared.doctor.database import check_database
 from shared.doctor.findings import Finding, failed, ok, warning
@@ -22,7 +24,10 @@ async def examine(settings: HubSettings) -> list[Finding]:
     database = settings.data_dir / DATABASE_NAME
     found = [*check_configuration(settings, "hub"), *check_notices(settings)]
     found += [*check_directory(settings.data_dir, _SECRET_FILES), _key(settings)]
-    found += check_database(database, files("hub") / "sql")
+    checked = check_database(database, files("hub") / "sql")
+    found += checked
+    if all(finding.outcome == "ok" for finding in checked):
+        found += check_audit(database, broken_audit_number)
     found.append(check_cap(database, settings.copy_bytes_max, "copy_bytes_max"))
     found.append(await check_daemon(settings.data_dir, "pairhub hub serve, or systemctl start pairhub-hub"))
     return [*found, watch.check()]

@@ -22,7 +22,10 @@ from connector.settings import SiteSettings
 from hub.doctor import examine as examine_hub
 from hub.serve import running_hub
 from hub.settings import HubSettings
+from hub.store.operators_sql import broken_audit_number
+from hub.store.sqlite import DATABASE_NAME, SqliteStore
 from shared.database import Database
+from shared.doctor.audit import check_audit
 from shared.doctor.database import check_database, read_only
 from shared.doctor.findings import Finding, Outcome, any_failed, finding_lines
 from shared.doctor.machine import Flow, check_cap, check_hub_time, check_outage
@@ -67,6 +70,23 @@ def nonce_answer(*, ahead_ms: int = 0, protocol: tuple[int, int] = (1, 1)) -> tu
     return "200 OK", json.dumps({**told, "open_enrolment": False, "protocol": protocol}).encode()
 
 
+# --- the audit ----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_entry_of_a_hubs_audit_that_was_changed_or_taken_out_is_named(tmp_path: Path) -> None:
+    store, path = await SqliteStore.open(tmp_path), tmp_path / DATABASE_NAME
+    for at_ms in range(4):
+        await store.add_audit(at_ms=at_ms, who="ann", where="::1", action="site.revoke", what="plant")
+    await store.close()
+    assert [each.outcome for each in check_audit(path, broken_audit_number)] == [Outcome.OK]
+    for statement in ("DELETE FROM audit WHERE number = 3", "UPDATE audit SET who = 'bob' WHERE number = 2"):
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(statement)
+        (found,) = check_audit(path, broken_audit_number)
+        named = "entry 4 " if statement.startswith("DELETE") else "entry 2 "
+        assert (found.outcome, found.what.startswith(named)) == (Outcome.FAILED, True)
+
+
 # --- the way to the hub -------------------------------------------------------------------------------------------------
 
 
@@ -88,7 +108,17 @@ async def test_a_site_whose_hub_answers_is_well_in_every_step(tmp_path: Path) ->
         assert found[check].outcome is Outcome.OK, found[check]
     assert found["daemon"].outcome is Outcome.WARNING
     assert "none has run" in found["daemon"].what
-    for check in ("configuration", "data directory", "permissions", "key", "database", "disk", "daemon", "clock"):
+    for check in (
+        "configuration",
+        "data directory",
+        "permissions",
+        "key",
+        "database",
+        "audit",
+        "disk",
+        "daemon",
+        "clock",
+    ):
         assert at_hub[check].outcome is Outcome.OK, at_hub[check]
     assert "does its work" in at_hub["daemon"].what
 

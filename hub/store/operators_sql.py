@@ -81,6 +81,17 @@ def add_audit(connection: sqlite3.Connection, *, at_ms: int, who: str, where: st
     )
 
 
+def broken_audit_number(connection: sqlite3.Connection) -> int | None:
+    """Return the first entry that does not follow from those before it; None where the audit is as it was written."""
+    chain = sha256(b"").digest()
+    rows = connection.execute("SELECT number, chain, at_ms, who, place, action, what FROM audit ORDER BY number")
+    for number, written, *entry in rows:
+        chain = chain_digest(chain, *entry)
+        if chain != written:
+            return int(number)
+    return None
+
+
 def audit(connection: sqlite3.Connection, *, rows_max: int, before: int | None) -> list[AuditRow]:
     """Return the newest entries below a number, newest first."""
     rows = connection.execute(
