@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -14,16 +15,19 @@ from tests.mutants.tree import Tree
 BUGS = all_bugs()
 
 
-def test_there_are_thirty_bugs_of_different_names() -> None:
-    assert len(BUGS) >= 30
+def test_there_are_a_hundred_bugs_of_different_names() -> None:
+    assert len(BUGS) >= 100
     assert len({bug.name for bug in BUGS}) == len(BUGS)
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
 def test_a_bug_changes_what_python_still_reads(bug: Bug) -> None:
-    before, after = bug.source().read_text(), bug.mutated()
+    assert _meaning(bug.source().read_text()) != _meaning(bug.mutated())
 
-    assert ast.dump(ast.parse(before)) != ast.dump(ast.parse(after))
+
+@functools.cache
+def _meaning(source: str) -> str:
+    return ast.dump(ast.parse(source))
 
 
 def test_each_test_that_is_to_catch_a_bug_is_there() -> None:
@@ -36,9 +40,7 @@ def _is_there(test: str) -> bool:
     path, _, name = test.partition("::")
     if not (TREE / path).is_file():
         return False
-    functions = ast.walk(ast.parse((TREE / path).read_text()))
-    names = {each.name for each in functions if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
-    return not name or name.partition("[")[0] in names
+    return not name or f"def {name.partition('[')[0]}(" in (TREE / path).read_text()
 
 
 def test_a_bug_whose_text_has_gone_is_called_stale() -> None:
