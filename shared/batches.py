@@ -222,6 +222,8 @@ def _pack_column(flat: Ints, lengths: Ints) -> tuple[int, bytes, int, bytes]:
     """Split a column into the first value of each series and the differences inside each."""
     if not len(lengths):
         return 1, b"", 1, b""
+    if len(flat) == len(lengths):  # one value a series
+        return *_pack_ints(np.diff(flat, prepend=np.int64(0))), 1, b""
     starts = np.cumsum(lengths) - lengths
     within = np.ones(len(flat), dtype=bool)
     within[starts] = False
@@ -235,8 +237,8 @@ def _unpack_column(packed: tuple[int, bytes, int, bytes], lengths: Ints) -> Ints
     total = int(lengths.sum())
     if len(firsts) != len(lengths) or len(inside) != total - len(lengths):
         raise Undecodable("batch whose columns do not fit together")
-    if not total:
-        return np.zeros(0, np.int64)
+    if len(inside) == 0:  # one value a series, or none at all
+        return firsts
     # Differences with each series' first value in its place; a running sum, restarted at each series by subtracting
     # what had summed up before it.
     starts = np.cumsum(lengths) - lengths
@@ -286,6 +288,8 @@ def _pack_ints(ints: Ints) -> tuple[int, bytes]:
 def _unpack_ints(width: int, planes: bytes) -> Ints:
     if width not in (1, 2, 4, 8):
         raise Undecodable(f"batch with integers of {width} bytes")
+    if width == 1:
+        return np.frombuffer(planes, dtype=np.int8).astype(np.int64)
     table = np.frombuffer(planes, dtype=np.uint8).reshape(width, -1)
     return np.ascontiguousarray(table.T).view(f"<i{width}").reshape(-1).astype(np.int64)
 
@@ -300,6 +304,11 @@ def _unpack(plain: _Plain) -> Columns:
     lengths = np.array([row[3] for row in rows], dtype=np.int64)
     times = _unpack_column(plain.times, lengths)
     kinds = np.array([row[2] for row in rows], dtype=np.int8)
+    if plain.numbers and not kinds.any():
+        numbers = _unpack_numbers(plain.numbers, lengths)
+        if len(numbers) < len(times):
+            raise Undecodable("batch with too few values")
+        return Columns(series, lengths, times, numbers[: len(times)])
     numbers = _unpack_numbers(plain.numbers, lengths[kinds == 0]) if plain.numbers else np.zeros(0, np.float64)
     booleans_count = int(lengths[kinds == 2].sum())
     booleans = np.unpackbits(np.frombuffer(plain.booleans, dtype=np.uint8), count=booleans_count).astype(bool)
