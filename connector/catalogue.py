@@ -48,7 +48,6 @@ class Catalogue:
         """Drop what is cached."""
         self._series.clear()
         self._last_ms.clear()
-        self.feed.discard()
 
     def find(self, connection: sqlite3.Connection, connector_id: str, device: str, resource: str) -> SeriesRow | None:
         """Return the series of a device and a resource, made where both exist; None where one does not."""

@@ -134,13 +134,15 @@ class PairRunner:
         if self.over:
             raise Refused("parted_meanwhile")
         store, now_ms = self._open(connection)
+        noted = self._catalogue.feed.noted
         try:
             result, effects = work(self._engine, store, now_ms)
-        except Refused:
-            self._catalogue.forget()  # a refusal comes before the engine is touched; only rows found are undone
-            raise
-        except BaseException:
-            self._stale = True
+        except BaseException as error:
+            self._catalogue.feed.discard(noted)
+            if isinstance(error, Refused):
+                self._catalogue.forget()  # it comes before the engine is touched; only rows found are undone
+            else:
+                self._stale = True
             raise
         self._effects += effects
         if gathering is not None:

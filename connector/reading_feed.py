@@ -47,7 +47,6 @@ class _Note:
     connector_id: str
     columns: Columns
     kept: Sequence[bool]
-    doubtful: bool = False
 
 
 class Listener:
@@ -106,6 +105,7 @@ class ReadingFeed:
         self._store: Store = _NoStore()
         self._listeners: dict[str, list[Listener]] = {}
         self._notes: deque[_Note] = deque()
+        self._noted = 0
 
     def follow(self, store: Store) -> None:
         """Say which store the readings go to."""
@@ -118,12 +118,18 @@ class ReadingFeed:
         if connector_id in self._listeners:
             marks = [True] * len(columns.series) if kept is None else kept
             self._notes.append(_Note(self._store.commits, connector_id, columns, marks))
+            self._noted += 1
 
-    def discard(self) -> None:
-        """What was noted in the present transaction may be undone with a part of it: it will count as missed."""
-        for note in tuple(self._notes):
-            if note.commit == self._store.commits:
-                note.doubtful = True
+    @property
+    def noted(self) -> int:
+        """How often readings were noted: to be asked before a unit of work, for `discard`."""
+        return self._noted
+
+    def discard(self, noted: int) -> None:
+        """A unit of work is undone, of the present transaction: forget what was noted since."""
+        while self._noted > noted:
+            self._notes.pop()  # the event loop takes from the other end, and nothing of the present transaction
+            self._noted -= 1
 
     # --- the event loop ---------------------------------------------------------------------------------------------------
 
@@ -134,10 +140,7 @@ class ReadingFeed:
             if note.commit in self._store.undone:
                 continue
             for listener in self._listeners.get(note.connector_id, ()):
-                if note.doubtful:
-                    listener.miss(len(note.columns))
-                else:
-                    listener.offer(note.columns, note.kept)
+                listener.offer(note.columns, note.kept)
 
     @contextmanager
     def listening(self, connector_id: str, listener: Listener) -> Iterator[None]:

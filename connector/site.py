@@ -231,9 +231,11 @@ class Site:
         """Run a unit of work that may find series; raises as Database.write."""
 
         def guarded(connection: sqlite3.Connection) -> T:
+            noted = self.catalogue.feed.noted
             try:
                 return unit(connection)
             except BaseException:
+                self.catalogue.feed.discard(noted)
                 self.catalogue.forget()  # rows it found may be undone with it
                 raise
 

@@ -15,6 +15,7 @@ import pytest
 
 from connector import reading_feed
 from connector.api import events
+from connector.catalogue import Catalogue
 from connector.reading_feed import Listener, ReadingFeed
 from connector.serve import running_site
 from connector.settings import SiteSettings
@@ -228,7 +229,27 @@ def test_nothing_is_told_before_its_commit_nor_after_it_was_undone() -> None:
         feed.publish()
         assert (listener.take(), listener.take_missed()) == (None, 0)
         feed.note("c", columns(5))
-        feed.discard()  # a part of the transaction was undone: it cannot be told which
+        noted = feed.noted
+        feed.note("c", columns(3))
+        feed.discard(
+            noted
+        )  # the unit of work that stored the last ones is undone, the others of its transaction are not
         store.commits += 1
         feed.publish()
-        assert (listener.take(), listener.take_missed()) == (None, 5)
+        heard = listener.take()
+        assert heard is not None
+        assert len(heard.readings) == 5
+        assert (listener.take(), listener.take_missed()) == (None, 0)
+
+
+def test_a_device_made_in_the_same_transaction_keeps_no_reading_from_being_told() -> None:
+    catalogue, store = Catalogue(), Transactions()
+    catalogue.feed.follow(store)
+    listener = Listener(lambda _device, _resource: True, lambda: None)
+    with catalogue.feed.listening("c", listener):
+        catalogue.feed.note("c", columns(4))
+        catalogue.forget()  # as for any object that is new
+        store.commits += 1
+        catalogue.feed.publish()
+        assert listener.take() is not None
+        assert listener.take_missed() == 0
