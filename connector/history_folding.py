@@ -195,10 +195,16 @@ def _write_chunk(connection: sqlite3.Connection, series_id: int, part: Part) -> 
     # What is there already stays in front: of equal values the first one counts.
     whole = tidy([*(unpack_chunk(body) for _, body in growing), part])
     connection.executemany("DELETE FROM chunk WHERE row = ?", [(row,) for row, _ in growing])
-    for some in _pieces(_not_there(connection, series_id, whole)):
+    pieces = _pieces(_not_there(connection, series_id, whole))
+    for some in pieces:
         times, values = some
         body = pack_chunk(some)
-        grows = _grows(len(times), len(part[0]), len(body)) and _text_bytes(values) < HISTORY_CHUNK_TEXT_BYTES_MAX // 2
+        # Halves of what had grown too large would be opened again together, and again.
+        grows = (
+            len(pieces) == 1
+            and _grows(len(times), len(part[0]), len(body))
+            and _text_bytes(values) < HISTORY_CHUNK_TEXT_BYTES_MAX // 2
+        )
         connection.execute(
             "INSERT INTO chunk (series_id, first_ms, last_ms, count, growing, body) VALUES (?, ?, ?, ?, ?, ?)",
             (series_id, int(times[0]), int(times[-1]), len(times), grows, body),

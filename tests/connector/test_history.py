@@ -140,6 +140,15 @@ def test_chunks_fill_the_pages_of_the_database_whatever_comes_at_a_time(added: i
     assert (pages - 3) * 4_096 < 1.1 * body_bytes
 
 
+def test_a_chunk_grown_too_large_is_cut_in_two_that_are_not_opened_again() -> None:
+    connection, (series_id,) = database("number")
+    for start, stop in (0, 2_500), (2_500, 5_000), (5_000, 8_500):
+        add(connection, series_id, {at: float(at) for at in range(start, stop)})
+        fold_all(connection)
+    found = connection.execute("SELECT count, growing FROM chunk").fetchall()
+    assert [tuple(row) for row in found] == [(4_250, 0), (4_250, 0)]
+
+
 def test_batches_of_many_series_with_few_readings_are_folded_into_greater_ones_first() -> None:
     store = open_store(devices=tuple(f"d{at}" for at in range(HISTORY_FOLD_SERIES_MAX + 50)))
     names = [f"d{at}" for at in range(HISTORY_FOLD_SERIES_MAX + 50)]
