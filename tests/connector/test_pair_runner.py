@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from importlib.resources import files
@@ -24,8 +25,8 @@ from shared.core.engine_effects import Effect, Send
 from shared.core.outbox import OutboxLimits
 from shared.database import Database
 from shared.errors import Refused, StorageFailed
-from shared.messages import AnyFrame, AskHeld, Credit
-from shared.sealing import Side
+from shared.messages import LANE_BACKFILL, LANE_LIVE, AnyFrame, AskHeld, Credit, Sealed
+from shared.sealing import Kind, Side
 
 CONNECTOR = "C0NNECT0"
 Unit = Callable[[PairEngine, Streams, int], tuple[None, list[Effect]]]
@@ -149,3 +150,29 @@ async def test_a_refusal_undoes_its_own_unit_and_sends_what_the_others_want(tmp_
         assert [type(result) for result in results] == [Refused, type(None)]
         assert [(frame, seen & {"one", "two"}) for frame, seen in outlet.sent] == [(Credit(2), {"two"})]
         assert outlet.aborted == []
+
+
+async def test_g6_what_came_of_a_backlog_gives_way_at_the_writer_to_what_is_live(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.database.WRITER_PATIENCE_S", 60.0)  # however slow this machine is
+    async with linked(tmp_path) as (runner, _outlet):
+        begun, go_on = threading.Event(), threading.Event()
+        over: list[str] = []
+
+        def hold(engine: PairEngine, streams: Streams, now_ms: int) -> tuple[None, list[Effect]]:
+            begun.set()
+            assert go_on.wait(5)
+            return None, []
+
+        async def take(lane: int, name: str) -> None:
+            await runner.take([Sealed(lane, bytes((1, Kind.SEGMENT)), b"broken")])
+            over.append(name)
+
+        holding = asyncio.ensure_future(runner.run(hold))
+        await asyncio.to_thread(begun.wait, 5)
+        taking = [asyncio.ensure_future(take(LANE_BACKFILL, "old")), asyncio.ensure_future(take(LANE_LIVE, "live"))]
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(holding, *taking)
+        assert over == ["live", "old"]
