@@ -218,7 +218,7 @@ def test_w8_both_sides_end_equal_whatever_edits_cross_and_whatever_is_lost(
     for seed in range(chunk * size, (chunk + 1) * size):
         monkeypatch.setattr(entries, "CELLS_PER_ENTRY_MAX", 2 if seed % 2 else 500)
         try:
-            run(seed)
+            run(seed).close()
         except Exception as error:  # noqa: BLE001  # the very thing that is looked for
             pytest.fail(
                 f"seed {seed}: {error!r}\n  again: python -c 'from tests.core.test_two_way_edits import run; run({seed})'"
@@ -248,3 +248,5 @@ def test_the_stories_have_everything_in_them() -> None:
     }
     assert min(seen.values()) > 0, seen
     assert any(site.restored for world in worlds for site in world.sites.values())
+    for world in worlds:
+        world.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import deque
 from random import Random
 from typing import Final
@@ -18,6 +17,7 @@ from shared.limits import CREDIT_BYTES, SECOND_MS
 from shared.messages import AskHeld, AskStatement, Held, Sealed, Statement
 from shared.sealing import Side
 from tests.core.stores import CONNECTOR, NOW_MS, add_resource, keys, open_store
+from tests.databases import BEGIN, COMMIT, Databases, opened, undo
 
 Frame = Sealed | Statement | AskStatement | Held
 
@@ -29,7 +29,7 @@ def _empty() -> bytes:
     return store.connection.serialize()
 
 
-_EMPTY: Final = _empty()
+_DATABASES: Final = Databases(_empty())
 _NO_READINGS: Final = open_store().ledger()
 
 
@@ -70,7 +70,7 @@ class OneSite:
         self.skew_ms = skew_ms
         self.inbox: deque[Frame] = deque()
         self.linked = False
-        self.connection = _opened(_EMPTY)
+        self.connection = _DATABASES.lend()
         self.catalogue = Catalogue()
         self.engine: PairEngine | None = None
         self.restored = False
@@ -84,15 +84,12 @@ class OneSite:
         engine.load(self.store, now_ms + self.skew_ms)
         self.engine = engine
 
+    def close(self) -> None:
+        """Give the database back."""
+        _DATABASES.take_back(self.connection)
+
     def rows(self, query: str) -> list[tuple[object, ...]]:
         return self.connection.execute(query).fetchall()
-
-
-def _opened(copy: bytes) -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=512)
-    connection.deserialize(copy)
-    connection.execute("PRAGMA foreign_keys=ON")
-    return connection
 
 
 class TwoSites:
@@ -108,6 +105,11 @@ class TwoSites:
         for site in self.sites.values():
             site.start(self.now_ms)
 
+    def close(self) -> None:
+        """Give the databases back."""
+        for site in self.sites.values():
+            site.close()
+
     # --- units of work ------------------------------------------------------------------------------------------------
 
     def work(self, site: OneSite, do: object, *, may_crash: bool = True) -> bool:
@@ -116,13 +118,14 @@ class TwoSites:
         assert engine is not None
         crash = self.chance.random() if may_crash and self.crashes else 1.0
         now_ms = self.now_ms + site.skew_ms
-        site.connection.execute("BEGIN")
-        effects = do(engine, site.store, now_ms) + engine.flush(site.store, now_ms)  # type: ignore[operator]
+        site.connection.execute(BEGIN)
+        store = site.store
+        effects = do(engine, store, now_ms) + engine.flush(store, now_ms)  # type: ignore[operator]
         if crash < self.crashes:
-            site.connection.execute("ROLLBACK")
+            undo(site.connection)
             self.crash(site)
             return False
-        site.connection.execute("COMMIT")
+        site.connection.execute(COMMIT)
         if crash < 2 * self.crashes:
             self.crash(site)
             return True
@@ -201,8 +204,8 @@ class TwoSites:
         site.start(self.now_ms)
 
     def restore(self, site: OneSite, copy: bytes) -> None:
-        site.connection.close()
-        site.connection = _opened(copy)
+        site.close()
+        site.connection = opened(copy)
         site.restored = True
         self.crash(site)
 
