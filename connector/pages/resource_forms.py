@@ -45,7 +45,9 @@ def _bound(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        raise Refused("invalid", what="Allowed", why=f"“{text.strip()[:40]}” is not a number") from None
+        raise Refused(
+            "invalid", what="Allowed", why=f"“{text.strip()[:40]}” is not a number; a range is written 0..100"
+        ) from None
 
 
 def _boolean(text: str) -> bool:
