@@ -137,6 +137,7 @@ class ConnectorRuntime:
         self._untold = False  # the hub has still to hear that a pair was given up
         self._look_again = asyncio.Event()
         self._put_off: list[ForEngine] = []
+        self._some_put_off = asyncio.Event()
         self._calls_made = asyncio.Event()
         self._side_task: asyncio.Task[None] | None = None
         self._parting_task: asyncio.Task[None] | None = None
@@ -418,6 +419,7 @@ class ConnectorRuntime:
         self._move(LinkEvent.CONNECTED)
         _log.info("linked to the hub", extra={"connector": self.connector_id})
         self._put_off = []
+        self._some_put_off.clear()
         parts = (self._end_unwanted(link), self._answer_calls(), self._take_put_off())
         beside = [asyncio.ensure_future(part) for part in parts]
         try:
@@ -496,6 +498,7 @@ class ConnectorRuntime:
     async def _take(self, frames: list[ForEngine]) -> None:
         if self._around.reserve.is_touched:
             self._put_off += [frame for frame in frames if _is_segment(frame)]
+            self._some_put_off.set()
             frames = [frame for frame in frames if not _is_segment(frame)]
         if frames and self.runner is not None:
             await self._around.database.until_storing()
@@ -507,8 +510,10 @@ class ConnectorRuntime:
         They are as many as there is credit for, which is not given again meanwhile; nothing of them is acknowledged.
         """
         while True:
+            await self._some_put_off.wait()
             await asyncio.sleep(STORE_TRIED_EVERY_S)
-            if self._put_off and not self._around.reserve.is_touched:
+            if not self._around.reserve.is_touched:
+                self._some_put_off.clear()
                 frames, self._put_off = self._put_off, []
                 with suppress(StorageFailed):  # the link ends with it, and all of it comes again
                     await self._take(frames)
