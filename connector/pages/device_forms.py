@@ -50,8 +50,13 @@ async def _edit(visit: Visit, form: str, act: Awaitable[Edited | None], typed: d
 
 def _edited(visit: Visit, words: str) -> Response:
     pair = visit.site.pair(visit.connector_id)
-    way = f" here, on its way to {pair.peer_site_name}." if pair is not None else "."
-    return visit.redirect(_here(visit), done(words + way))
+    if pair is None:
+        return visit.redirect(_here(visit), done(words + "."))
+    is_there = visit.site.runtime(visit.connector_id).view.peer_linked
+    way = (
+        f"on its way to {pair.peer_site_name}." if is_there else f"waiting until {pair.peer_site_name} can be reached."
+    )
+    return visit.redirect(_here(visit), done(f"{words} here, {way}"))
 
 
 def _here(visit: Visit) -> str:

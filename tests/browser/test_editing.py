@@ -137,7 +137,7 @@ async def test_w8_an_edit_is_pending_while_the_hub_is_down_and_applied_once_it_i
     await house.hub.stop()
     await expect(source.locator("#link-pill")).to_contain_text(re.compile("reconnecting|off line"))
     await rename(source, "Reserve pump")
-    await expect(source.locator("#toasts")).to_contain_text("Saved here, on its way to office.")
+    await expect(source.locator("#toasts")).to_contain_text("Saved here, waiting until office can be reached.")
     await expect(change(source, "name")).to_contain_text(re.compile("Reserve pump.*pending", re.DOTALL))
     await expect(source.locator("#device-facts")).to_contain_text("pending")
     await expect(source.locator("#device-facts")).to_contain_text("last good copy")

@@ -319,7 +319,9 @@ async def test_without_the_peer_the_last_good_copy_is_shown_and_edits_wait(tmp_p
         assert "The hub cannot be reached" in await two.target.get("/hub")
         await two.target.post(f"{target}/devices/pump-1/tags", name="floor", value="2")
 
-        assert "floor 2 pending" in await two.target.get(f"{target}/devices/pump-1")
+        text = await two.target.get(f"{target}/devices/pump-1")
+        assert "floor 2 pending" in text
+        assert "Tag “floor” added here, waiting until hillside can be reached." in text
         answer = await two.target.http.get("/readyz")
         assert answer.status_code == 503
         assert "its link to the hub is down" in answer.text
