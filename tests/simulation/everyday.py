@@ -48,9 +48,9 @@ class Everyday:
         for site in (self.world.source, self.world.target):
             site.define(*RESOURCES)
         self.world.source.create_device(DEVICES[0])
-        self._meet()
+        self.meet()
 
-    def _meet(self) -> None:
+    def meet(self) -> None:
         """Link both sides; where they hang on different hubs, at one of those."""
         world = self.world
         world.dial()

@@ -138,7 +138,7 @@ class Run:
                     self.faults.brew(fault, 0.5)
                 else:
                     self.faults.strike(fault)
-            world.dial()
+            self.day.meet()
             self.day.accept()
             self.day.step()
             world.pass_time(3 * SECOND_MS)
