@@ -47,7 +47,10 @@ class LineStream:
 
     def _read(self, piece: bytes) -> None:
         lines = parse_lines(piece, self._outcome, self._next_line)
-        self._next_line += count_lines(piece) if piece else 0
+        if isinstance(lines.numbers, range) and len(lines):
+            self._next_line += len(lines)  # none of them blank, none refused: they are counted already
+        elif piece:
+            self._next_line += count_lines(piece)
         if self._next_line - 1 > INGEST_LINES_MAX:
             raise Refused("too_many_lines", most=INGEST_LINES_MAX)
         self._parts.append(lines)
