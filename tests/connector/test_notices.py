@@ -127,7 +127,7 @@ async def test_n2_a_repair_is_told_once_when_raised_and_once_when_cleared_whatev
         assert second["cleared"][0]["cleared_ms"] >= first["raised"][0]["since_ms"]
         raised, cleared = box.texts()
         assert raised.startswith("[hillside] URGENT: This site is not enrolled at its hub\n")
-        assert "What to do: A new token is given" in raised
+        assert "What to do: Type a token of the hub's operator" in raised
         assert cleared.startswith("[hillside] Cleared: This site is not enrolled at its hub\n")
         assert box.mails[0]["To"] == "anna@example.org, ben@example.org"
         assert box.logins[0] == "pairhub"

@@ -221,7 +221,7 @@ async def test_n2_the_command_line_writes_a_bundle_once_sends_a_test_notice_and_
     assert refused == (73, f"pairhub: {tmp_path / 'there.zip'} is there already.\n")
     assert noticed == (1, "No notices are set: neither webhook_url nor smtp_host.\n")
     assert "URGENT not_enrolled  This site is not enrolled at its hub, since " in status[1]
-    assert "what to do: A new token is given" in status[1]
+    assert "what to do: Type a token of the hub's operator" in status[1]
 
 
 def test_a_redactor_knows_secrets_by_shape_too() -> None:

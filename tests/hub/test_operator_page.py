@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from hub.serve import RunningHub, running_hub
 from hub.store.sqlite import SqliteStore
+from shared.clock import SystemClock
 from shared.limits import AUDIT_ROWS_MAX, OPERATOR_ROWS_MAX
 from shared.messages import Sealed
 from tests.hub.builders import TestPair, TestSite, make_copy
@@ -61,7 +62,9 @@ async def fill(data_dir: Path) -> None:
         await store.enrol_site(pair.target.row(), token_digest=None, now_ms=1)
         await store.register_pair(pair.certificate, pair.packed, now_ms=1)
         if n == 0:
-            await store.store_copies(pair.pair_id, [make_copy(1, pair_id=pair.pair_id)])
+            # Of now: the hub lets go of what is older than its copy_days, after a few seconds.
+            copy = make_copy(1, pair_id=pair.pair_id, arrived_ms=SystemClock().wall_ms())
+            await store.store_copies(pair.pair_id, [copy])
     await store.close()
 
 
