@@ -95,9 +95,11 @@ def _is_old(world: World, held: HeldEpoch) -> bool:
 
 
 def _is_orphan(world: World, held: HeldEpoch) -> bool:
-    """Tell whether copies were damaged on their way and nobody has the original: a restored source knows none."""
+    """Tell whether copies were damaged on their way and nobody has the original: a restored source, or a cancelled replay."""
     damaged = world.fault_count["segment_corrupted"] or world.fault_count["hub_edits"]
-    if not (world.source.restored and damaged and held.kind == Kind.SEGMENT):
+    if not (damaged and held.kind == Kind.SEGMENT):
+        return False
+    if not world.source.restored and held.epoch in world.source.store().epochs_out():
         return False
     return not world.source.store().segments_numbered(held.epoch, IntervalSet(held.numbers))
 
