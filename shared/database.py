@@ -132,6 +132,7 @@ class Database:
             self._free.put_nowait(reader)
         self._waiting: deque[Waiting] = deque()
         self._patient: deque[tuple[float, Waiting]] = deque()  # with when their patience ends
+        self._was_patient = False  # the last transaction was one of those
         self._pump: asyncio.Task[None] | None = None
         self._resting: asyncio.TimerHandle | None = None
         self._closing = False
@@ -292,12 +293,18 @@ class Database:
         self._resting = asyncio.get_running_loop().call_later(LOG_TRUNCATED_AFTER_S, self._truncate_log)
 
     def _next_units(self) -> list[Waiting]:
-        """Return what goes into the next transaction; empty where nothing waits."""
+        """Return what goes into the next transaction; empty where nothing waits.
+
+        No two patient ones go one after the other before what waits: on a slow machine all of them have waited for long.
+        """
         if self._patient:
             tired_s, waiting = self._patient[0]
-            if not self._waiting or tired_s <= asyncio.get_running_loop().time():
+            is_tired = not self._was_patient and tired_s <= asyncio.get_running_loop().time()
+            if not self._waiting or is_tired:
+                self._was_patient = True
                 self._patient.popleft()
                 return [waiting]
+        self._was_patient = False
         return [self._waiting.popleft() for _ in range(min(len(self._waiting), COMMIT_UNITS_MAX))]
 
     async def _outcomes(self, units: list[Waiting], closings: list[Closing]) -> tuple[list[Any], list[Any]]:
