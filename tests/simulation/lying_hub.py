@@ -69,9 +69,12 @@ class LyingHub(SimHub):
             self.lies[sort] = chance.choice((0.1, 0.3, 0.6))
 
     def be_honest(self) -> None:
-        """Lie no more."""
+        """Lie no more, and take back what was said of who is there: nothing else would correct it while the links live."""
         self.lies = {}
         self.be_punctual()
+        if self._told["hub_misleads"]:
+            for side, link in self.links.items():
+                link.send_to_site(PeerPresence(PAIR_ID, side.other in self.links))
 
     def be_punctual(self) -> None:
         """Tell the right time."""
