@@ -15,7 +15,7 @@ _CORE: Final = ("tests/core", "--ignore=tests/core/test_two_way_edits.py")
 # Seeds before anything longer: they take as much processor time as a test or two.
 _FEW_SEEDS: Final = 25
 # Many times what an honest run takes beside another one.
-_TIMEOUT_S: Final = 300
+_TIMEOUT_S: Final = 600
 # What a bug does that no longer fits the code around it: it would be caught by anything, and prove nothing.
 _NO_BUG: Final = ("NameError", "UnboundLocalError", "ImportError", "keyword argument", "positional argument")
 WAYS: Final = ("tests", "seeds", "stories", "core")
