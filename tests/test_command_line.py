@@ -198,12 +198,12 @@ async def test_enrolment_with_a_token_and_every_way_it_is_refused(tmp_path: Path
             assert enrolled.json == {"enrolled": True, "site_name": "office"}
         shown = await pairhub("status", "--json", "--data-dir", hub.data_dir)
         assert {site["site_name"] for site in shown.json["sites"]} == {"plant", "office"}
-        text = (await pairhub("status", "--data-dir", hub.data_dir)).out
+        told_of_hub = (await pairhub("status", "--data-dir", hub.data_dir)).out
         assert re.search(
-            r"^hub 'hub', version \S+, up since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$", text, re.MULTILINE
-        ), text
-        assert "  site plant  no link" in text
-        assert "_ms" not in text
+            r"^hub 'hub', version \S+, up since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$", told_of_hub, re.MULTILINE
+        ), told_of_hub
+        assert "  site plant  no link" in told_of_hub
+        assert "_ms" not in told_of_hub
 
 
 async def test_a_site_started_with_a_token_enrols_by_itself_when_it_needs_the_hub(tmp_path: Path) -> None:
