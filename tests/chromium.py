@@ -71,14 +71,20 @@ async def inspect(
     problems: list[str] = []
     for theme, viewport in looks:
         await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        await page.set_viewport_size(viewport)
+        await _resize(page, viewport)
         name = f"{where}, {theme}, {viewport['width']} px"
         problems += await _too_wide(page, name) + await _violations(page, name, theme)
     for viewport in widths:
-        await page.set_viewport_size(viewport)
+        await _resize(page, viewport)
         problems += await _too_wide(page, f"{where}, {viewport['width']} px")
-    await page.set_viewport_size(DESKTOP)
+    await _resize(page, DESKTOP)
     return problems
+
+
+async def _resize(page: Page, viewport: ViewportSize) -> None:
+    """Give the page a size, where it has another: laying it out anew costs a tenth of what axe does."""
+    if page.viewport_size != viewport:
+        await page.set_viewport_size(viewport)
 
 
 async def _too_wide(page: Page, where: str) -> list[str]:

@@ -19,7 +19,7 @@ from web import pairing_text
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 # The samples show every state in both themes and widths; of the real pages (tests/browser) one look and the other width do.
-SAMPLE_LOOKS: tuple[Look, ...] = (("light", PHONE), ("dark", DESKTOP))
+SAMPLE_LOOKS: tuple[Look, ...] = (("dark", DESKTOP), ("light", PHONE))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
