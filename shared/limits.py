@@ -216,10 +216,10 @@ BACKFILL_IN_FLIGHT_MAX: Final = 256
 BACKFILL_READINGS_AT_ONCE: Final = 4_096
 # The same as a count of tiny segments.
 BACKFILL_FRAMES_AT_ONCE: Final = 16
-# While live readings or questions come, a destination rests after each such unit of work for a part of the time that it
+# While live readings or questions come, a destination rests after each such unit of work for twice the time that it
 # took: they find the writer and the interpreter free more often than not, and a drain needs less than all of both.
-BACKFILL_REST_SHARE: Final = 0.5
-BACKFILL_REST_S_MAX: Final = 0.01
+BACKFILL_REST_SHARE: Final = 2.0
+BACKFILL_REST_S_MAX: Final = 0.02
 BACKFILL_WATCHED_S: Final = 1.0
 # Credit that backfill leaves to live.
 LIVE_RESERVE_BYTES: Final = 512 * 1024
