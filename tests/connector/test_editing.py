@@ -18,6 +18,7 @@ from shared.core.judge import PeerRights
 from shared.errors import Refused
 from tests.core.stores import CONNECTOR
 from tests.core.two_sites import OneSite, TwoSites
+from tests.databases import undo
 
 BO = Subject("user", "bo", "source")
 
@@ -39,7 +40,7 @@ class _Runner:
         try:
             self._two.work(self._site, do)
         except Refused:
-            self._site.connection.execute("ROLLBACK")
+            undo(self._site.connection)  # this unit of work alone: all of the test is one transaction
             raise
         return found[0]
 
