@@ -16,7 +16,7 @@ async def walk_everything(walk: Walk) -> None:
     await walk.ask("list_repairs", query={"cleared": "many"}, status=422)
     await walk.ask("send_test_notice")
     await walk.ask("get_diagnostics")
-    await walk.ask("enrol", {"token": ""}, status=503)
+    assert (await walk.ask("enrol", {"token": ""}, status=409)).json()["code"] == "no_hub"
     await walk.ask("confirm_clock")
     await _backups(walk)
     made = (await walk.ask("create_connector", {"name": "boilers"})).json()
@@ -63,12 +63,13 @@ async def _connectors(walk: Walk, connector_id: str) -> None:
 async def _pairing(walk: Walk, connector_id: str) -> None:
     claim = {"site_name": "other", "connector_id": "DYMQ-V82X", "code": "7KQ2-M9XF-3"}
     await walk.ask("get_window", connector_id=connector_id)
-    await walk.ask("open_window", connector_id=connector_id, status=503)
+    opened = await walk.ask("open_window", connector_id=connector_id, status=409)
     await walk.ask("close_window", connector_id=connector_id)
     await walk.ask("accept", connector_id=connector_id, status=404)
     await walk.ask("refuse", connector_id=connector_id, status=404)
-    await walk.ask("create_target", {"name": "t", **claim}, status=503)
-    await walk.ask("claim", claim, connector_id=connector_id, status=503)
+    created = await walk.ask("create_target", {"name": "t", **claim}, status=409)
+    claimed = await walk.ask("claim", claim, connector_id=connector_id, status=409)
+    assert {answer.json()["code"] for answer in (opened, created, claimed)} == {"no_hub"}
     await walk.ask("get_part", connector_id=connector_id)
     for name, body in (
         ("ask_to_part", {"flush": True}),

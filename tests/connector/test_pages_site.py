@@ -72,8 +72,8 @@ async def test_a_target_needs_all_three_fields(tmp_path: Path) -> None:
 async def test_a_target_that_cannot_be_paired_leaves_no_connector(tmp_path: Path) -> None:
     async with visitor(tmp_path) as found:
         fields = {"peer_site_name": "hillside", "peer_connector_id": "AAAA-AAAA", "code": "0000-0000-0"}
-        text = await found.post("/connectors", 503, is_target="on", **fields)
-        assert "The hub cannot be reached from this site." in text
+        text = await found.post("/connectors", 409, is_target="on", **fields)
+        assert "This site knows no hub." in text
 
         text = await found.post("/connectors", 422, is_target="on", **(fields | {"peer_connector_id": "not an ID"}))
         assert "Connector ID: it is 8 letters and digits" in text
@@ -115,7 +115,7 @@ async def test_remote_sync_says_why_it_is_not_offered(tmp_path: Path) -> None:
         path = await found.create("Pump house")
 
         assert "This site has no hub yet." in await found.get(f"{path}/remote-sync")
-        assert "The hub cannot be reached" in await found.post(f"{path}/remote-sync/enable", 503)
+        assert "This site knows no hub." in await found.post(f"{path}/remote-sync/enable", 409)
 
 
 # --- devices ------------------------------------------------------------------------------------------------------------
