@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from shared.errors import PairhubError
+from shared.limits import SEGMENT_READINGS_MAX
 from shared.messages import AnyFrame, Recorded, RecordedEpoch, Sealed, Statement, encode_frame
 from shared.rig.client import until
 from shared.rig.fault_proxy import Direction
@@ -45,8 +46,9 @@ async def test_n10_the_hub_loses_its_disk_and_no_reading_is_lost(stage: Stage, h
     await pair.until_balanced()
     if "away" in hub:
         await stage.office.daemon.kill()
-        for _ in range(20):
-            await pair.post(300)
+        # More than the tail gathers: what follows waits for the target's link, at the source alone.
+        for _ in range(SEGMENT_READINGS_MAX // 1_000 + 1):
+            await pair.post(1_000)
 
         async def copies() -> int:
             return sum(row["copies"] for row in (await stage.hub_status())["pairs"])
