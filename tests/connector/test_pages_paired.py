@@ -236,7 +236,8 @@ async def test_a_synchronised_resource_is_missed_created_and_received(tmp_path: 
         source = path_of(source_id)
         await two.source.post(f"{source}/devices", identity="pump-1", name="Pump 1")
         target = path_of(await two.pair(source_id))
-        assert "Switch Remote-Sync on for a resource" in await two.source.get(source)
+        link = f'<a href="{source}/resources">Switch Remote-Sync on for a resource</a>'
+        assert link in (await two.source.http.get(source)).text
         await two.source.post(f"{source}/resources", alias="pressure", format="number", unit="bar", is_synced="on")
         await post_readings(two, source_id, 25)
 

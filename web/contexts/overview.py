@@ -81,8 +81,9 @@ class RatesCard:
     last_applied_ms: int | None
     is_paired: bool = True
     first_step: str = ""
-    """What a person does so that readings flow, as a link to `first_step_url`; empty where nothing is missing."""
-    first_step_url: str = ""
+    """What a person does so that readings flow, as a link to the resources; empty where nothing is missing."""
+    connector_id: str = ""
+    """Whose resources the first step leads to."""
 
 
 class BeatState(StrEnum):
