@@ -111,9 +111,7 @@ def _rates(seen: Situation, samples: tuple[Sample, ...]) -> c.RatesCard:
     if seen.pair is not None and seen.is_paired:
         label = "Applied here" if seen.role is c.Role.TARGET else f"Applied at {seen.pair.peer_site_name}"
         shown.append(_rate(label, rates(samples, "applied")))
-    return c.RatesCard(
-        tuple(shown), KEPT_S, seen.last_applied_ms, seen.is_paired, _first_step(seen), seen.connector_id
-    )
+    return c.RatesCard(tuple(shown), KEPT_S, seen.last_applied_ms, seen.is_paired, _first_step(seen), seen.connector_id)
 
 
 def _first_step(seen: Situation) -> str:
