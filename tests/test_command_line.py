@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -332,6 +333,16 @@ async def test_the_demo_ends_its_daemons_at_ctrl_c(tmp_path: Path) -> None:
     for port in ports:
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_the_demo_names_a_port_that_another_program_holds(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = str(stranger.getsockname()[1])
+        ended = await pairhub("demo", "--data-dir", tmp_path / "demo", "--hub-port", port)
+    assert ended.code == ExitCode.FAILED
+    assert f"Port {port}, asked for hub, is taken by another program." in ended.err
+    assert "Traceback" not in ended.err
+    assert not (tmp_path / "demo").exists()
 
 
 async def test_a_daemon_that_dies_under_the_demo_is_named(tmp_path: Path) -> None:

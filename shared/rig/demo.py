@@ -50,8 +50,18 @@ class DemoAddresses:
 
 
 def take_ports(wanted: dict[str, int | None]) -> dict[str, int]:
-    """Return a port for each daemon: the one asked for (which must be free), the usual one, or some free one."""
-    return {name: port if port is not None else _free_port(PORTS[name]) for name, port in wanted.items()}
+    """Return a port for each daemon: the one asked for, the usual one, or some free one.
+
+    Raises PairhubError where one asked for is taken: its daemon would end, and a stranger answer in its place.
+    """
+    found = {name: _free_port(PORTS[name]) if port is None else port for name, port in wanted.items()}
+    for name, port in wanted.items():
+        if port and not _is_free(port):
+            raise PairhubError(
+                f"Port {port}, asked for {name}, is taken by another program."
+                " End that program, or name another port; without one, the demo looks for a free port itself."
+            )
+    return found
 
 
 def free_ports(*names: str) -> dict[str, int]:
@@ -65,15 +75,17 @@ def free_ports(*names: str) -> dict[str, int]:
 
 def _free_port(wanted: int) -> int:
     """Return the port wanted where it is free, else some free one."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise PairhubError("This machine has no free TCP port.")
+    return wanted if _is_free(wanted) else free_ports("any")["any"]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 class Demo:
