@@ -209,17 +209,17 @@ BACKFILL_AFTER_LIVE_BYTES: Final = 9 * SEGMENT_PLAIN_BYTES_TARGET
 # A budget beyond what any link carries is a slip of the keyboard.
 DRAIN_BYTES_PER_S_MAX: Final = 10**12
 # Backfill on its way on one hop without a word: enough to keep the other side busy, and little enough that what lies
-# before a live segment in queues and sockets is gone in 0.2 s at 10 Mbit/s. As bytes, and as a count of tiny segments.
-BACKFILL_IN_FLIGHT_BYTES: Final = 4 * SEGMENT_PLAIN_BYTES_TARGET
+# before a live segment in queues and sockets is gone in 50 ms at 10 Mbit/s. As bytes, and as a count of tiny segments.
+BACKFILL_IN_FLIGHT_BYTES: Final = SEGMENT_PLAIN_BYTES_TARGET
 BACKFILL_IN_FLIGHT_MAX: Final = 256
 # Readings of a backlog that a destination takes in one unit of work: about 5 ms, after which live has its turn.
-BACKFILL_READINGS_AT_ONCE: Final = 4_096
+BACKFILL_READINGS_AT_ONCE: Final = 2_048
 # The same as a count of tiny segments.
 BACKFILL_FRAMES_AT_ONCE: Final = 16
-# While live readings or questions come, a destination rests after each such unit of work for twice the time that it
+# While live readings or questions come, a destination rests after each such unit of work for so many times what it
 # took: they find the writer and the interpreter free more often than not, and a drain needs less than all of both.
-BACKFILL_REST_SHARE: Final = 2.0
-BACKFILL_REST_S_MAX: Final = 0.02
+BACKFILL_REST_SHARE: Final = 5.5
+BACKFILL_REST_S_MAX: Final = 0.08
 BACKFILL_WATCHED_S: Final = 1.0
 # Credit that backfill leaves to live.
 LIVE_RESERVE_BYTES: Final = 512 * 1024
@@ -404,8 +404,8 @@ HISTORY_FOLD_BATCHES_MAX: Final = 256
 # Series, and rows, folded in one unit of work while others wait.
 HISTORY_FOLD_ROWS_MAX: Final = 8_192
 HISTORY_FOLD_SERIES_MAX: Final = 128
-# Readings written as chunks in one unit of work: 2 to 3 ms, after which others have their turn.
-HISTORY_FOLD_WRITTEN_MAX: Final = 4_096
+# Readings written as chunks in one unit of work, one chunk at least: 1 to 3 ms, after which others have their turn.
+HISTORY_FOLD_WRITTEN_MAX: Final = 1_024
 # How long readings are kept where a resource does not say: a year, and a day more for comparing with the year before.
 HISTORY_RETENTION_MS: Final = 366 * DAY_MS
 # A century: whoever wants more wants "for ever".
