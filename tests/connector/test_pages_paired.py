@@ -317,7 +317,7 @@ async def test_without_the_peer_the_last_good_copy_is_shown_and_edits_wait(tmp_p
         text = await shows(two.target, f"{target}/devices", "last good copy,")
         assert "reconnecting" in text
         assert "readings wait at hillside" in await two.target.get(target)
-        assert "The hub cannot be reached" in await two.target.get("/hub")
+        await shows(two.target, "/hub", "The hub cannot be reached")
         await two.target.post(f"{target}/devices/pump-1/tags", name="floor", value="2")
 
         text = await two.target.get(f"{target}/devices/pump-1")
