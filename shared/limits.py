@@ -212,7 +212,8 @@ DRAIN_BYTES_PER_S_MAX: Final = 10**12
 # before a live segment in queues and sockets is gone in 50 ms at 10 Mbit/s. As bytes, and as a count of tiny segments.
 BACKFILL_IN_FLIGHT_BYTES: Final = SEGMENT_PLAIN_BYTES_TARGET
 BACKFILL_IN_FLIGHT_MAX: Final = 256
-# Readings of a backlog that a destination takes in one unit of work: about 5 ms, after which live has its turn.
+# Readings of a backlog after which a destination ends a unit of work, so that live has its turn; the last segment goes
+# whole, which takes it below a millisecond even where it is full.
 BACKFILL_READINGS_AT_ONCE: Final = 2_048
 # The same as a count of tiny segments.
 BACKFILL_FRAMES_AT_ONCE: Final = 16
