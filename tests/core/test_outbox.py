@@ -278,7 +278,8 @@ def test_a_word_that_is_not_fresh_never_looks_like_a_restore() -> None:
     assert store.ledger() == before
 
 
-def test_a_segment_made_again_out_of_a_dense_history_is_cut_and_counts_once() -> None:
+def made_again_out_of_a_dense_history() -> tuple[Streams, Outbox]:
+    """Two readings delivered and lost by a restored target; between them history holds two segments more."""
     store = open_store()
     box = linked(store, outbox(store))
     accept(store, box, 1, 10**6)
@@ -290,6 +291,11 @@ def test_a_segment_made_again_out_of_a_dense_history_is_cut_and_counts_once() ->
         [(row.series_id, at_ms) for at_ms in range(2, 2 * SEGMENT_READINGS_MAX + 2)],
     )
     state(store, box, [], applied=0, fresh=True)
+    return store, box
+
+
+def test_a_segment_made_again_out_of_a_dense_history_is_cut_and_counts_once() -> None:
+    store, box = made_again_out_of_a_dense_history()
     assert store.ledger().outbox == 2
     box.on_link_closed()
     headers = [Header.unpack(sent.header) for sent in linked(store, box).pump(store, NOW_MS)]
@@ -299,17 +305,7 @@ def test_a_segment_made_again_out_of_a_dense_history_is_cut_and_counts_once() ->
 
 def test_what_did_not_fit_in_a_segment_made_again_is_made_again_by_the_next_restore_too() -> None:
     """Chaos found it: a target restored twice, to a copy that had the segment and not the rest, never got the rest."""
-    store = open_store()
-    box = linked(store, outbox(store))
-    accept(store, box, 1, 10**6)
-    state(store, box, [1, 1], applied=2)
-    row = store._catalogue.find(store._connection, "C0NNECT0", "d", "r")
-    assert row is not None
-    store._connection.executemany(
-        "INSERT OR IGNORE INTO reading VALUES (?, ?, 1.0)",
-        [(row.series_id, at_ms) for at_ms in range(2, 2 * SEGMENT_READINGS_MAX + 2)],
-    )
-    state(store, box, [], applied=0, fresh=True)
+    store, box = made_again_out_of_a_dense_history()
     state(store, box, [1, 3], applied=2)
     box.on_link_closed()
     tally, _ = state(store, box, [1, 1], applied=2, fresh=True)
