@@ -30,7 +30,13 @@ ACCOUNT_MEASURES: Final = (
     Measure(
         "pairhub_gap_readings_total",
         "counter",
-        "Readings in those notices, where somebody could count them",
+        "Readings that those notices ever named, where somebody could count them",
+        ("connector", "cause"),
+    ),
+    Measure(
+        "pairhub_gap_readings_taken_back_total",
+        "counter",
+        "Of those, readings that arrived after all",
         ("connector", "cause"),
     ),
     Measure("pairhub_outbox_kept_bytes", "gauge", "Bytes that wait and may not be dropped at the cap", _PAIR),
@@ -59,17 +65,18 @@ def put_books(filled: Filled, ids: tuple[str, str], books: Books) -> None:
         filled.put("pairhub_outbox_lasts_seconds", None if room.lasts_ms is None else room.lasts_ms / SECOND_MS, *ids)
 
 
-def put_gaps(filled: Filled, connector_id: str, found: dict[str, tuple[int, int]]) -> None:
-    """Fill in notices and readings by cause."""
-    for cause, (notices, readings) in found.items():
+def put_gaps(filled: Filled, connector_id: str, found: dict[str, tuple[int, int, int]]) -> None:
+    """Fill in notices, readings, and those that were taken back, by cause."""
+    for cause, (notices, readings, taken_back) in found.items():
         filled.put("pairhub_gap_notices_total", notices, connector_id, cause)
         filled.put("pairhub_gap_readings_total", readings, connector_id, cause)
+        filled.put("pairhub_gap_readings_taken_back_total", taken_back, connector_id, cause)
 
 
-def gaps_by_cause(connection: sqlite3.Connection, connector_id: str) -> dict[str, tuple[int, int]]:
-    """Return notices and their readings by cause."""
+def gaps_by_cause(connection: sqlite3.Connection, connector_id: str) -> dict[str, tuple[int, int, int]]:
+    """Return by cause the notices, the readings they ever named, and those of them that arrived after all."""
     rows = connection.execute(
-        "SELECT cause, COUNT(*), COALESCE(SUM(count), 0) FROM gap WHERE connector_id = ? GROUP BY cause",
+        "SELECT cause, COUNT(*), COALESCE(SUM(count), 0) + SUM(taken_back), SUM(taken_back) FROM gap WHERE connector_id = ? GROUP BY cause",
         (connector_id,),
     )
-    return {row[0]: (row[1], row[2]) for row in rows}
+    return {row[0]: (row[1], row[2], row[3]) for row in rows}

@@ -28,6 +28,7 @@ COLUMNS: Final = (
     "count",
     "first",
     "last",
+    "taken_back",
 )
 
 
@@ -169,7 +170,7 @@ def series_gaps(
         " FROM gap_row JOIN gap USING (connector_id, gap_id) WHERE connector_id = ?1 AND resource = ?3"
         " AND device IN (?2, '') AND gap_row.last_ms >= ?4 AND gap_row.first_ms < ?5"
         " UNION ALL SELECT cause, first_ms, last_ms, NULL FROM gap"
-        " WHERE connector_id = ?1 AND named <= 0 AND last_ms >= ?4 AND first_ms < ?5"
+        " WHERE connector_id = ?1 AND named <= 0 AND count IS NOT 0 AND last_ms >= ?4 AND first_ms < ?5"
         " ORDER BY 3 DESC LIMIT ?6",
         (connector_id, device, resource, from_ms, to_ms, limit),
     )
@@ -204,7 +205,10 @@ async def pages(read: Read) -> AsyncIterator[list[GapRow]]:
 
 
 async def as_csv(found: AsyncIterator[list[GapRow]], time: Callable[[int], str]) -> AsyncIterator[str]:
-    """Write notices as CSV, a line for each device and resource; an empty count is one that nobody can give."""
+    """Write notices as CSV, a line for each device and resource; an empty count is one that nobody can give.
+
+    What was taken back stands in a line of its notice that names no device, so that both columns add up.
+    """
     yield ",".join(COLUMNS) + "\r\n"
     async for rows in found:
         text = io.StringIO()
@@ -215,11 +219,12 @@ async def as_csv(found: AsyncIterator[list[GapRow]], time: Callable[[int], str])
 def _lines(row: GapRow, time: Callable[[int], str]) -> Iterator[tuple[object, ...]]:
     notice = row.notice
     head = notice.gap_id, time(notice.noticed_ms), "this side" if row.ours else "the other side", notice.cause
-    for each in notice.rows:
-        yield (*head, _cell(each.device), _cell(each.resource), each.count, time(each.first_ms), time(each.last_ms))
+    for each in notice.named:
+        yield (*head, _cell(each.device), _cell(each.resource), each.count, time(each.first_ms), time(each.last_ms), 0)
     rest = None if notice.count is None else notice.count - sum(each.count for each in notice.rows)
-    if rest != 0:
-        yield (*head, "", "", "" if rest is None else rest, time(notice.first_ms), time(notice.last_ms))
+    if rest != 0 or notice.taken_back:
+        count = "" if rest is None else rest
+        yield (*head, "", "", count, time(notice.first_ms), time(notice.last_ms), notice.taken_back)
 
 
 def _cell(name: str) -> str:
@@ -246,6 +251,7 @@ def _object(row: GapRow, time: Callable[[int], str]) -> dict[str, Any]:
         "count": notice.count,
         "first": time(notice.first_ms),
         "last": time(notice.last_ms),
+        "taken_back": notice.taken_back,
         "rows": [
             {
                 "device": each.device,
@@ -254,6 +260,6 @@ def _object(row: GapRow, time: Callable[[int], str]) -> dict[str, Any]:
                 "first": time(each.first_ms),
                 "last": time(each.last_ms),
             }
-            for each in notice.rows
+            for each in notice.named
         ],
     }

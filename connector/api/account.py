@@ -31,7 +31,7 @@ class Gap(msgspec.Struct, frozen=True):
     """Readings that will never arrive, `ours` where this side gave them up.
 
     `count` is null where nobody can count. A row is device, resource, count, first and last time; an empty device stands
-    for several.
+    for several. `taken_back` readings of the notice arrived after all, and are in no count any more.
     """
 
     ours: bool
@@ -42,6 +42,7 @@ class Gap(msgspec.Struct, frozen=True):
     last_ms: int
     rows: list[NamedRow]
     noticed_ms: int
+    taken_back: int = 0
 
 
 async def get_account(call: Call) -> BothAccounts:
@@ -80,7 +81,7 @@ def _filter(call: Call) -> GapFilter:
 
 def _gap(row: GapRow) -> Gap:
     it = row.notice
-    return Gap(row.ours, it.gap_id, it.cause, it.count, it.first_ms, it.last_ms, it.rows, it.noticed_ms)
+    return Gap(row.ours, it.gap_id, it.cause, it.count, it.first_ms, it.last_ms, it.named, it.noticed_ms, it.taken_back)
 
 
 async def export_gaps(call: Call) -> Response:

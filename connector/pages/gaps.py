@@ -181,6 +181,7 @@ def _gap(visit: Visit, seen: Situation, row: GapRow, on_the_way: frozenset[str])
         first_ms=notice.first_ms,
         last_ms=notice.last_ms,
         reading_count=notice.count,
+        taken_back_count=notice.taken_back,
         named_by_site_name=visit.site.identity.site_name if row.ours else peer,
         named_by_role=seen.role if row.ours else other_role,
         is_own=row.ours,
@@ -192,9 +193,9 @@ def _gap(visit: Visit, seen: Situation, row: GapRow, on_the_way: frozenset[str])
 
 
 def _detail(notice: GapNotice) -> str:
-    rows = sorted(notice.rows, key=lambda row: -row.count)[:_NAMED_MAX]
+    rows = sorted(notice.named, key=lambda row: -row.count)[:_NAMED_MAX]
     named = [f"{row.device or 'several devices'}: {row.resource} ({formats.count(row.count)})" for row in rows]
-    more = len(notice.rows) - len(named)
+    more = len(notice.named) - len(named)
     return "; ".join(named) + (f"; {more} more series" if more else "")
 
 

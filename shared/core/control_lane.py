@@ -120,13 +120,17 @@ class ControlLane:
         return frozenset(d.alias for d in store.definitions() if theirs.get(d.alias) == d.accepts)
 
     def give_notice(self, store: PairStore, tally: GapTally, now_ms: int) -> list[Effect]:
-        """Write down what is given up, and tell the other side."""
-        effects: list[Effect] = []
-        for notice in tally.notices(self._chance(8).hex(), now_ms):
+        """Write down what is given up, and what earlier notices have to take back, and tell the other side."""
+        gap_id = self._chance(8).hex()
+        made = tally.notices(gap_id, now_ms)
+        for epoch, number, share in tally.shares(gap_id):
+            store.save_gap_share(epoch, number, share)
+        named = [store.own_gap(each) for each in tally.taken_back.gap_ids]
+        made += [tally.taken_back.corrected(notice) for notice in named if notice is not None]
+        for notice in made:
             store.add_gap(notice, ours=True)
             self.log.append(store, GapEntry(notice), now_ms)
-            effects.append(Changed("gaps"))
-        return effects
+        return [Changed("gaps")] * len(made)
 
     def note_restore(self, store: PairStore, backup_ms: int, restored_ms: int, now_ms: int) -> list[Effect]:
         """This side was restored: what was accepted since the backup and not delivered is lost, and nobody can count it."""

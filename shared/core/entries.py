@@ -21,6 +21,7 @@ CAUSE_BYTE_CAP: Final = "byte_cap"
 CAUSE_DESTINATION_RESTORED: Final = "destination_restored"
 CAUSE_ORIGIN_RESTORED: Final = "origin_restored"
 CAUSE_HELD_TOO_LONG: Final = "held_too_long"
+CAUSE_DEVICE_REPLACED: Final = "device_replaced"
 CAUSE_PARTED: Final = "parted"
 CAUSE_DISCARDED: Final = "discarded"
 
@@ -36,7 +37,11 @@ class GapRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class GapNotice(msgspec.Struct, frozen=True, array_like=True):
-    """Readings that will never arrive. `count` None: not countable (unknown). `epochs`: the segment numbers given up."""
+    """Readings that will never arrive. `count` None: not countable (unknown). `epochs`: the segment numbers given up.
+
+    `taken_back` readings it named before arrived after all and are in no count any more (G1): the notice that says more
+    of them is the later one. Rows of which nothing is left stay, with a count of 0.
+    """
 
     gap_id: str
     cause: str
@@ -46,6 +51,12 @@ class GapNotice(msgspec.Struct, frozen=True, array_like=True):
     rows: list[GapRow]
     epochs: list[tuple[int, list[int]]]
     noticed_ms: int
+    taken_back: int = 0
+
+    @property
+    def named(self) -> list[GapRow]:
+        """The rows of which something is left."""
+        return [row for row in self.rows if row.count]
 
 
 class Definition(msgspec.Struct, frozen=True, array_like=True):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from shared.batches import Series
 from shared.core.entries import CAUSE_DESTINATION_RESTORED, CAUSE_ORIGIN_RESTORED, GapNotice, GapRow
+from shared.core.gap_shares import GapShare, TakenBack, part_id
 from shared.core.intervals import IntervalSet
 from shared.limits import CONTROL_ENTRY_BYTES_MAX, GAP_ROWS_MAX
 
@@ -30,30 +31,64 @@ class _Span:
         self.last_ms = last_ms if self.last_ms is None else max(self.last_ms, last_ms)
 
 
+_Named = tuple[str, str]
+_Segment = tuple[int, int]
+
+
+@dataclass(slots=True)
+class _Made:
+    """What a segment counts in the notice in the making."""
+
+    rows: dict[_Named, int] = field(default_factory=dict)
+    unnamed: int = 0
+
+
 class GapTally:
-    """One notice in the making. `cause` is that of what `number`, `batch` and `bare` report."""
+    """One notice in the making. `cause` is that of what `number`, `batch` and `bare` report.
+
+    `taken_back` is what earlier notices named, and arrived after all.
+    """
 
     def __init__(self, cause: str) -> None:
         self.cause = cause
         self.destination_restored = False
         self.origin_restored = False
-        self._rows: dict[tuple[str, str], _Span] = {}
+        self.taken_back = TakenBack()
+        self._rows: dict[_Named, _Span] = {}
         self._numbers: dict[int, IntervalSet] = {}
         self._unnamed = _Span()
+        self._made: dict[_Segment, _Made] = {}
+        self._places: dict[_Named, tuple[int, int]] = {}
 
     def number(self, epoch: int, number: int) -> None:
         """A segment is given up."""
         self._numbers.setdefault(epoch, IntervalSet()).add(number)
 
-    def batch(self, batch: Sequence[Series]) -> None:
-        """These readings are given up."""
-        for series in batch:
-            span = self._rows.setdefault((series.device, series.resource), _Span())
-            span.add(len(series), min(series.times_ms), max(series.times_ms))
+    def batch(self, batch: Sequence[Series], *, count: int | None = None, of: _Segment | None = None) -> None:
+        """These readings are given up, of the segment `of`.
 
-    def bare(self, count: int, at_ms: int) -> None:
+        `count` is what the account says of them: a segment made again from history may carry more than it counts, or less.
+        """
+        left = sum(map(len, batch)) if count is None else count
+        made = self._made.setdefault(of, _Made()) if of is not None else _Made()
+        whole = _Span()
+        for series in batch:
+            taken = min(len(series), left)
+            left -= taken
+            named = series.device, series.resource
+            first_ms, last_ms = min(series.times_ms), max(series.times_ms)
+            self._rows.setdefault(named, _Span()).add(taken, first_ms, last_ms)
+            whole.add(taken, first_ms, last_ms)
+            made.rows[named] = made.rows.get(named, 0) + taken
+        if left and whole.first_ms is not None and whole.last_ms is not None:
+            self._unnamed.add(left, whole.first_ms, whole.last_ms)
+            made.unnamed += left
+
+    def bare(self, count: int, at_ms: int, *, of: _Segment | None = None) -> None:
         """So many readings are given up of which only the time of acceptance is known."""
         self._unnamed.add(count, at_ms, at_ms)
+        if of is not None:
+            self._made.setdefault(of, _Made()).unnamed += count
 
     def lost(self, count: int, first_ms: int | None = None, last_ms: int | None = None) -> str:
         """A restore lost so many readings; returns the cause to count them under."""
@@ -70,15 +105,29 @@ class GapTally:
         numbers = [(epoch, given_up.flat()) for epoch, given_up in self._numbers.items()]
         if self._unnamed.count or numbers or self._rows:
             for at, rows in enumerate(_parts([GapRow(*key, *_ends(span, now_ms)) for key, span in self._rows.items()])):
+                self._places.update({(row.device, row.resource): (at, place) for place, row in enumerate(rows)})
                 total = self._unnamed if at == 0 else _Span()
                 for row in rows:
                     total.add(row.count, row.first_ms, row.last_ms)
-                named = f"{gap_id}-{at}" if at else gap_id
-                notices.append(GapNotice(named, self.cause, *_ends(total, now_ms), rows, [] if at else numbers, now_ms))
+                notices.append(
+                    GapNotice(
+                        part_id(gap_id, at), self.cause, *_ends(total, now_ms), rows, [] if at else numbers, now_ms
+                    )
+                )
         if self.origin_restored:
             # What was accepted between the backup and the loss, and had not been delivered, nobody can count.
             notices.append(GapNotice(gap_id + "u", CAUSE_ORIGIN_RESTORED, None, now_ms, now_ms, [], [], now_ms))
         return notices
+
+    def shares(self, gap_id: str) -> list[tuple[int, int, GapShare]]:
+        """Return (epoch, number, what it counts) of each segment in the notices that were made under this ID."""
+        return [
+            (
+                *segment,
+                GapShare(gap_id, [(*self._places[named], n) for named, n in made.rows.items() if n], made.unnamed),
+            )
+            for segment, made in self._made.items()
+        ]
 
 
 def _ends(span: _Span, now_ms: int) -> tuple[int, int, int]:

@@ -310,7 +310,8 @@ class Outbox:
         """Take the destination's state of one epoch; return whether anything changed.
 
         `fresh` tells that it answers a question of this link, so that what it lacks is really lacking there (G4).
-        Losses it reveals go into `tally`; into `closed` what we, since restored, had given up there before.
+        Losses it reveals go into `tally`, with what was given up and is there after all; into `closed` what we, since
+        restored, had given up there before.
         """
         self._sending.on_stated(stated.epoch, stated.recorded, stated.closed)
         known = store.epoch_out(stated.epoch)
@@ -319,7 +320,7 @@ class Outbox:
             known = EpochOut(stated.epoch)
         before = (known.recorded_count, known.recorded.flat(), known.closed.flat())
         expected = known.recorded_count
-        expected += self._settle(store, known, stated, now_ms)
+        expected += self._settle(store, known, stated, now_ms, tally)
         self._close(store, known, stated, closed)
         if fresh:
             expected -= self._make_again(store, known, stated, now_ms, tally)
@@ -346,13 +347,13 @@ class Outbox:
         store.save_epoch_out(known)
         return before != (known.recorded_count, known.recorded.flat(), known.closed.flat())
 
-    def _settle(self, store: OutboxStore, known: EpochOut, stated: EpochOut, now_ms: int) -> int:
+    def _settle(self, store: OutboxStore, known: EpochOut, stated: EpochOut, now_ms: int, tally: GapTally) -> int:
         """Take newly recorded segments out of the outbox; return their readings."""
         readings = 0
         aside = IntervalSet(stated.apart.quarantined)
         for segment in store.segments_numbered(stated.epoch, stated.recorded.minus(known.recorded)):
             if segment.dropped is not None:
-                store.undrop_segment(segment)  # the destination's first word wins over our notice that crossed it
+                self._take_back(store, segment, tally)
             if segment.number in aside:
                 store.set_aside(segment)
             store.settle_segment(segment, now_ms)
@@ -360,6 +361,13 @@ class Outbox:
             self._sending.on_word(segment.row)
             readings += segment.count
         return readings
+
+    def _take_back(self, store: OutboxStore, segment: Segment, tally: GapTally) -> None:
+        """The destination's first word wins over our notice that crossed it, in the account and in the list of gaps."""
+        share = store.gap_share(segment)
+        store.undrop_segment(segment)
+        if share is not None:
+            tally.taken_back.add(segment.epoch, segment.number, share)
 
     def _close(self, store: OutboxStore, known: EpochOut, stated: EpochOut, closed: GapTally) -> None:
         for segment in store.segments_numbered(stated.epoch, stated.closed.minus(known.closed)):
@@ -480,9 +488,9 @@ class Outbox:
         self._sending.on_word(segment.row)
         try:
             _, plain = self._keys.open(Kind.SEGMENT, segment.header, segment.body, own=True)
-            tally.batch(self._codec.decode(plain))
+            tally.batch(self._codec.decode(plain), count=segment.count, of=(segment.epoch, segment.number))
         except (SealBroken, Undecodable):
-            tally.bare(segment.count, segment.accepted_ms)
+            tally.bare(segment.count, segment.accepted_ms, of=(segment.epoch, segment.number))
 
     def next_deadline_ms(self, store: OutboxStore) -> int | None:
         """When `expire` or sealing by age has something to do next (wall clock), None where nothing waits."""

@@ -111,6 +111,33 @@ def test_a_notice_that_comes_again_changes_nothing(store: Streams) -> None:
     assert "other" not in gaps.by_resource(store.connection, CONNECTOR)
 
 
+async def test_n4_a_notice_that_takes_back_more_replaces_the_one_before_and_no_earlier_one_comes_back(
+    store: Streams,
+) -> None:
+    first = notice(5, named(5, count=4), named(5, device="e", count=3), cause="byte_cap")
+    some = msgspec.structs.replace(first, gap_id="some", count=3, rows=[msgspec.structs.replace(first.rows[0], count=0), first.rows[1]], taken_back=4)  # fmt: skip
+    assert store.add_gap(msgspec.structs.replace(first, gap_id="some"), ours=False)
+    assert not store.add_gap(some, ours=True)  # the other side never changes what is ours, nor we what is its own
+    assert store.add_gap(some, ours=False)
+    assert not store.add_gap(msgspec.structs.replace(first, gap_id="some"), ours=False)
+    wanted = GapFilter(cause="byte_cap")
+    assert gaps.totals(store.connection, CONNECTOR, wanted) == gaps.GapTotals(1, 3, 0)
+    assert gaps.totals(store.connection, CONNECTOR, GapFilter(cause="byte_cap", device="d")).notices == 0
+
+    async def read(after: GapKey) -> list[GapRow]:
+        return gaps.list_gaps(store.connection, CONNECTOR, gaps.EXPORT_NOTICES, after, wanted)
+
+    text = "".join([part async for part in gaps.as_csv(gaps.pages(read), formats.iso)])
+    lines = list(csv.DictReader(io.StringIO(text)))
+    assert [(line["device"], line["count"], line["taken_back"]) for line in lines] == [("e", "3", "0"), ("", "0", "4")]
+    none = msgspec.structs.replace(some, count=0, rows=[msgspec.structs.replace(row, count=0) for row in some.rows], taken_back=7)  # fmt: skip
+    assert store.add_gap(none, ours=False)
+    assert gaps.series_gaps(store.connection, CONNECTOR, "e", "r", 50, 56) == []
+    body = b"".join([part async for part in gaps.as_json(gaps.pages(read), formats.iso)])
+    (found,) = msgspec.json.decode(body)
+    assert (found["count"], found["taken_back"], found["rows"]) == (0, 7, [])
+
+
 async def test_n4_files_hold_every_notice_with_counts_per_device_and_resource(store: Streams) -> None:
     store.add_gap(notice(500, named(500, device="=cmd()"), named(500, resource="s"), count=9), ours=True)
 

@@ -21,7 +21,7 @@ from shared.messages import AskStatement, Credit, Held, HelloBack, PairKnown, Pe
 from shared.migration import migrate
 from shared.sealing import Side
 from tests.databases import BEGIN, COMMIT, Databases, opened, undo
-from tests.simulation import at_each_step, resource_accounts
+from tests.simulation import at_each_step, gap_sums, resource_accounts
 from tests.simulation.network import Link
 from tests.simulation.spoiling_keys import SpoilingKeys
 
@@ -215,6 +215,7 @@ class Shell:
     def _check(self, store: Streams) -> None:
         """Demand what holds after every commit (G1)."""
         resource_accounts.check_step(self, store)
+        gap_sums.check_step(self)
         if self.side is Side.TARGET:
             at_each_step.check_target(self)
             return

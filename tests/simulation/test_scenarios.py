@@ -437,6 +437,10 @@ def test_the_destinations_word_corrects_a_gap_notice_that_crossed_an_arriving_se
     ledger = world.source.store().ledger()
     assert (ledger.applied, ledger.dropped_total) == (arrived, 20 - arrived)
     assert at_target(world) == arrived
+    for site, ours in ((world.source, True), (world.target, False)):
+        (notice,) = site.store().gaps(ours=ours)
+        assert (notice.count, notice.taken_back) == (20 - arrived, arrived)
+        assert sum(row.count for row in notice.rows) == 20 - arrived
 
 
 def test_a_copy_that_arrives_after_its_gap_notice_is_not_applied(world: World) -> None:

@@ -724,6 +724,7 @@ GAPS = c.GapsPage(
                 True,
                 3,
                 "pump-1: pressure; host: cpu_percent",
+                12,
             ),
             c.Gap(
                 "g1",

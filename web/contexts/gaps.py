@@ -28,6 +28,8 @@ class Gap:
     segment_count: int | None = None
     detail: str = ""
     """Which devices and resources, where known."""
+    taken_back_count: int = 0
+    """Readings that the notice named before, and that arrived after all."""
 
 
 @template("_gap_list.html")
