@@ -79,7 +79,7 @@ class Shell:
         self.units = 0
         self._due_ms: int | None = None
         self._woke_ms = 0
-        self._clock_seen_ms: int | None = None  # noted beside the database: the last time that was believed
+        self.clock_seen_ms: int | None = None  # the last time that was believed
         self._dropped = 0
 
     @property
@@ -108,8 +108,8 @@ class Shell:
         )
         self.engine = engine
         self.guard = ClockGuard()
-        if self._clock_seen_ms is not None and self.world.clocks_are_off:
-            self.guard.on_start(self.now_ms, self._clock_seen_ms)
+        if self.clock_seen_ms is not None and self.world.clocks_are_off:
+            self.guard.on_start(self.now_ms, self.clock_seen_ms)
         self.start_id = self.world.chance.randbytes(8)
 
         def load(store: Streams) -> list[Effect]:
@@ -300,7 +300,7 @@ class Shell:
         self.guard.on_tick(self.now_ms, self.world.now_ms)
         expire = not self.guard.in_doubt
         if expire:
-            self._clock_seen_ms = self.now_ms
+            self.clock_seen_ms = self.now_ms
 
         def look(store: Streams) -> list[Effect]:
             engine.on_clock(store, self.now_ms, self.world.now_ms)
