@@ -1,8 +1,9 @@
 """Folding: what history took in as rows and recent batches becomes chunks of one series, in the background, in small bites.
 
-Batches that hold many series with few readings each are first folded into greater batches (level 1): a chunk is then
-opened and written again for many new readings, not for one. A bite that is interrupted is done again: what is in two
-places counts once wherever history is read.
+Handfuls become recent batches once there are many, and recent batches chunks. Batches that hold many series with few readings
+each are first folded into greater batches (level 1): a chunk is then opened and written again for many new readings, not
+for one. What is to be written is made beside the writer, which only puts it where it belongs. A bite that is interrupted is
+done again: what is in two places counts once wherever history is read.
 """
 
 from __future__ import annotations
@@ -10,64 +11,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-import numpy as np
-
-from connector.history_parts import (
-    Part,
-    codec,
-    open_recent,
-    pack_chunk,
-    pack_ids,
-    part_at,
-    rows_part,
-    tidy,
-    unpack_chunk,
-)
-from shared.columns import Columns, Values, joined
+from connector.history_chunks import MadeChunks, make_chunks, write_chunks
+from connector.history_parts import Part, codec, format_of, open_recent, pack_ids, part_at, rows_part
+from shared.columns import Columns, Format, Series, as_columns, joined
 from shared.database import Database
 from shared.errors import StorageFailed
 from shared.limits import (
-    HISTORY_CHUNK_READINGS_MAX,
-    HISTORY_CHUNK_READINGS_MIN,
     HISTORY_CHUNK_TEXT_BYTES_MAX,
     HISTORY_FOLD_BATCHES_MAX,
+    HISTORY_FOLD_MADE_MAX,
     HISTORY_FOLD_READINGS_MAX,
     HISTORY_FOLD_ROWS_MAX,
     HISTORY_FOLD_SERIES_MAX,
     HISTORY_FOLD_TWICE_READINGS_MAX,
-    HISTORY_FOLD_WRITTEN_MAX,
+    HISTORY_FOLD_WRITTEN_BYTES_MAX,
+    HISTORY_LOOSE_ROWS_ALL_MAX,
     HISTORY_LOOSE_ROWS_MAX,
     HISTORY_RECENT_MAX,
-    WRITER_PATIENCE_S,
 )
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_S: Final = 0.25
 # While readings pour in, a quarter of a second of them is room that the file keeps.
 _LOOK_BUSY_S: Final = 0.05
-# How much more is written at a time where units of work queue up: folding must not fall behind a stream without a pause.
-_BUSY_PARTS: Final = 2
 # Below this many readings a series, a batch is folded into a greater batch first.
 _DENSE: Final = 128
-# Small chunks of a series taken up by one that is written; chunks looked into for readings that are there already.
-_GROWING_MAX: Final = 4
-_OVERLAPPING_MAX: Final = 4
-# A chunk of so many times the readings that were added last is left as it is: writing it again costs more than it saves.
-_ADDED_WORTH: Final = 12
-# Of a chunk that leaves more of the pages empty, the rest is worth writing it again.
-_WASTED_PART: Final = 0.08
-# Rows that follow each other are not quite of one size.
-_ROW_SPREAD: Final = 1.02
-# Pages of the database, their head, what a chunk has beside its body, and the part of a long row that stands in a leaf.
-_PAGE_BYTES: Final = 4_096
-_PAGE_HEAD_BYTES: Final = 8
-_ROW_BYTES: Final = 32
-_IN_LEAF_BYTES_MAX: Final = _PAGE_BYTES - 35
-_IN_LEAF_BYTES_MIN: Final = (_PAGE_BYTES - 12) * 32 // 255 - 23
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,153 +90,157 @@ def bite_of(connection: sqlite3.Connection, connector_id: str, level: int) -> Bi
     return Bite(connector_id, level, tuple(taken), joined(open_recent(connection, row, {}) for row in taken))
 
 
-def fold(
-    connection: sqlite3.Connection, bite: Bite, from_series: int, written_max: int = HISTORY_FOLD_WRITTEN_MAX
-) -> int | None:
-    """Write a part of a bite; return the series to go on from, None once all is written and the batches are gone."""
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """What one unit of work writes of a bite."""
+
+    made: tuple[MadeChunks, ...]
+    level_body: bytes | None
+    """The greater batch, where the bite makes one."""
+    next_series: int | None
+    """The series to go on from; None where this is the last of the bite."""
+
+    @property
+    def body_bytes(self) -> int:
+        """What is to be written."""
+        return sum(made.body_bytes for made in self.made)
+
+
+def make_portion(connection: sqlite3.Connection, bite: Bite, from_series: int) -> Portion:
+    """Make some chunks of a bite, or its greater batch; only reads."""
     columns = bite.columns
-    if bite.dense:
-        written = 0
-        for at in range(from_series, len(columns.series)):
-            if at - from_series >= HISTORY_FOLD_SERIES_MAX or written >= written_max:
-                return at
-            _write_chunk(connection, int(columns.series[at][0]), part_at(columns, at))
-            written += int(columns.lengths[at])
-    elif len(columns):
-        _write_level(connection, bite)
-    connection.executemany("DELETE FROM recent WHERE row = ?", [(row,) for row in bite.rows])
-    return None
+    if not bite.dense:
+        return Portion((), codec().encode(_bare(columns)) if len(columns) else None, None)
+    made: list[MadeChunks] = []
+    readings = 0
+    for at in range(from_series, len(columns.series)):
+        if len(made) >= HISTORY_FOLD_SERIES_MAX or readings >= HISTORY_FOLD_MADE_MAX:
+            return Portion(tuple(made), None, at)
+        made.append(make_chunks(connection, int(columns.series[at][0]), part_at(columns, at)))
+        readings += int(columns.lengths[at])
+    return Portion(tuple(made), None, None)
 
 
-def has_many_rows(connection: sqlite3.Connection, *, everything: bool = False) -> bool:
-    """Tell whether there are so many loose rows that they are worth folding."""
+def write_portion(connection: sqlite3.Connection, bite: Bite, portion: Portion) -> None:
+    """Write what was made of a bite; with the last of it the batches go. Of batches that are gone nothing is written."""
+    if connection.execute("SELECT 1 FROM recent WHERE row = ?", bite.rows[:1]).fetchone() is None:
+        return  # with all of their connector: they would come back
+    for made in portion.made:
+        write_chunks(connection, made)
+    if portion.level_body is not None:
+        columns = bite.columns
+        ids = [int(name[0]) for name in columns.series]
+        _write_recent(connection, bite.connector_id, bite.level + 1, columns, ids, portion.level_body)
+    if portion.next_series is None:
+        connection.executemany("DELETE FROM recent WHERE row = ?", [(row,) for row in bite.rows])
+
+
+def fold(connection: sqlite3.Connection, bite: Bite, from_series: int) -> int | None:
+    """Make and write a part of a bite; return the series to go on from, None once all is written and the batches are gone."""
+    portion = make_portion(connection, bite, from_series)
+    write_portion(connection, bite, portion)
+    return portion.next_series
+
+
+def due_rows(connection: sqlite3.Connection, *, everything: bool = False) -> list[str | None]:
+    """Return the connectors whose loose rows are worth folding, those with most of them first; None for rows of no series."""
     (held,) = connection.execute("SELECT COUNT(*) FROM reading").fetchone()
-    return bool(held > (0 if everything else HISTORY_LOOSE_ROWS_MAX))
+    if not held or (held <= HISTORY_LOOSE_ROWS_MAX and not everything):
+        return []
+    many = 0 if everything or held > HISTORY_LOOSE_ROWS_ALL_MAX else HISTORY_LOOSE_ROWS_MAX
+    found = connection.execute(
+        "SELECT connector_id, SUM(held) AS held"
+        " FROM (SELECT series_id, COUNT(*) AS held FROM reading GROUP BY series_id)"
+        " LEFT JOIN series USING (series_id) LEFT JOIN device USING (device_id)"
+        " GROUP BY connector_id HAVING SUM(held) > ? ORDER BY SUM(held) DESC, connector_id",
+        (many,),
+    )
+    return [row[0] for row in found]
 
 
 def fold_rows(connection: sqlite3.Connection, *, everything: bool = False) -> bool:
-    """Fold loose rows of the series that have most of them, once there are many; return whether it did.
+    """Make a recent batch of loose rows of the connector that has most, where there are many; return whether it did.
 
     In one unit of work: until then more may come for the same milliseconds.
     """
-    if not has_many_rows(connection, everything=everything):
+    due = due_rows(connection, everything=everything)
+    if not due:
         return False
     found = connection.execute(
-        "SELECT series_id, format FROM reading LEFT JOIN series USING (series_id) LEFT JOIN resource USING (resource_id)"
-        " GROUP BY series_id ORDER BY COUNT(*) DESC LIMIT ?",
-        (HISTORY_FOLD_SERIES_MAX,),
+        "SELECT series_id, format FROM (SELECT series_id, COUNT(*) AS held FROM reading GROUP BY series_id)"
+        " LEFT JOIN series USING (series_id) LEFT JOIN device USING (device_id) LEFT JOIN resource USING (resource_id)"
+        " WHERE device.connector_id IS ? ORDER BY held DESC, series_id LIMIT ?",
+        (due[0], HISTORY_FOLD_SERIES_MAX),
     ).fetchall()
-    room = HISTORY_FOLD_ROWS_MAX
+    taken: list[Series] = []
+    room, room_text_bytes = HISTORY_FOLD_ROWS_MAX, HISTORY_CHUNK_TEXT_BYTES_MAX
     for series_id, kind in found:
-        rows = connection.execute(
-            "SELECT at_ms, value FROM reading WHERE series_id = ? ORDER BY at_ms LIMIT ?", (series_id, room)
-        ).fetchall()
-        _write_chunk(connection, series_id, rows_part(rows, kind))
+        rows, text_bytes = _loose_rows(connection, series_id, room, room_text_bytes)
+        taken += _by_format(series_id, rows_part(rows, kind)) if due[0] is not None else ()
         connection.execute("DELETE FROM reading WHERE series_id = ? AND at_ms <= ?", (series_id, rows[-1][0]))
         room -= len(rows)
-        if room <= 0:
+        room_text_bytes -= text_bytes
+        if room <= 0 or room_text_bytes <= 0:
             break
+    if due[0] is not None:
+        columns = as_columns(taken)
+        ids = [int(series.device) for series in taken]
+        _write_recent(connection, due[0], 0, columns, ids, codec().encode(_bare(columns)))
     return True
 
 
-def _write_level(connection: sqlite3.Connection, bite: Bite) -> None:
-    columns = bite.columns
-    bare = Columns([("", "", name[2]) for name in columns.series], columns.lengths, columns.times_ms, columns.values)
+def _loose_rows(
+    connection: sqlite3.Connection, series_id: int, room: int, room_text_bytes: int
+) -> tuple[list[tuple[int, Any]], int]:
+    """Return the oldest loose rows of a series, one at least, and how many bytes of text are in them."""
+    rows: list[tuple[int, Any]] = []
+    text_bytes = 0
+    found = connection.execute(
+        "SELECT at_ms, value FROM reading WHERE series_id = ? ORDER BY at_ms LIMIT ?", (series_id, room)
+    )
+    for at_ms, value in found:
+        rows.append((at_ms, value))
+        text_bytes += 4 * len(value) if isinstance(value, str) else 0
+        if text_bytes >= room_text_bytes:
+            break
+    found.close()
+    return rows, text_bytes
+
+
+def _by_format(series_id: int, part: Part) -> list[Series]:
+    """Return readings of one series as one for each format: its resource may have had another one before."""
+    times, values = part
+    if values.dtype != object:
+        return [Series(str(series_id), "", "number", times.tolist(), values.tolist())]
+    found: dict[Format, Series] = {}
+    for at_ms, value in zip(times.tolist(), values.tolist(), strict=True):
+        kind = format_of(value)
+        series = found.setdefault(kind, Series(str(series_id), "", kind, [], []))
+        series.times_ms.append(at_ms)
+        series.values.append(value)
+    return list(found.values())
+
+
+def _bare(columns: Columns) -> Columns:
+    """Return the same without names: a recent batch has the IDs of its series beside it."""
+    return Columns([("", "", name[2]) for name in columns.series], columns.lengths, columns.times_ms, columns.values)
+
+
+def _write_recent(
+    connection: sqlite3.Connection, connector_id: str, level: int, columns: Columns, ids: list[int], body: bytes
+) -> None:
     connection.execute(
         "INSERT INTO recent (connector_id, level, first_ms, last_ms, count, series, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
-            bite.connector_id,
-            bite.level + 1,
+            connector_id,
+            level,
             int(columns.times_ms.min()),
             int(columns.times_ms.max()),
             len(columns),
-            pack_ids([int(name[0]) for name in columns.series]),
-            codec().encode(bare),
+            pack_ids(ids),
+            body,
         ),
     )
-
-
-def _write_chunk(connection: sqlite3.Connection, series_id: int, part: Part) -> None:
-    """Write readings of one series, together with small chunks of it that still grow. What is of no series goes."""
-    if connection.execute("SELECT 1 FROM series WHERE series_id = ?", (series_id,)).fetchone() is None:
-        return
-    growing = connection.execute(
-        "SELECT row, body FROM chunk WHERE series_id = ? AND growing ORDER BY row LIMIT ?", (series_id, _GROWING_MAX)
-    ).fetchall()
-    # What is there already stays in front: of equal values the first one counts.
-    whole = tidy([*(unpack_chunk(body) for _, body in growing), part])
-    connection.executemany("DELETE FROM chunk WHERE row = ?", [(row,) for row, _ in growing])
-    pieces = _pieces(_not_there(connection, series_id, whole))
-    for some in pieces:
-        times, values = some
-        body = pack_chunk(some)
-        # Halves of what had grown too large would be opened again together, and again.
-        grows = (
-            len(pieces) == 1
-            and _grows(len(times), len(part[0]), len(body))
-            and _text_bytes(values) < HISTORY_CHUNK_TEXT_BYTES_MAX // 2
-        )
-        connection.execute(
-            "INSERT INTO chunk (series_id, first_ms, last_ms, count, growing, body) VALUES (?, ?, ?, ?, ?, ?)",
-            (series_id, int(times[0]), int(times[-1]), len(times), grows, body),
-        )
-
-
-def _grows(readings: int, added: int, body_bytes: int) -> bool:
-    """Whether a chunk is to be opened again for later readings: where that is cheap, or for the room that it wastes."""
-    if readings < HISTORY_CHUNK_READINGS_MIN:
-        return True
-    if readings + added > HISTORY_CHUNK_READINGS_MAX:  # the next time would make two of it
-        return False
-    return readings < _ADDED_WORTH * added or _wasted_bytes(body_bytes) > body_bytes * _WASTED_PART
-
-
-def _wasted_bytes(body_bytes: int) -> float:
-    """Return about how much room a row with such a body leaves empty in a database: what of it stands in a leaf, and how
-
-    many such rows fill one. Pages it continues on are full (the format of SQLite's files, 1.6: cells and their overflow).
-    """
-    row_bytes = body_bytes + _ROW_BYTES
-    in_leaf = row_bytes
-    if row_bytes > _IN_LEAF_BYTES_MAX:
-        in_leaf = _IN_LEAF_BYTES_MIN + (row_bytes - _IN_LEAF_BYTES_MIN) % (_PAGE_BYTES - 4)
-        in_leaf = in_leaf if in_leaf <= _IN_LEAF_BYTES_MAX else _IN_LEAF_BYTES_MIN
-    rows = max(1.0, (_PAGE_BYTES - _PAGE_HEAD_BYTES) // (in_leaf * _ROW_SPREAD))
-    return (_PAGE_BYTES - _PAGE_HEAD_BYTES) / rows - in_leaf
-
-
-def _pieces(part: Part) -> list[Part]:
-    """Cut readings into chunks of about the same size, by readings and by text."""
-    times, values = part
-    wanted = max(-(-len(times) // HISTORY_CHUNK_READINGS_MAX), -(-_text_bytes(values) // HISTORY_CHUNK_TEXT_BYTES_MAX))
-    if wanted < 2:
-        return [part] if len(times) else []
-    wanted = min(wanted, len(times))
-    return list(zip(np.array_split(times, wanted), np.array_split(values, wanted), strict=True))
-
-
-def _text_bytes(values: Values) -> int:
-    """Return about how much memory the texts take."""
-    if values.dtype != object:
-        return 0
-    return sum(4 * len(value) for value in values.tolist() if isinstance(value, str))
-
-
-def _not_there(connection: sqlite3.Connection, series_id: int, part: Part) -> Part:
-    """Leave out what overlapping chunks hold with the same value."""
-    times, values = part
-    overlapping = connection.execute(
-        "SELECT body FROM chunk WHERE series_id = ? AND first_ms <= ? AND last_ms >= ? LIMIT ?",
-        (series_id, int(times[-1]), int(times[0]), _OVERLAPPING_MAX),
-    ).fetchall()
-    for (body,) in overlapping:
-        if not len(times):
-            break
-        there, valued = unpack_chunk(body)
-        at = np.minimum(np.searchsorted(there, times), len(there) - 1)
-        fresh = (there[at] != times) | (valued[at] != values).astype(bool)
-        times, values = times[fresh], values[fresh]
-    return times, values
 
 
 class Folding:
@@ -292,7 +267,7 @@ class Folding:
         if not self._due:
             self._due = (await self._database.read(lambda c: due_levels(c, everything=everything)))[::-1]
         if not self._due:  # asked by a reader first: a database at rest is to stay at rest
-            many = await self._database.read(lambda c: has_many_rows(c, everything=everything))
+            many = bool(await self._database.read(lambda c: due_rows(c, everything=everything)))
             return many and await self._database.write(lambda c: fold_rows(c, everything=everything), patient=True)
         connector_id, level = self._due.pop()
         bite = await self._database.read(lambda c: bite_of(c, connector_id, level))
@@ -301,24 +276,23 @@ class Folding:
         return True
 
     async def _fold(self, bite: Bite) -> None:
-        """Fold a bite in small parts; in greater ones while the writer is so busy that each has to wait its turn."""
+        """Fold a bite: made in small parts, for those who read meanwhile; written in as few as do not keep the writer."""
         series: int | None = 0
-        part = HISTORY_FOLD_WRITTEN_MAX
         while series is not None:
-            offered_s = time.monotonic()
-            series, begun_s = await self._database.write(
-                lambda c, at=series, some=part: (fold(c, bite, at, some), time.monotonic()),  # type: ignore[misc]
-                patient=True,
-            )
-            is_busy = begun_s - offered_s > WRITER_PATIENCE_S
-            part = (_BUSY_PARTS if is_busy else 1) * HISTORY_FOLD_WRITTEN_MAX
+            portion = await self._database.read(lambda c, at=series: make_portion(c, bite, at))  # type: ignore[misc]
+            while portion.next_series is not None and portion.body_bytes < HISTORY_FOLD_WRITTEN_BYTES_MAX:
+                at = portion.next_series
+                more = await self._database.read(lambda c, at=at: make_portion(c, bite, at))  # type: ignore[misc]
+                portion = Portion((*portion.made, *more.made), None, more.next_series)
+            await self._database.write(lambda c, some=portion: write_portion(c, bite, some), patient=True)  # type: ignore[misc]
+            series = portion.next_series
 
 
 def fold_all(connection: sqlite3.Connection) -> None:
     """Fold everything there is, in the caller's transaction."""
+    while fold_rows(connection, everything=True):
+        pass
     while (bite := next_bite(connection, everything=True)) is not None:
         series: int | None = 0
         while series is not None:
             series = fold(connection, bite, series)
-    while fold_rows(connection, everything=True):
-        pass

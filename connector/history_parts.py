@@ -47,7 +47,7 @@ def pack_chunk(part: Part) -> bytes:
     times, values = part
     if values.dtype != object:
         return codec().encode(Columns([("", "", "number")], np.array([len(times)], dtype=np.int64), times, values))
-    kinds = [_kind(value) for value in values.tolist()]
+    kinds = [format_of(value) for value in values.tolist()]
     named = Columns([("", "", kind) for kind in kinds], np.ones(len(times), np.int64), times, values)
     return codec().encode(regrouped(named))
 
@@ -59,7 +59,8 @@ def unpack_chunk(body: bytes) -> Part:
     return part if len(columns.series) == 1 else tidy([part])
 
 
-def _kind(value: Value) -> Format:
+def format_of(value: Value) -> Format:
+    """Return which format a value is of."""
     return "boolean" if isinstance(value, bool) else "string" if isinstance(value, str) else "number"
 
 

@@ -76,6 +76,9 @@ SEGMENT_SEALED_BYTES_MAX: Final = SEGMENT_PLAIN_BYTES_MAX
 RETENTION_MS: Final = 30 * DAY_MS
 OUTBOX_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
 HUB_COPY_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
+# Readings of a device that another has replaced are held so long before they are given up: a backlog of them makes a notice
+# a minute, not one for each segment (G13).
+REPLACED_TOLD_AFTER_MS: Final = MINUTE_MS
 # Live is what was accepted within the last minute (G6).
 LIVE_AGE_MS: Final = MINUTE_MS
 # Ids of segments accepted but not yet sent on this link that are remembered for the live lane; older ones are backfill.
@@ -132,6 +135,15 @@ REPLAY_EPOCHS_KEPT_MAX: Final = 64
 QUARANTINE_TRY_EVERY_MS: Final = HOUR_MS
 # So many in one unit of work: each is a segment to open and apply.
 QUARANTINE_TRIED_MAX: Final = 8
+# What a connector keeps aside of its partner's segments; beyond it they wait at the partner. Room for weeks of what goes
+# wrong by a wrong clock, and a twentieth of a small disk. A setting; this is its default.
+QUARANTINE_BYTES_MAX: Final = 256 * 1024 * 1024
+# The same for entries of the control log: edits that cannot be read are few, and must not stand still for bad segments.
+QUARANTINE_ENTRIES_BYTES_MAX: Final = 16 * 1024 * 1024
+# What a row of the table takes beside header and contents, so that tiny ones are bounded too.
+QUARANTINE_ROW_BYTES: Final = 256
+# A full quarantine takes more once it has come down to this part of its space: each time costs a new link.
+QUARANTINE_GOES_ON_SHARE: Final = 0.75
 
 # --- control log ----------------------------------------------------------------------------------------------------
 CONTROL_ENTRY_BYTES_MAX: Final = 256 * 1024
@@ -395,18 +407,22 @@ HISTORY_CHUNK_READINGS_MAX: Final = 8_192
 # A chunk below this still grows, unless its texts are that long.
 HISTORY_CHUNK_READINGS_MIN: Final = 1_024
 HISTORY_CHUNK_TEXT_BYTES_MAX: Final = 256 * 1024
-# Recent batches, and rows, of a connector beyond which they are folded: reading one series opens them all.
+# Recent batches, and rows, of a connector beyond which they are folded: reading one series opens them all. A row takes 22
+# bytes, in a batch less than 3. Beyond so many of all connectors those that have most are folded, few as they may be.
 HISTORY_RECENT_MAX: Final = 64
-HISTORY_LOOSE_ROWS_MAX: Final = 16_384
+HISTORY_LOOSE_ROWS_MAX: Final = 2_048
+HISTORY_LOOSE_ROWS_ALL_MAX: Final = 16_384
 # Readings and batches folded in one go (a reading takes 64 bytes of memory for a moment); of batches folded once, more.
 HISTORY_FOLD_READINGS_MAX: Final = 131_072
 HISTORY_FOLD_TWICE_READINGS_MAX: Final = 524_288
 HISTORY_FOLD_BATCHES_MAX: Final = 256
-# Series, and rows, folded in one unit of work while others wait.
-HISTORY_FOLD_ROWS_MAX: Final = 8_192
+# Rows folded in one unit of work while others wait; series whose rows are, or whose chunks are made, at a time.
+HISTORY_FOLD_ROWS_MAX: Final = 2_048
 HISTORY_FOLD_SERIES_MAX: Final = 128
-# Readings written as chunks in one unit of work, one chunk at least: 1 to 3 ms, after which others have their turn.
-HISTORY_FOLD_WRITTEN_MAX: Final = 1_024
+# New readings that chunks are made of in one go, of one series at least: 3 to 5 ms in which one reader of the database is away.
+HISTORY_FOLD_MADE_MAX: Final = 8_192
+# Chunks written in one unit of work, one at least: a millisecond, after which others have their turn.
+HISTORY_FOLD_WRITTEN_BYTES_MAX: Final = 64 * 1024
 # How long readings are kept where a resource does not say: a year, and a day more for comparing with the year before.
 HISTORY_RETENTION_MS: Final = 366 * DAY_MS
 # A century: whoever wants more wants "for ever".

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from connector import history
-from connector.history_folding import Folding, fold, fold_all, fold_rows, next_bite
+from connector.history_folding import Folding, fold, fold_all, fold_rows, make_portion, next_bite, write_portion
 from shared.columns import Series, Value, as_columns
 from shared.limits import (
     DAY_MS,
     HISTORY_CHUNK_READINGS_MAX,
+    HISTORY_CHUNK_TEXT_BYTES_MAX,
+    HISTORY_FOLD_MADE_MAX,
     HISTORY_FOLD_SERIES_MAX,
-    HISTORY_FOLD_WRITTEN_MAX,
     HISTORY_LOOSE_ROWS_MAX,
     HISTORY_RECENT_MAX,
     HISTORY_ROWS_MAX,
@@ -105,6 +106,70 @@ def test_a_bite_that_is_done_twice_changes_nothing() -> None:
     assert history.between(connection, series_id) == [(at, float(at)) for at in range(3_000)]
 
 
+@pytest.mark.parametrize("grows", [True, False])
+@pytest.mark.parametrize("keeps_ms", [0, DAY_MS, 10 * DAY_MS])
+def test_chunks_made_beside_the_writer_are_made_anew_where_others_have_changed_meanwhile(
+    keeps_ms: int, grows: bool
+) -> None:
+    connection, (series_id,) = database("number")
+    first: dict[int, Value] = {NOW_MS - at * DAY_MS: 1.0 for at in range(5, 105)}
+    add(connection, series_id, first)
+    fold_all(connection)
+    connection.execute("UPDATE chunk SET growing = ?", (grows,))
+    # Two of these are in that chunk already: one with the same value, one with a greater one.
+    second: dict[int, Value] = {NOW_MS - at * DAY_MS: 2.0 if at == 6 else 1.0 for at in range(7)}
+    second |= dict.fromkeys(range(NOW_MS + 1, NOW_MS + 200), 3.0)
+    add(connection, series_id, second)
+    bite = next_bite(connection, everything=True)
+    assert bite is not None
+    portion = make_portion(connection, bite, 0)
+    assert portion.made
+    connection.execute("UPDATE resource SET retention_ms = ?", (keeps_ms,))
+    history.forget_expired(connection, NOW_MS, after=0, limit=10)
+    write_portion(connection, bite, portion)
+    from_ms = NOW_MS - keeps_ms if keeps_ms else 0
+    wanted = {at: value for at, value in first.items() if at >= from_ms} | second
+    assert history.between(connection, series_id) == sorted(wanted.items())
+    assert tables(connection)[:2] == (0, 0)
+
+
+def test_what_was_erased_with_its_connector_does_not_come_back_out_of_a_bite() -> None:
+    connection, (series_id,) = database("number")
+    add(connection, series_id, dict.fromkeys(range(100), 1.0))
+    bite = next_bite(connection, everything=True)
+    assert bite is not None
+    portion = make_portion(connection, bite, 0)
+    history.forget_connector(connection, CONNECTOR)
+    write_portion(connection, bite, portion)
+    assert tables(connection) == (0, 0, 0)
+
+
+def test_rows_become_a_batch_of_many_series_and_long_texts_several() -> None:
+    connection, ids = database("number", "string", "boolean")
+    for at in range(40):
+        add(connection, ids[0], {at: float(at)})
+        add(connection, ids[1], {at: "x" * (HISTORY_CHUNK_TEXT_BYTES_MAX // 40)}, "string")
+        add(connection, ids[2], {at: at % 2 == 0}, "boolean")
+    assert fold_rows(connection, everything=True)
+    assert tables(connection)[0] > 0, "a batch has no more than a quarter of its texts"
+    assert tables(connection)[1:] == (1, 0)
+    while fold_rows(connection, everything=True):
+        pass
+    assert 3 < tables(connection)[1] < 9
+    assert history.between(connection, ids[2]) == [(at, at % 2 == 0) for at in range(40)]
+    assert [len(history.between(connection, series_id)) for series_id in ids] == [40, 40, 40]
+
+
+def test_rows_that_are_of_no_series_any_more_are_not_kept_in_a_batch() -> None:
+    store = open_store()
+    row = store._catalogue.find(store.connection, CONNECTOR, "d", "r")
+    assert row is not None
+    add(store.connection, row.series_id, {1: 1.0})
+    store.connection.execute("DELETE FROM device")
+    assert fold_rows(store.connection, everything=True)
+    assert tables(store.connection) == (0, 0, 0)
+
+
 def test_a_trickle_ends_in_few_chunks_and_is_left_alone_while_it_is_little() -> None:
     connection, (series_id,) = database("number")
     for at in range(4 * HISTORY_CHUNK_READINGS_MAX):
@@ -164,7 +229,7 @@ def test_batches_of_many_series_with_few_readings_are_folded_into_greater_ones_f
     bite = next_bite(store.connection, everything=True)
     assert bite is not None
     written = fold(store.connection, bite, 0)
-    assert written == -(-HISTORY_FOLD_WRITTEN_MAX // (HISTORY_RECENT_MAX + 1))  # the rest with the next units of work
+    assert written == -(-HISTORY_FOLD_MADE_MAX // (HISTORY_RECENT_MAX + 1))  # the rest with the next units of work
     assert history.between(store.connection, ids[3]) == [(1_000 * at + 3, 3.0) for at in range(HISTORY_RECENT_MAX + 1)]
     while written is not None:
         written = fold(store.connection, bite, written)
