@@ -1,5 +1,7 @@
 """Passwords: argon2id off the event loop, a bound on work under way, and patience with those who guess."""
 
+import secrets
+from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ import anyio
 import anyio.to_thread
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import ARGON2_VERSION
 
 PASSWORD_LENGTH_MIN = 10
 PASSWORD_LENGTH_MAX = 256
@@ -42,7 +45,7 @@ class Passwords:
         self._waiting = 0
         self._waiting_max = waiting_max
         # Verified where the user does not exist, so that the answer takes as long.
-        self._decoy = self._hasher.hash("decoy")
+        self._decoy = _decoy(self._hasher)
 
     async def hash(self, password: str) -> str:
         """Return the hash to store, with its salt and parameters inside."""
@@ -73,6 +76,18 @@ class Passwords:
             return await anyio.to_thread.run_sync(work, limiter=self._limiter)
         finally:
             self._waiting -= 1
+
+
+def _decoy(hasher: PasswordHasher) -> str:
+    """Return what is verified in the same time as a hash of this hasher, and is the hash of no password.
+
+    Drawn by lot instead of hashed, it costs the start of a daemon nothing.
+    """
+    salt, digest = (
+        b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (hasher.salt_len, hasher.hash_len)
+    )
+    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2{hasher.type.name.lower()}$v={ARGON2_VERSION}${costs}${salt}${digest}"
 
 
 @dataclass(frozen=True, slots=True)

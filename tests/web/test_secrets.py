@@ -5,7 +5,8 @@ from typing import Literal
 
 import anyio
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,8 +36,23 @@ async def test_password_is_verified_off_the_loop() -> None:
 
 
 async def test_unknown_user_costs_the_same_work() -> None:
-    passwords = Passwords(FAST)
+    said: list[tuple[str, str]] = []
+
+    class Watched(PasswordHasher):
+        def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002
+            try:
+                return super().verify(hash, password)
+            except VerifyMismatchError as wrong:  # it came to the end of its work: a hash of no kind raises another
+                said.append((str(hash), str(wrong)))
+                raise
+
+    passwords = Passwords(Watched(time_cost=1, memory_cost=8, parallelism=1))
+    stored = await passwords.hash("correct horse")
+    assert not await passwords.verify(stored, "wrong horse")
     assert not await passwords.verify(None, "decoy")
+    (known, answer), (decoy, of_decoy) = said
+    assert answer == of_decoy
+    assert extract_parameters(known) == extract_parameters(decoy)
 
 
 async def test_endless_password_is_not_hashed() -> None:
