@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -28,11 +29,16 @@ _BATCH: Final = 500
 _SMALL: Final = 1_000_000
 _SAMPLE_MAX: Final = 500_000
 _SINGLE: Final = "single"
-_SINGLE_PER_S: Final = 50.0
+# Few, for they cost the daemons some 7 ms each, which is taken off: 50 a second were more than half of what a drain took.
+_SINGLE_PER_S: Final = 10.0
 _SETTLE_S: Final = 3_600.0
-# The processes count as at rest when they took less than this part of a second in one, and so much for each single reading.
+# The processes count as at rest when they took less than this part of a second in each of so many, and so much for each
+# single reading.
 _REST_S: Final = 0.1
 _SINGLE_S: Final = 0.006
+_REST_LOOKS: Final = 3
+# Questions for the account are a cost, too: of seconds, not of readings.
+_ASK_EVERY_S: Final = 0.5
 # The workload brings 50 readings a second; each lot begins where the one before it ended, as readings do, and a bit later.
 _READING_MS: Final = 20
 _PAUSE_MS: Final = 60_000
@@ -148,18 +154,23 @@ class _Growth:
                 # Single readings go on meanwhile: a handful is always on its way.
                 return bool(account["tail"] + account["outbox"] < 1_000)
 
-            await until(applied, timeout_s=_SETTLE_S, every_s=0.1, what="the target to have applied everything")
+            await until(
+                applied, timeout_s=_SETTLE_S, every_s=_ASK_EVERY_S, what="the target to have applied everything"
+            )
 
     async def _at_rest(self) -> None:
-        """Wait until only the single readings are left to work on: folding of history is a cost of what was accepted."""
-        await asyncio.sleep(1)  # for the log of a database at rest to be written back
-        last_s, looked_s = self._daemons_s(), time.perf_counter()
+        """Wait until only the single readings are left to work on: folding of history is a cost of what was accepted.
+
+        Each look takes a second, and one alone may fall between two bites of folding, or before the log of a database at
+        rest is written back.
+        """
+        rates: deque[float] = deque(maxlen=_REST_LOOKS)
 
         async def rests() -> bool:
-            nonlocal last_s, looked_s
-            before_s, before_looked_s = last_s, looked_s
-            last_s, looked_s = self._daemons_s(), time.perf_counter()
-            self._rest_rate = (last_s - before_s) / max(0.001, looked_s - before_looked_s)
-            return last_s - before_s < _REST_S + _SINGLE_PER_S * _SINGLE_S
+            before_s, looked_s = self._daemons_s(), time.perf_counter()
+            await asyncio.sleep(1)
+            rates.append((self._daemons_s() - before_s) / (time.perf_counter() - looked_s))
+            return len(rates) == _REST_LOOKS and max(rates) < _REST_S + _SINGLE_PER_S * _SINGLE_S
 
-        await until(rests, timeout_s=_SETTLE_S, every_s=1, what="the daemons to come to rest")
+        await until(rests, timeout_s=_SETTLE_S, every_s=0, what="the daemons to come to rest")
+        self._rest_rate = sum(rates) / len(rates)
