@@ -78,7 +78,7 @@ def absorb(
     if not any(len(request.lines) for request in requests):
         return []
     batch = _Batch(connection, catalogue, connector_id, requests, now_ms)
-    columns = joined(batch.taken())
+    columns = joined(batch.taken()).of(batch.generations)
     if not len(columns):
         return []
     streamed = [batch.definitions[name[1]].remote_sync for name in columns.series]
@@ -113,6 +113,8 @@ class _Batch:
     ) -> None:
         self.definitions = definitions_of(connection, connector_id)
         self.rows: dict[Key, SeriesRow] = {}
+        self.generations: dict[str, int] = {}
+        """Of devices that were made again: what is accepted now is theirs, whatever comes of them later (G13)."""
         self._connection = connection
         self._catalogue = catalogue
         self._connector_id = connector_id
@@ -161,6 +163,8 @@ class _Batch:
         if row is None:
             return Refused("unknown_device", device=key[0])
         self.rows[key] = row
+        if row.generation > 1:
+            self.generations[key[0]] = row.generation
         return _Stream(key, definition, row, Checker(definition))
 
     def _look_over(self, lines: Lines, owner: npt.NDArray[np.int32]) -> None:

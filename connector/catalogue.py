@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import numpy as np
 from connector import history
 from connector.flow import FlowMeter
 from connector.reading_feed import ReadingFeed
-from shared.columns import Columns, SeriesName
+from shared.columns import Columns
 
 # A device's own write sets both values, unless an operator has set one since (G19).
 _FOLLOW: Final = (
@@ -33,6 +33,8 @@ class SeriesRow:
     device_id: int
     resource_id: int
     format: str
+    generation: int
+    """Of its device (G13)."""
 
 
 class Catalogue:
@@ -41,6 +43,7 @@ class Catalogue:
     def __init__(self) -> None:
         self._series: dict[tuple[str, str, str], SeriesRow] = {}
         self._last_ms: dict[int, int] = {}
+        self._made_again = False  # whether any device of the known series is of a later generation than the first
         self.flow = FlowMeter()
         self.feed = ReadingFeed()
 
@@ -48,6 +51,7 @@ class Catalogue:
         """Drop what is cached."""
         self._series.clear()
         self._last_ms.clear()
+        self._made_again = False
 
     def find(self, connection: sqlite3.Connection, connector_id: str, device: str, resource: str) -> SeriesRow | None:
         """Return the series of a device and a resource, made where both exist; None where one does not."""
@@ -56,7 +60,7 @@ class Catalogue:
         if known is not None:
             return known
         row = connection.execute(
-            "SELECT device_id, resource_id, format FROM device, resource"
+            "SELECT device_id, resource_id, format, generation FROM device, resource"
             " WHERE device.connector_id = ?1 AND identity = ?2 AND resource.connector_id = ?1 AND alias = ?3",
             key,
         ).fetchone()
@@ -68,16 +72,25 @@ class Catalogue:
         ).fetchone()
         if len(self._series) >= _SERIES_CACHED_MAX:
             self.forget()
-        found = self._series[key] = SeriesRow(series_id, row[0], row[1], row[2])
+        found = self._series[key] = SeriesRow(series_id, *row)
+        self._made_again |= found.generation > 1
         return found
 
-    def rows(
-        self, connection: sqlite3.Connection, connector_id: str, names: Iterable[SeriesName]
-    ) -> list[SeriesRow | None]:
-        """Return the series of these names; None where a device or resource is missing or has another format."""
+    def rows(self, connection: sqlite3.Connection, connector_id: str, columns: Columns) -> list[SeriesRow | None]:
+        """Return the series of these columns; None where a device or resource is missing or has another format.
+
+        And where the device here is of another generation than the readings say (G13).
+        """
+        names = columns.series
         found = (self.find(connection, connector_id, name[0], name[1]) for name in names)
-        return [
+        rows = [
             row if row is not None and row.format == name[2] else None for row, name in zip(found, names, strict=True)
+        ]
+        if columns.generations is None or not (columns.generations or self._made_again):
+            return rows
+        return [
+            row if row is not None and row.generation == columns.generation(name[0]) else None
+            for row, name in zip(rows, names, strict=True)
         ]
 
     def last_ms(self, connection: sqlite3.Connection, series_id: int) -> int:
@@ -93,9 +106,10 @@ class Catalogue:
     ) -> list[bool]:
         """Store readings from the other side, keeping the greater of two values (G6); tell per series whether it could.
 
-        False: its device or resource is not here, or has another format. `body` is the batch as it was packed.
+        False: its device or resource is not here, or has another format, or the device is of another generation than
+        when they were accepted. `body` is the batch as it was packed.
         """
-        rows = self.rows(connection, connector_id, columns.series)
+        rows = self.rows(connection, connector_id, columns)
         history.add(connection, connector_id, columns, [row.series_id if row else 0 for row in rows], body)
         self.note_states(connection, rows, columns, now_ms)
         applied = [row is not None for row in rows]

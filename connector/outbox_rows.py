@@ -131,7 +131,7 @@ class OutboxRows(AccountRows, GapRows):
 
     def _spans(self, columns: Columns) -> bytes:
         """Write down where the readings of a segment are found in history; series that are gone are left out."""
-        rows = [self._catalogue.find(self._connection, self._id, name[0], name[1]) for name in columns.series]
+        rows = self._catalogue.rows(self._connection, self._id, columns)
         firsts, lasts = columns.spans()
         ids = [row.series_id if row is not None else 0 for row in rows]
         spans = [span for span in zip(ids, firsts.tolist(), lasts.tolist(), strict=True) if span[0]]
@@ -251,17 +251,16 @@ class OutboxRows(AccountRows, GapRows):
         batch: list[Series] = []
         for span in spans:
             named = self._run(
-                "SELECT device.identity, resource.alias, resource.format FROM series JOIN device USING (device_id)"
-                " JOIN resource USING (resource_id) WHERE series_id = ?",
+                "SELECT device.identity, resource.alias, resource.format, generation FROM series"
+                " JOIN device USING (device_id) JOIN resource USING (resource_id) WHERE series_id = ?",
                 (span.series_id,),
             ).fetchone()
             if named is None:
                 continue
             found = history.between(self._connection, span.series_id, span.first_ms, span.last_ms + 1)
             if found:
-                batch.append(
-                    Series(named[0], named[1], named[2], [at_ms for at_ms, _ in found], [value for _, value in found])
-                )
+                times_ms, values = [at_ms for at_ms, _ in found], [value for _, value in found]
+                batch.append(Series(named[0], named[1], named[2], times_ms, values, named[3]))
         return batch
 
 

@@ -19,10 +19,10 @@ def fill(
 ) -> list[Filled | None]:
     """Keep the readings whose millisecond is free, and tell per series what became of them.
 
-    None: its device or resource is not here, or has another format. States follow where a reading is the newest of its
-    series; when a device was last seen does not, for nothing comes from it now.
+    None: its device or resource is not here, or has another format or generation. States follow where a reading is the
+    newest of its series; when a device was last seen does not, for nothing comes from it now.
     """
-    rows = catalogue.rows(connection, connector_id, columns.series)
+    rows = catalogue.rows(connection, connector_id, columns)
     missing = np.zeros(len(columns), dtype=bool)
     filled: list[Filled | None] = []
     opened: Opened = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -139,14 +139,15 @@ class ReplayRows(PairRows):
         self, ask: ReplayAsk, aliases: Sequence[str], cursor: Cursor, *, readings_max: int, series_max: int
     ) -> Bite:
         rows = self._run(
-            f"SELECT series_id, identity, alias, format{_SERIES} AND series_id >= ?4 ORDER BY series_id LIMIT ?5",
+            f"SELECT series_id, identity, alias, format, generation{_SERIES} AND series_id >= ?4 ORDER BY series_id LIMIT ?5",
             (*self._named(ask, aliases), cursor.series_id, series_max),
         ).fetchall()
         found: list[tuple[int, SeriesName, Part]] = []
         opened: Opened = {}
         room = readings_max
         following = Cursor(rows[-1][0] + 1, ask.from_ms) if len(rows) == series_max else None
-        for series_id, identity, alias, kind in rows:
+        generations = {row[1]: row[4] for row in rows if row[4] > 1}
+        for series_id, identity, alias, kind, _ in rows:
             from_ms = cursor.at_ms if series_id == cursor.series_id else ask.from_ms
             limit = room if kind == "number" else min(room, REPLAY_TEXTS_MAX)
             part = history.columns_between(self._connection, series_id, from_ms, ask.to_ms, limit, opened)
@@ -156,7 +157,7 @@ class ReplayRows(PairRows):
             if len(part[0]) == limit:
                 following = Cursor(series_id, int(part[0][-1]) + 1)
                 break
-        return _bite(found, following)
+        return _bite(found, generations, following)
 
     # --- under way ------------------------------------------------------------------------------------------------------
 
@@ -245,7 +246,9 @@ def _share(ask: ReplayAsk, first_ms: int, last_ms: int) -> float:
     return max(0.0, inside / (last_ms + 1 - first_ms))
 
 
-def _bite(found: Sequence[tuple[int, SeriesName, Part]], following: Cursor | None) -> Bite:
+def _bite(
+    found: Sequence[tuple[int, SeriesName, Part]], generations: Mapping[str, int], following: Cursor | None
+) -> Bite:
     """Join parts into columns; values of a format that the resource had before are left out."""
     fitting = [(series_id, name, _fitting(name, part)) for series_id, name, part in found]
     fitting = [each for each in fitting if len(each[2][0])]
@@ -258,6 +261,7 @@ def _bite(found: Sequence[tuple[int, SeriesName, Part]], following: Cursor | Non
         np.array([len(part[0]) for _, _, part in fitting], dtype=np.int64),
         np.concatenate([part[0] for _, _, part in fitting]),
         np.concatenate([part[1] if numeric else part[1].astype(object) for _, _, part in fitting]),
+        generations,
     )
     return Bite(columns, tuple(series_id for series_id, _, _ in fitting), following)
 

@@ -7,7 +7,7 @@ the narrowest width that fits, byte planes apart, under zstd. Values come out bi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -58,8 +58,14 @@ class _Plain(msgspec.Struct, array_like=True):
     strings: list[str]
 
 
+class _Marked(_Plain, array_like=True):
+    """A batch that says of which generations its devices are; releases that do not know of that read past it."""
+
+    generations: dict[int, int] | None = None  # device, generation: those above 1
+
+
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(_Plain)
+_DECODER = msgspec.msgpack.Decoder(_Marked)
 _LOOSE = msgspec.msgpack.Decoder(list[Series])
 
 
@@ -91,7 +97,7 @@ class BatchCodec:
             for (device, resource, kind), length in zip(columns.series, lengths, strict=True)
         ]
         numbers, number_lengths, booleans, strings = _by_format(columns, rows)
-        plain = _Plain(
+        fields = (
             _VERSION,
             list(devices),
             list(resources),
@@ -101,6 +107,8 @@ class BatchCodec:
             booleans,
             strings,
         )
+        generations = columns.generations
+        plain = _Plain(*fields) if generations is None else _Marked(*fields, _marks(generations, devices))
         return self._compress(_ENCODER.encode(plain), plain)
 
     def decode(self, body: bytes) -> list[Series]:
@@ -185,6 +193,11 @@ def _cuts(columns: Columns) -> list[int]:
             begun, size = at, 0
         size += len(value) if isinstance(value, str) else 0
     return cuts
+
+
+def _marks(generations: Mapping[str, int], devices: Mapping[str, int]) -> dict[int, int]:
+    """Return the generations of a batch's devices that were made again, by their places; mostly there are none."""
+    return {devices[device]: generation for device, generation in generations.items() if device in devices}
 
 
 def _planes(encoded: bytes, plain: _Plain) -> list[int]:
@@ -294,8 +307,17 @@ def _unpack_ints(width: int, planes: bytes) -> Ints:
     return np.ascontiguousarray(table.T).view(f"<i{width}").reshape(-1).astype(np.int64)
 
 
-def _unpack(plain: _Plain) -> Columns:
+def _generations(plain: _Marked) -> dict[str, int] | None:
+    if not plain.generations:
+        return None if plain.generations is None else {}
+    if any(generation < 2 or at < 0 for at, generation in plain.generations.items()):
+        raise Undecodable("batch with an impossible generation")
+    return {plain.devices[at]: generation for at, generation in plain.generations.items()}
+
+
+def _unpack(plain: _Marked) -> Columns:
     rows = plain.series
+    generations = _generations(plain)
     if any(row[3] < 1 for row in rows) or sum(row[3] for row in rows) > SEGMENT_PLAIN_BYTES_MAX:
         raise Undecodable("batch with an empty or endless series")
     if any(not 0 <= row[2] < len(FORMATS) or row[0] < 0 or row[1] < 0 for row in rows):
@@ -308,7 +330,7 @@ def _unpack(plain: _Plain) -> Columns:
         numbers = _unpack_numbers(plain.numbers, lengths)
         if len(numbers) < len(times):
             raise Undecodable("batch with too few values")
-        return Columns(series, lengths, times, numbers[: len(times)])
+        return Columns(series, lengths, times, numbers[: len(times)], generations)
     numbers = _unpack_numbers(plain.numbers, lengths[kinds == 0]) if plain.numbers else np.zeros(0, np.float64)
     booleans_count = int(lengths[kinds == 2].sum())
     booleans = np.unpackbits(np.frombuffer(plain.booleans, dtype=np.uint8), count=booleans_count).astype(bool)
@@ -316,10 +338,10 @@ def _unpack(plain: _Plain) -> Columns:
     if len(numbers) < wanted[0] or len(plain.strings) < wanted[1] or booleans_count > 8 * len(plain.booleans):
         raise Undecodable("batch with too few values")
     if wanted[1] == wanted[2] == 0:
-        return Columns(series, lengths, times, numbers[: wanted[0]])
+        return Columns(series, lengths, times, numbers[: wanted[0]], generations)
     values = np.empty(len(times), dtype=object)
     kind_of = np.repeat(kinds, lengths)
     values[kind_of == 0] = numbers[: wanted[0]].astype(object)
     values[kind_of == 1] = as_values(plain.strings[: wanted[1]], numeric=False)
     values[kind_of == 2] = booleans.astype(object)
-    return Columns(series, lengths, times, values)
+    return Columns(series, lengths, times, values, generations)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -18,13 +18,17 @@ SeriesName: TypeAlias = tuple[str, str, Format]  # device, resource, format
 
 
 class Series(msgspec.Struct):
-    """Readings of one resource of one device: `times_ms` (UTC since 1970) and as many `values` of one format."""
+    """Readings of one resource of one device: `times_ms` (UTC since 1970) and as many `values` of one format.
+
+    `generation` is that of the device when they were accepted (G13), 0 where nobody wrote it down.
+    """
 
     device: str
     resource: str
     format: Format
     times_ms: list[int]
     values: list[Any]
+    generation: int = 0
 
     def __len__(self) -> int:
         return len(self.times_ms)
@@ -34,16 +38,26 @@ class Columns:
     """Readings of many series, those of one series behind each other; no series is empty.
 
     `lengths[i]` readings are of `series[i]`. `values` are doubles where every series is of numbers, else objects.
+    `generations` names the devices that were made again before these readings were accepted (G13), perhaps some that
+    have none here: all others are of their first generation. None: nobody wrote it down, as in earlier releases.
     Never changed once made: parts may share memory.
     """
 
-    __slots__ = ("lengths", "series", "times_ms", "values")
+    __slots__ = ("generations", "lengths", "series", "times_ms", "values")
 
-    def __init__(self, series: list[SeriesName], lengths: Ints, times_ms: Ints, values: Values) -> None:
+    def __init__(
+        self,
+        series: list[SeriesName],
+        lengths: Ints,
+        times_ms: Ints,
+        values: Values,
+        generations: Mapping[str, int] | None = None,
+    ) -> None:
         self.series = series
         self.lengths = lengths
         self.times_ms = times_ms
         self.values = values
+        self.generations = generations
 
     def __len__(self) -> int:
         return len(self.times_ms)
@@ -58,6 +72,14 @@ class Columns:
     def numeric(self) -> bool:
         """Whether all series are of numbers, so that `values` are doubles."""
         return self.values.dtype != object
+
+    def generation(self, device: str) -> int:
+        """Return the generation of a device when these readings of it were accepted; 0 where nobody wrote it down."""
+        return 0 if self.generations is None else self.generations.get(device, 1)
+
+    def of(self, generations: Mapping[str, int]) -> Columns:
+        """Return the same, of devices of these generations."""
+        return Columns(self.series, self.lengths, self.times_ms, self.values, generations)
 
     def spans(self) -> tuple[Ints, Ints]:
         """Return the earliest and the latest time of each series."""
@@ -79,7 +101,7 @@ class Columns:
         values = self.values[rows]
         if values.dtype == object and all(name[2] == "number" for name in series):
             values = values.astype(np.float64)
-        return Columns(series, self.lengths[mask], self.times_ms[rows], values)
+        return Columns(series, self.lengths[mask], self.times_ms[rows], values, self.generations)
 
     def part(self, start: int, stop: int) -> Columns:
         """Return the readings `start..stop` (counted over all series), which may cut series in two."""
@@ -87,7 +109,7 @@ class Columns:
         lengths = np.minimum(ends, stop) - np.maximum(ends - self.lengths, start)
         inside = lengths > 0
         series = [self.series[at] for at in np.flatnonzero(inside)]
-        return Columns(series, lengths[inside], self.times_ms[start:stop], self.values[start:stop])
+        return Columns(series, lengths[inside], self.times_ms[start:stop], self.values[start:stop], self.generations)
 
     def one(self, at: int) -> Columns:
         """Return the readings of one series."""
@@ -99,7 +121,8 @@ class Columns:
         batch, at = [], 0
         for (device, resource, kind), length in zip(self.series, self.lengths.tolist(), strict=True):
             values = self.values[at : at + length].tolist()
-            batch.append(Series(device, resource, kind, self.times_ms[at : at + length].tolist(), values))
+            times_ms = self.times_ms[at : at + length].tolist()
+            batch.append(Series(device, resource, kind, times_ms, values, self.generation(device)))
             at += length
         return batch
 
@@ -119,7 +142,14 @@ def as_columns(batch: Batch) -> Columns:
         np.array([len(series) for series in filled], dtype=np.int64),
         np.array(times, dtype=np.int64),
         as_values(values, numeric=all(series.format == "number" for series in filled)),
+        _generations_of(filled),
     )
+
+
+def _generations_of(batch: Sequence[Series]) -> dict[str, int] | None:
+    if not all(series.generation for series in batch):
+        return None
+    return {series.device: series.generation for series in batch if series.generation > 1}
 
 
 def as_values(values: Sequence[Any], *, numeric: bool) -> Values:
@@ -131,8 +161,26 @@ def as_values(values: Sequence[Any], *, numeric: bool) -> Values:
     return objects
 
 
+def fitting(parts: Sequence[Columns]) -> int:
+    """Return how many of the parts, from the first one on, may be joined: none of their devices has two generations."""
+    if not any(part.generations for part in parts) and len({part.generations is None for part in parts}) < 2:
+        return len(parts)
+    known: dict[str, int] = {}
+    for count, part in enumerate(parts):
+        mine = {name[0]: part.generation(name[0]) for name in part.series}
+        if (part.generations is None) is not (parts[0].generations is None):
+            return count
+        if any(known.get(device, generation) != generation for device, generation in mine.items()):
+            return count
+        known.update(mine)
+    return len(parts)
+
+
 def joined(parts: Iterable[Columns]) -> Columns:
-    """Join batches into one, readings of the same series behind each other, in the order of the parts."""
+    """Join batches into one, readings of the same series behind each other, in the order of the parts.
+
+    Where they say of which generations their devices are, no device has two (`fitting`).
+    """
     parts = [part for part in parts if len(part)]
     return parts[0] if len(parts) == 1 else regrouped(*parts)
 
@@ -152,4 +200,17 @@ def regrouped(*parts: Columns) -> Columns:
     values = np.concatenate([part.values if numeric else part.values.astype(object) for part in parts])
     times = np.concatenate([part.times_ms for part in parts])
     lengths = np.bincount(owner, minlength=len(places)).astype(np.int64)
-    return Columns(list(places), lengths, times[order], values[order])
+    return Columns(list(places), lengths, times[order], values[order], _all_generations(parts))
+
+
+def _all_generations(parts: Sequence[Columns]) -> Mapping[str, int] | None:
+    if any(part.generations is None for part in parts):
+        return None
+    # A part may name a device that it has no readings of, and another part has those of another generation.
+    return {
+        name[0]: part.generations[name[0]]
+        for part in parts
+        if part.generations
+        for name in part.series
+        if name[0] in part.generations
+    }

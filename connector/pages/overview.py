@@ -18,6 +18,7 @@ from connector.pages.situation import Situation
 from shared.core.entries import (
     CAUSE_BYTE_CAP,
     CAUSE_DESTINATION_RESTORED,
+    CAUSE_DEVICE_REPLACED,
     CAUSE_DISCARDED,
     CAUSE_HELD_TOO_LONG,
     CAUSE_ORIGIN_RESTORED,
@@ -207,6 +208,7 @@ def cause_words(cause: str, retention_days: float) -> str:
         CAUSE_ORIGIN_RESTORED: "source restored from a backup",
         CAUSE_DISCARDED: "discarded by a person",
         CAUSE_PARTED: "given up when the pair parted",
+        CAUSE_DEVICE_REPLACED: "their device was deleted, and another was made under its name",
         CAUSE_HELD_TOO_LONG: f"held for {age} without their device or resource",
     }
     return words.get(cause, cause.replace("_", " "))

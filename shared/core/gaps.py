@@ -60,6 +60,11 @@ class GapTally:
         self._made: dict[_Segment, _Made] = {}
         self._places: dict[_Named, tuple[int, int]] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was given up."""
+        return not (self._rows or self._numbers or self._unnamed.count or self.origin_restored)
+
     def number(self, epoch: int, number: int) -> None:
         """A segment is given up."""
         self._numbers.setdefault(epoch, IntervalSet()).add(number)

@@ -11,7 +11,7 @@ from itertools import takewhile
 from typing import Final
 
 from shared.batches import BatchCodec, Packed
-from shared.columns import Columns, joined
+from shared.columns import Columns, fitting, joined
 from shared.core.ports import OutboxStore, TailChunk, TailPart, TailTotal
 from shared.limits import (
     SEGMENT_READINGS_MAX,
@@ -61,7 +61,12 @@ class Tail:
         chunks = list(takewhile(lambda chunk: _is_together(chunk, newest[0]), newest))
         if len(chunks) < 2:
             return
-        columns = joined(self._codec.decode_tail(chunk.body) for chunk in reversed(chunks))
+        parts = [self._codec.decode_tail(chunk.body) for chunk in chunks]
+        together = fitting(parts)
+        if together < 2:
+            return
+        chunks = chunks[:together]
+        columns = joined(reversed(parts[:together]))
         body = self._codec.encode(columns)
         store.remove_tail(chunks)
         # As a segment's: nothing in it expires before its time.
@@ -97,7 +102,10 @@ class Tail:
         """
         resources = [resource for resource, _ in self._ready_parts(accepts, kept=kept)]
         chunks = store.tail_chunks(resources, SEGMENT_READINGS_MAX, kept=kept)
-        columns = joined(self._codec.decode_tail(chunk.body) for chunk in chunks)
+        parts = [self._codec.decode_tail(chunk.body) for chunk in chunks]
+        together = fitting(parts)  # the rest makes a segment of its own
+        chunks = chunks[:together]
+        columns = joined(parts[:together])
         store.remove_tail(chunks)
         self.load(store)
         taken = [name[1] in accepts for name in columns.series]

@@ -36,7 +36,7 @@ def two_sites(seed: int = 1, devices: Sequence[str] = ("d",)) -> TwoSites:
 def put(site: OneSite, times_ms: Sequence[int], device: str = "d", resource: str = "r", plus: float = 0.0) -> None:
     """Put readings into a site's history, whose value is the last digits of their time."""
     columns = as_columns([Series(device, resource, "number", list(times_ms), [at % 1000 + plus for at in times_ms])])
-    rows = site.catalogue.rows(site.connection, CONNECTOR, columns.series)
+    rows = site.catalogue.rows(site.connection, CONNECTOR, columns)
     history.add(site.connection, CONNECTOR, columns, [row.series_id if row else 0 for row in rows])
 
 
@@ -314,7 +314,7 @@ def test_texts_and_booleans_come_back_as_they_are() -> None:
             add_resource(site.store, kind, kind)
             two.work(site, lambda engine, store, now_ms: engine.on_definitions_changed(store, None, now_ms) or [])
         columns = as_columns([Series("d", kind, kind, list(range(NOW_MS - 12, NOW_MS)), list_)])  # type: ignore[arg-type]
-        rows = two.source.catalogue.rows(two.source.connection, CONNECTOR, columns.series)
+        rows = two.source.catalogue.rows(two.source.connection, CONNECTOR, columns)
         history.add(two.source.connection, CONNECTOR, columns, [row.series_id for row in rows if row])
     two.settle()
     ask(two, two.target)
