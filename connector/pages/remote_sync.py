@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
 import segno
+from msgspec.structs import replace
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 

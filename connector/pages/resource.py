@@ -253,7 +253,7 @@ async def _facts(visit: Visit, seen: Situation, row: ResourceRow) -> c.ResourceF
     return c.ResourceFacts(
         connector_id=seen.connector_id,
         role=seen.role,
-        row=replace(shown, gap_count=gap_count),
+        row=msgspec.structs.replace(shown, gap_count=gap_count),
         retention_days=row.retention_ms / DAY_MS if row.retention_ms else None,
         tail_count=row.tail,
         held_count=row.held,

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import segno
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.core.health import FlowState
 from web import contexts as c
@@ -42,7 +43,7 @@ def shell(section: c.Section, link: c.LinkStatus | None = CONNECTED, **changes: 
         link=c.LinkPill(link) if link else None,
         counts=c.NavCounts(2, f"/connectors/{CONNECTOR_ID}#repairs"),
     )
-    return replace(frame, **changes)  # type: ignore[arg-type]
+    return replace(frame, **changes)
 
 
 def site_shell(section: c.Section, **changes: object) -> c.Shell:
@@ -246,7 +247,7 @@ SETTINGS_FREE = c.SettingsPage(
 def remote_sync(state: c.PairingState, **more: object) -> c.RemoteSyncPage:
     """Return the tab in one state."""
     card = c.RemoteSyncCard(CONNECTOR_ID, c.Role.STANDALONE, state)
-    return c.RemoteSyncPage(shell(c.Section.SETTINGS, NOT_PAIRED), replace(card, **more))  # type: ignore[arg-type]
+    return c.RemoteSyncPage(shell(c.Section.SETTINGS, NOT_PAIRED), replace(card, **more))
 
 
 CLAIM = c.Claim("riverside", "T4W8X", FINGERPRINT, NOW_MS - 2_000, NOW_MS + 9 * MINUTE_MS)
@@ -656,6 +657,10 @@ QUARANTINE = c.QuarantinePage(
         "/connectors/K7/quarantine?after=x",
         can_retry=True,
         can_discard=True,
+        bytes_used=268_435_000,
+        bytes_max=268_435_456,
+        is_full=True,
+        is_full_there=True,
     ),
 )
 QUARANTINE_NONE = c.QuarantinePage(
@@ -1331,6 +1336,6 @@ def contexts_within(context: object) -> Iterator[object]:
         yield context
     if isinstance(context, c.Shell) and context.connectors:
         yield from (context.switcher("side"), context.switcher("drawer"))
-    if is_dataclass(context) and not isinstance(context, type):
-        for each in fields(context):
-            yield from contexts_within(getattr(context, each.name))
+    if isinstance(context, Struct):
+        for name in context.__struct_fields__:
+            yield from contexts_within(getattr(context, name))

@@ -2,11 +2,12 @@
 
 import re
 from collections import Counter
-from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from html.parser import HTMLParser
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.core.health import FlowState
 from tests.web import samples
@@ -117,8 +118,8 @@ def poisoned(value: object, poison: str) -> object:
         return tuple(poisoned(each, poison) for each in value)
     if isinstance(value, dict):
         return {key: poisoned(each, poison) for key, each in value.items()}
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{each.name: poisoned(getattr(value, each.name), poison) for each in fields(value)})
+    if isinstance(value, Struct):
+        return replace(value, **{name: poisoned(getattr(value, name), poison) for name in value.__struct_fields__})
     return value
 
 

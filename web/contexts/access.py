@@ -1,16 +1,16 @@
 """Getting in, keys for programs, and the pages that say no: set-up, log-in, API keys, confirmation, error."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import ClassVar
+
+from msgspec import Struct, field
 
 from web.contexts.base import Errors, Place, template
 from web.contexts.shell import Shell, Toasts
 
 
 @template("setup.html")
-@dataclass(frozen=True, slots=True)
-class SetupPage:
+class SetupPage(Struct, frozen=True):
     """First run: the one-time token from the console, then the first user. For site and hub.
 
     Form: POST `/setup` with `token`, `user_name`, `password`, `password_again`. Errors by these names.
@@ -27,8 +27,7 @@ class SetupPage:
 
 
 @template("login.html")
-@dataclass(frozen=True, slots=True)
-class LoginPage:
+class LoginPage(Struct, frozen=True):
     """Log-in, for site and hub.
 
     Form: POST `/login` with `user_name`, `password`, `next` (a path on this server). Errors by these names; the empty
@@ -46,8 +45,7 @@ class LoginPage:
     toasts: Toasts = field(default_factory=Toasts)
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKeyRow:
+class ApiKeyRow(Struct, frozen=True):
     """A key as it may be shown after the day it was made: never the secret itself."""
 
     key_id: str
@@ -65,8 +63,7 @@ class ApiKeyRow:
 
 
 @template("_api_keys.html")
-@dataclass(frozen=True, slots=True)
-class ApiKeyList:
+class ApiKeyList(Struct, frozen=True):
     """Fragment: the keys of the site, newest first. Of many, as many as a page takes: `total_count` says how many match.
 
     Form: GET `/api-key` with `find`. Revoking is confirmed first by GET `/api-key/{key_id}/revoke`.
@@ -78,8 +75,7 @@ class ApiKeyList:
     find: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ScopeChoice:
+class ScopeChoice(Struct, frozen=True):
     """One thing that a key may do."""
 
     name: str
@@ -88,8 +84,7 @@ class ScopeChoice:
 
 
 @template("_api_key_form.html")
-@dataclass(frozen=True, slots=True)
-class ApiKeyForm:
+class ApiKeyForm(Struct, frozen=True):
     """Fragment: the form that makes a key.
 
     Form: POST `/api-key` with `name`, `kind` (`program` or `device`), `scope-<name>` (`on` or absent), `connector_id`,
@@ -110,8 +105,7 @@ class ApiKeyForm:
 
 
 @template("_new_api_key.html")
-@dataclass(frozen=True, slots=True)
-class NewApiKey:
+class NewApiKey(Struct, frozen=True):
     """Fragment: a key just made, the only time that its secret can be read."""
 
     element_id: ClassVar[str] = "new-api-key"
@@ -122,8 +116,7 @@ class NewApiKey:
 
 
 @template("api_key.html")
-@dataclass(frozen=True, slots=True)
-class ApiKeysPage:
+class ApiKeysPage(Struct, frozen=True):
     """The keys of programs and devices."""
 
     shell: Shell
@@ -133,8 +126,7 @@ class ApiKeysPage:
 
 
 @template("confirm.html")
-@dataclass(frozen=True, slots=True)
-class ConfirmPage:
+class ConfirmPage(Struct, frozen=True):
     """Ask before something that cannot be undone. Shown as a page, or in a dialog where scripts run.
 
     Form: POST `action_url` with the hidden `fields`.
@@ -152,8 +144,7 @@ class ConfirmPage:
 
 
 @template("error.html")
-@dataclass(frozen=True, slots=True)
-class ErrorPage:
+class ErrorPage(Struct, frozen=True):
     """Any refusal or failure as a page: what happened, why, what to do next. `shell` is `None` for strangers."""
 
     status: int

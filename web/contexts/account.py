@@ -1,15 +1,15 @@
 """Where every reading of each resource is, and how long the outbox lasts (rule G1, row N4)."""
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from msgspec import Struct
 
 from web.contexts.base import template
 from web.contexts.overview import AccountCard, Dropped
 from web.contexts.shell import Shell
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceAccountRow:
+class ResourceAccountRow(Struct, frozen=True):
     """One resource by one side's books. `alias` is empty for what no resource can be given for."""
 
     alias: str
@@ -34,8 +34,7 @@ class ResourceAccountRow:
 
 
 @template("_resource_accounts.html")
-@dataclass(frozen=True, slots=True)
-class ResourceAccounts:
+class ResourceAccounts(Struct, frozen=True):
     """Fragment: the account of each resource."""
 
     element_id: ClassVar[str] = "resource-accounts"
@@ -46,8 +45,7 @@ class ResourceAccounts:
 
 
 @template("_room.html")
-@dataclass(frozen=True, slots=True)
-class RoomCard:
+class RoomCard(Struct, frozen=True):
     """Fragment: what waits, its cap, what gives way there, and how long the space lasts at the present rate."""
 
     element_id: ClassVar[str] = "room"
@@ -63,8 +61,7 @@ class RoomCard:
 
 
 @template("account.html")
-@dataclass(frozen=True, slots=True)
-class AccountPage:
+class AccountPage(Struct, frozen=True):
     """The account of a pair: in all, by resource, and the room of the outbox (a source's)."""
 
     shell: Shell

@@ -1,9 +1,10 @@
 """What all contexts share: the registry of templates, and the small words that many pages use."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
+
+from msgspec import Struct
 
 Value = float | int | str | bool | None
 """A value of a resource as a page shows it; `None` means there is none yet."""
@@ -18,7 +19,7 @@ _Context = TypeVar("_Context")
 
 
 def template(name: str) -> Callable[[type[_Context]], type[_Context]]:
-    """Register the decorated dataclass as the context of the template `name`."""
+    """Register the decorated struct as the context of the template `name`."""
 
     def register(context: type[_Context]) -> type[_Context]:
         if name in TEMPLATES.values():
@@ -80,8 +81,7 @@ class AnswerKind(StrEnum):
     """The last good copy, because the peer cannot be asked now."""
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerOrigin:
+class AnswerOrigin(Struct, frozen=True):
     """Say where an answer comes from. `round_trip_ms` goes with LIVE, `age_s` with LAST_GOOD."""
 
     kind: AnswerKind
@@ -90,8 +90,7 @@ class AnswerOrigin:
     age_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(Struct, frozen=True):
     """A (name, value) pair; a device may hold several values for one name."""
 
     name: str

@@ -1,14 +1,14 @@
 """The list of connectors, the form that creates one, and the General tab of its settings (page 3)."""
 
-from dataclasses import dataclass, field
 from typing import ClassVar
+
+from msgspec import Struct, field
 
 from web.contexts.base import Errors, Role, template
 from web.contexts.shell import LinkStatus, Shell
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectorRow:
+class ConnectorRow(Struct, frozen=True):
     """One connector of the list. `name` may be empty; `note` is a short word such as `pairing, 6 min left`."""
 
     connector_id: str
@@ -26,8 +26,7 @@ class ConnectorRow:
 
 
 @template("_connector_table.html")
-@dataclass(frozen=True, slots=True)
-class ConnectorTable:
+class ConnectorTable(Struct, frozen=True):
     """Fragment: the connectors of this site."""
 
     element_id: ClassVar[str] = "connector-table"
@@ -35,8 +34,7 @@ class ConnectorTable:
 
 
 @template("connectors.html")
-@dataclass(frozen=True, slots=True)
-class ConnectorsPage:
+class ConnectorsPage(Struct, frozen=True):
     """All connectors of this site."""
 
     shell: Shell
@@ -46,8 +44,7 @@ class ConnectorsPage:
 
 
 @template("_connector_form.html")
-@dataclass(frozen=True, slots=True)
-class ConnectorForm:
+class ConnectorForm(Struct, frozen=True):
     """Fragment: create a connector; as a Remote-Sync Target it claims a pairing at once.
 
     Form: POST `/connectors` with `name`, `is_target` (`on` or absent), `peer_site_name`, `peer_connector_id`, `code`,
@@ -66,8 +63,7 @@ class ConnectorForm:
 
 
 @template("connector_form.html")
-@dataclass(frozen=True, slots=True)
-class ConnectorFormPage:
+class ConnectorFormPage(Struct, frozen=True):
     """The page *Create connector*, GET `/connectors/new`; it comes back with status 422 where something is wrong."""
 
     shell: Shell
@@ -75,8 +71,7 @@ class ConnectorFormPage:
 
 
 @template("_general_settings.html")
-@dataclass(frozen=True, slots=True)
-class GeneralSettings:
+class GeneralSettings(Struct, frozen=True):
     """Fragment: name and description of a connector, and whether it may be disabled or deleted.
 
     Forms: POST `/connectors/{id}/settings` with `name`, `description`, `allows_creation` (`on` or absent), `drain_bytes_per_s`;
@@ -104,8 +99,7 @@ class GeneralSettings:
 
 
 @template("settings.html")
-@dataclass(frozen=True, slots=True)
-class SettingsPage:
+class SettingsPage(Struct, frozen=True):
     """Settings of a connector, tab *General*."""
 
     shell: Shell

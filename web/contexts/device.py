@@ -1,16 +1,16 @@
 """One device (page 6): who it is, what may be done with it, its values, and the history of its edits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import ClassVar
+
+from msgspec import Struct, field
 
 from web.contexts.base import AnswerOrigin, Errors, SyncState, Tag, Value, template
 from web.contexts.shell import Shell
 
 
 @template("_device_facts.html")
-@dataclass(frozen=True, slots=True)
-class DeviceFacts:
+class DeviceFacts(Struct, frozen=True):
     """Fragment: who this device is.
 
     Form: POST `/connectors/{id}/devices/{identity}` with `name`, `description` where `can_edit`.
@@ -32,8 +32,7 @@ class DeviceFacts:
     """The other side refused an edit, and nobody has put that away yet. Form: POST `.../refusals`."""
 
 
-@dataclass(frozen=True, slots=True)
-class TagChip:
+class TagChip(Struct, frozen=True):
     """A tag and how far its last edit has come. A tag being removed stays, struck through, until both sides agree."""
 
     tag: Tag
@@ -42,8 +41,7 @@ class TagChip:
 
 
 @template("_tags.html")
-@dataclass(frozen=True, slots=True)
-class TagsCard:
+class TagsCard(Struct, frozen=True):
     """Fragment: the tags of a device.
 
     Forms: POST `/connectors/{id}/devices/{identity}/tags` with `name`, `value`; POST `.../tags/remove` with the same.
@@ -58,8 +56,7 @@ class TagsCard:
     """Why tags cannot be edited here; empty where they can."""
 
 
-@dataclass(frozen=True, slots=True)
-class ValueRow:
+class ValueRow(Struct, frozen=True):
     """The state of one resource of a device. `history` feeds the sparkline of a number, oldest first.
 
     `sync` tells how far a value that was set has come, `refusal` why the other side refused it.
@@ -79,8 +76,7 @@ class ValueRow:
 
 
 @template("_values.html")
-@dataclass(frozen=True, slots=True)
-class ValuesCard:
+class ValuesCard(Struct, frozen=True):
     """Fragment: the values of a device. Form: POST `.../set` with `alias`, `value`, where `can_set`."""
 
     element_id: ClassVar[str] = "values"
@@ -91,8 +87,7 @@ class ValuesCard:
     can_set: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class GrantRow:
+class GrantRow(Struct, frozen=True):
     """Who may do what. `site_name` is the site that knows the subject and where alone the grant acts."""
 
     kind: str
@@ -107,8 +102,7 @@ class GrantRow:
 
 
 @template("_grants.html")
-@dataclass(frozen=True, slots=True)
-class GrantsCard:
+class GrantsCard(Struct, frozen=True):
     """Fragment: the permissions of a device, those of the whole connector among them.
 
     Forms: POST `.../grants` with `scope` (`device` or `all`), `kind`, `name`, `site_id`, `level`, `expires` (a date);
@@ -123,8 +117,7 @@ class GrantsCard:
 
 
 @template("_publish_as.html")
-@dataclass(frozen=True, slots=True)
-class PublishAsCard:
+class PublishAsCard(Struct, frozen=True):
     """Fragment: patterns of devices that this one may report for. Forms: POST `.../publish-as[/remove]` with `pattern`."""
 
     element_id: ClassVar[str] = "publish-as"
@@ -135,8 +128,7 @@ class PublishAsCard:
 
 
 @template("_configuration.html")
-@dataclass(frozen=True, slots=True)
-class ConfigurationCard:
+class ConfigurationCard(Struct, frozen=True):
     """Fragment: the configuration of a device, indented JSON. Form: POST `.../configuration` with `configuration`."""
 
     element_id: ClassVar[str] = "configuration"
@@ -144,8 +136,7 @@ class ConfigurationCard:
     sync: SyncState
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeRow:
+class ChangeRow(Struct, frozen=True):
     """One edit: what became of which field, by whom, at which site, and how far it has come."""
 
     at_ms: int
@@ -159,8 +150,7 @@ class ChangeRow:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ConflictRow:
+class ConflictRow(Struct, frozen=True):
     """Two edits that did not know each other: the value that stands and the one that lost."""
 
     conflict_id: int
@@ -175,8 +165,7 @@ class ConflictRow:
 
 
 @template("_conflicts.html")
-@dataclass(frozen=True, slots=True)
-class ConflictsCard:
+class ConflictsCard(Struct, frozen=True):
     """Fragment: conflicts nobody has settled. Form: POST `/connectors/{id}/changes/{conflict}` with `act`, `back`."""
 
     element_id: ClassVar[str] = "conflicts"
@@ -188,8 +177,7 @@ class ConflictsCard:
 
 
 @template("_changes.html")
-@dataclass(frozen=True, slots=True)
-class ChangesCard:
+class ChangesCard(Struct, frozen=True):
     """Fragment: the history of changes, newest first."""
 
     element_id: ClassVar[str] = "changes"
@@ -200,8 +188,7 @@ class ChangesCard:
 
 
 @template("changes.html")
-@dataclass(frozen=True, slots=True)
-class ChangesPage:
+class ChangesPage(Struct, frozen=True):
     """Conflicts and the history of changes of a whole connector."""
 
     shell: Shell
@@ -210,8 +197,7 @@ class ChangesPage:
 
 
 @template("device.html")
-@dataclass(frozen=True, slots=True)
-class DevicePage:
+class DevicePage(Struct, frozen=True):
     """One device. `typed` and `errors` bring back a form that was refused; `refused_form` names it."""
 
     shell: Shell

@@ -1,15 +1,15 @@
 """The list of devices (page 5): what was asked for, the rows, and editing many at once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import ClassVar
+
+from msgspec import Struct, field
 
 from web.contexts.base import AnswerOrigin, Errors, SyncState, Tag, template
 from web.contexts.shell import Shell
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRow:
+class DeviceRow(Struct, frozen=True):
     """One device of the list. `is_online` is `None` where nobody knows; `is_here` false where only the peer has it."""
 
     identity: str
@@ -23,24 +23,21 @@ class DeviceRow:
     is_here: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class ActiveFilter:
+class ActiveFilter(Struct, frozen=True):
     """A filter that is set, in words, and the address of the list without it."""
 
     text: str
     without_url: str
 
 
-@dataclass(frozen=True, slots=True)
-class SortLink:
+class SortLink(Struct, frozen=True):
     """The address of the list sorted by a column; `way` is empty where it is not, else `ascending` or `descending`."""
 
     url: str
     way: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceFilters:
+class DeviceFilters(Struct, frozen=True):
     """What the list is asked for: GET parameters `search`, `tag`, `status`, `lock`, `where`, `sync`, `sort`, `way`."""
 
     search: str = ""
@@ -62,8 +59,7 @@ class DeviceFilters:
 
 
 @template("_device_table.html")
-@dataclass(frozen=True, slots=True)
-class DeviceTable:
+class DeviceTable(Struct, frozen=True):
     """Fragment: one page of the devices that match, and where the answer came from.
 
     Form: POST `/connectors/{id}/devices-bulk` with the chosen `identity`, repeated, or `everything`, the filters, and
@@ -90,8 +86,7 @@ class DeviceTable:
 
 
 @template("_device_form.html")
-@dataclass(frozen=True, slots=True)
-class DeviceForm:
+class DeviceForm(Struct, frozen=True):
     """Fragment: add a device. Form: POST `/connectors/{id}/devices` with `identity`, `name`, `description`."""
 
     element_id: ClassVar[str] = "device-form"
@@ -105,8 +100,7 @@ class DeviceForm:
 
 
 @template("devices.html")
-@dataclass(frozen=True, slots=True)
-class DevicesPage:
+class DevicesPage(Struct, frozen=True):
     """The list of devices."""
 
     shell: Shell
@@ -114,8 +108,7 @@ class DevicesPage:
     form: DeviceForm
 
 
-@dataclass(frozen=True, slots=True)
-class ImportRow:
+class ImportRow(Struct, frozen=True):
     """One row of a file as it would be taken. `outcome` is `create`, `change`, `same` or `refused`."""
 
     number: int
@@ -125,8 +118,7 @@ class ImportRow:
 
 
 @template("device_import.html")
-@dataclass(frozen=True, slots=True)
-class DeviceImportPage:
+class DeviceImportPage(Struct, frozen=True):
     """Import devices. Form: POST `/connectors/{id}/devices-import` with `file` or `text`; `apply` takes what was shown.
 
     `rows` are the first ones of the preview and everything that is refused; `counts` are of all rows.

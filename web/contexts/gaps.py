@@ -1,14 +1,14 @@
 """Gaps: readings that will never arrive, each with its cause, time range and counts (page 11, first form)."""
 
-from dataclasses import dataclass, field
 from typing import ClassVar
+
+from msgspec import Struct, field
 
 from web.contexts.base import Errors, Role, template
 from web.contexts.shell import Shell
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(Struct, frozen=True):
     """One gap notice. Both sides show the same notice; `named_by_site_name` says who wrote it."""
 
     gap_id: str
@@ -33,8 +33,7 @@ class Gap:
 
 
 @template("_gap_list.html")
-@dataclass(frozen=True, slots=True)
-class GapList:
+class GapList(Struct, frozen=True):
     """Fragment: a page of the gaps that the filter finds, newest notice first; the totals are of all it finds."""
 
     element_id: ClassVar[str] = "gap-list"
@@ -52,8 +51,7 @@ class GapList:
     older_url: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class GapCause:
+class GapCause(Struct, frozen=True):
     """A cause to choose from."""
 
     value: str
@@ -61,8 +59,7 @@ class GapCause:
     is_chosen: bool
 
 
-@dataclass(frozen=True, slots=True)
-class GapSearch:
+class GapSearch(Struct, frozen=True):
     """The form above the list: GET with `cause`, `resource`, `device`, `from`, `to`."""
 
     connector_id: str
@@ -76,8 +73,7 @@ class GapSearch:
 
 
 @template("gaps.html")
-@dataclass(frozen=True, slots=True)
-class GapsPage:
+class GapsPage(Struct, frozen=True):
     """The list of gaps of one connector."""
 
     shell: Shell

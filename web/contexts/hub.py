@@ -1,7 +1,8 @@
 """The operator's page of a hub: who may join, who is here, what waits. A hub shows no contents: it has none."""
 
-from dataclasses import dataclass, field
 from typing import ClassVar
+
+from msgspec import Struct, field
 
 from web.contexts.base import Errors, Place, Role, template
 from web.contexts.overview import RepairsCard
@@ -9,8 +10,7 @@ from web.contexts.repairs import NoticesCard
 from web.contexts.shell import Shell
 
 
-@dataclass(frozen=True, slots=True)
-class HubPager:
+class HubPager(Struct, frozen=True):
     """Where one page of a list stands: how many match, how many there are, and the pages before and after."""
 
     matches_count: int
@@ -21,8 +21,7 @@ class HubPager:
     next_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HubSearch:
+class HubSearch(Struct, frozen=True):
     """What the lists are asked for: GET parameters `search` and `state` (empty, or `trouble`)."""
 
     text: str = ""
@@ -30,8 +29,7 @@ class HubSearch:
 
 
 @template("_hub_figures.html")
-@dataclass(frozen=True, slots=True)
-class HubFigures:
+class HubFigures(Struct, frozen=True):
     """Fragment: the whole hub in a few numbers, and the disk under its copies."""
 
     element_id: ClassVar[str] = "hub-figures"
@@ -51,8 +49,7 @@ class HubFigures:
     started_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class EnrolmentToken:
+class EnrolmentToken(Struct, frozen=True):
     """A token that was made: its hint, never itself. `used_ms` and `used_by` once a site joined with it."""
 
     token_id: str
@@ -64,8 +61,7 @@ class EnrolmentToken:
     is_revoked: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NewEnrolmentToken:
+class NewEnrolmentToken(Struct, frozen=True):
     """A token just made: the only time it can be read. `command` is what to type at the site."""
 
     secret: str
@@ -75,8 +71,7 @@ class NewEnrolmentToken:
 
 
 @template("_hub_tokens.html")
-@dataclass(frozen=True, slots=True)
-class HubTokens:
+class HubTokens(Struct, frozen=True):
     """Fragment: enrolment tokens.
 
     Forms: POST `/operator/tokens` with `site_name`; POST `/operator/tokens/{token_id}/revoke`.
@@ -91,8 +86,7 @@ class HubTokens:
     errors: Errors = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class HubSite:
+class HubSite(Struct, frozen=True):
     """An enrolled site. Revoking: GET `/operator/sites/{site_id}/revoke` asks, POST does it."""
 
     site_id: str
@@ -108,8 +102,7 @@ class HubSite:
 
 
 @template("_hub_sites.html")
-@dataclass(frozen=True, slots=True)
-class HubSites:
+class HubSites(Struct, frozen=True):
     """Fragment: one page of the sites this hub knows."""
 
     element_id: ClassVar[str] = "hub-sites"
@@ -117,8 +110,7 @@ class HubSites:
     pager: HubPager
 
 
-@dataclass(frozen=True, slots=True)
-class HubConnector:
+class HubConnector(Struct, frozen=True):
     """A connector as the hub sees it."""
 
     site_name: str
@@ -131,8 +123,7 @@ class HubConnector:
 
 
 @template("_hub_connectors.html")
-@dataclass(frozen=True, slots=True)
-class HubConnectors:
+class HubConnectors(Struct, frozen=True):
     """Fragment: one page of the connectors and their links."""
 
     element_id: ClassVar[str] = "hub-connectors"
@@ -140,8 +131,7 @@ class HubConnectors:
     pager: HubPager
 
 
-@dataclass(frozen=True, slots=True)
-class HubWindow:
+class HubWindow(Struct, frozen=True):
     """A pairing window that is open. The hub never learns the code."""
 
     site_name: str
@@ -153,8 +143,7 @@ class HubWindow:
 
 
 @template("_hub_windows.html")
-@dataclass(frozen=True, slots=True)
-class HubWindows:
+class HubWindows(Struct, frozen=True):
     """Fragment: open pairing windows."""
 
     element_id: ClassVar[str] = "hub-windows"
@@ -163,8 +152,7 @@ class HubWindows:
     """How many there are beyond those shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class HubPair:
+class HubPair(Struct, frozen=True):
     """A pair, what the hub holds for its sides, and what moves: means over the last minute."""
 
     pair_id: str
@@ -183,8 +171,7 @@ class HubPair:
 
 
 @template("_hub_pairs.html")
-@dataclass(frozen=True, slots=True)
-class HubPairs:
+class HubPairs(Struct, frozen=True):
     """Fragment: one page of the pairs and their backlog at this hub."""
 
     element_id: ClassVar[str] = "hub-pairs"
@@ -192,8 +179,7 @@ class HubPairs:
     pager: HubPager
 
 
-@dataclass(frozen=True, slots=True)
-class BlockedKind:
+class BlockedKind(Struct, frozen=True):
     """One kind of attempt that was turned away: where, why, how often since the hub's start, and when last."""
 
     door: str
@@ -202,8 +188,7 @@ class BlockedKind:
     last_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class BlockedFrom:
+class BlockedFrom(Struct, frozen=True):
     """Attempts of one kind from one address. `who` is what it called itself, proven by nothing."""
 
     door: str
@@ -215,8 +200,7 @@ class BlockedFrom:
 
 
 @template("_hub_blocked.html")
-@dataclass(frozen=True, slots=True)
-class HubBlocked:
+class HubBlocked(Struct, frozen=True):
     """Fragment: attempts that were turned away since the hub's start, the most frequent kinds and the last ones."""
 
     element_id: ClassVar[str] = "hub-blocked"
@@ -226,8 +210,7 @@ class HubBlocked:
     last: tuple[BlockedFrom, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
+class AuditEntry(Struct, frozen=True):
     """Who did what, when, from where."""
 
     number: int
@@ -239,8 +222,7 @@ class AuditEntry:
 
 
 @template("_hub_audit.html")
-@dataclass(frozen=True, slots=True)
-class HubAudit:
+class HubAudit(Struct, frozen=True):
     """Fragment: entries of the audit, newest first; on the operator's page the last few, with `all_url` to the rest."""
 
     element_id: ClassVar[str] = "hub-audit"
@@ -251,16 +233,14 @@ class HubAudit:
 
 
 @template("hub_audit.html")
-@dataclass(frozen=True, slots=True)
-class HubAuditPage:
+class HubAuditPage(Struct, frozen=True):
     """The audit, GET `/operator/audit`, with `before` for the entries below a number."""
 
     shell: Shell
     audit: HubAudit
 
 
-@dataclass(frozen=True, slots=True)
-class HubCertificate:
+class HubCertificate(Struct, frozen=True):
     """What the hub serves TLS with. `warning` is empty where all is well; the fingerprint is what browsers show."""
 
     names: tuple[str, ...]
@@ -271,8 +251,7 @@ class HubCertificate:
 
 
 @template("operator.html")
-@dataclass(frozen=True, slots=True)
-class OperatorPage:
+class OperatorPage(Struct, frozen=True):
     """The operator's page, GET `/operator`."""
 
     shell: Shell

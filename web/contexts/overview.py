@@ -1,8 +1,9 @@
 """The overview of one connector: is it paired, does it flow, what waits, and where is every reading (page 2)."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
+
+from msgspec import Struct
 
 from web.contexts.base import Role, template
 from web.contexts.remote_sync import Claim, PairFacts, PairingState, PairingWindow
@@ -12,8 +13,7 @@ RETENTION_S = 30 * 24 * 3600
 
 
 @template("_pairing_card.html")
-@dataclass(frozen=True, slots=True)
-class PairingCard:
+class PairingCard(Struct, frozen=True):
     """Fragment: the pair in short, or the next step towards one."""
 
     element_id: ClassVar[str] = "pairing-card"
@@ -28,8 +28,7 @@ class PairingCard:
 
 
 @template("_backlog.html")
-@dataclass(frozen=True, slots=True)
-class BacklogCard:
+class BacklogCard(Struct, frozen=True):
     """Fragment: what was accepted and is not yet applied at the other side.
 
     `tail_count + outbox_count + held_count` make the total. At a target, `held_count` waits for a device or resource.
@@ -59,8 +58,7 @@ class BacklogCard:
         return None if self.oldest_age_s is None else max(0.0, self.retention_s - self.oldest_age_s)
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """One flow of readings: its name, the current rate, and its recent past for the sparkline, oldest first."""
 
     label: str
@@ -70,8 +68,7 @@ class Rate:
 
 
 @template("_rates.html")
-@dataclass(frozen=True, slots=True)
-class RatesCard:
+class RatesCard(Struct, frozen=True):
     """Fragment: rates in and out, and when a reading was last applied at the destination."""
 
     element_id: ClassVar[str] = "rates"
@@ -98,8 +95,7 @@ class BeatState(StrEnum):
     """This program was not running."""
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
+class Beat(Struct, frozen=True):
     """One bar of the heartbeat."""
 
     start_ms: int
@@ -107,8 +103,7 @@ class Beat:
 
 
 @template("_heartbeat.html")
-@dataclass(frozen=True, slots=True)
-class HeartbeatCard:
+class HeartbeatCard(Struct, frozen=True):
     """Fragment: the recent past, one bar per slice, oldest first; 40 to 60 bars look best."""
 
     element_id: ClassVar[str] = "heartbeat"
@@ -119,16 +114,14 @@ class HeartbeatCard:
     oldest_unapplied_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(Struct, frozen=True):
     """Readings that will never arrive, by cause in plain words."""
 
     cause: str
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class AccountSide:
+class AccountSide(Struct, frozen=True):
     """Where every reading is, by one side's own books (rule G1).
 
     A target counts what it received: `accepted_count` is what arrived, `queued_count` what it holds.
@@ -160,8 +153,7 @@ class AccountSide:
 
 
 @template("_account.html")
-@dataclass(frozen=True, slots=True)
-class AccountCard:
+class AccountCard(Struct, frozen=True):
     """Fragment: the account table, source first. `cut_text` says at which common cut the sides were compared."""
 
     element_id: ClassVar[str] = "account"
@@ -171,8 +163,7 @@ class AccountCard:
     resources_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Repair:
+class Repair(Struct, frozen=True):
     """A named problem: its cause, what it means, and its fix. `where` names the connector on pages of the whole site.
 
     `cleared_ms` is when it ended, `None` while it is open.
@@ -191,8 +182,7 @@ class Repair:
 
 
 @template("_repairs.html")
-@dataclass(frozen=True, slots=True)
-class RepairsCard:
+class RepairsCard(Struct, frozen=True):
     """Fragment: what needs a person; its element carries the anchor `#repairs`."""
 
     element_id: ClassVar[str] = "repairs"
@@ -202,8 +192,7 @@ class RepairsCard:
 
 
 @template("overview.html")
-@dataclass(frozen=True, slots=True)
-class OverviewPage:
+class OverviewPage(Struct, frozen=True):
     """The overview. Cards that mean nothing for a standalone connector are `None`."""
 
     shell: Shell

@@ -1,8 +1,9 @@
 """Parting on purpose (page 4): what waits, what keeping and flushing mean, and the words of both sides."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
+
+from msgspec import Struct, field
 
 from web.contexts.base import Errors, Role, template
 from web.contexts.shell import Shell
@@ -22,8 +23,7 @@ class PartingStage(StrEnum):
     """Not paired, and nothing to tell of an earlier pair."""
 
 
-@dataclass(frozen=True, slots=True)
-class PartedFacts:
+class PartedFacts(Struct, frozen=True):
     """What became of the last pair. Counts are of readings but for `lost_edit_count`, which is edits never told there."""
 
     at_ms: int
@@ -35,8 +35,7 @@ class PartedFacts:
 
 
 @template("_parting.html")
-@dataclass(frozen=True, slots=True)
-class PartingCard:
+class PartingCard(Struct, frozen=True):
     """Fragment: how parting stands and what waits; live. Counts are of readings but for `pending_edit_count`."""
 
     element_id: ClassVar[str] = "parting"
@@ -56,8 +55,7 @@ class PartingCard:
 
 
 @template("_parting_forms.html")
-@dataclass(frozen=True, slots=True)
-class PartingForms:
+class PartingForms(Struct, frozen=True):
     """Fragment: what can be said now. It changes with the stage only, so that nothing typed is lost to an update.
 
     Forms, all POST under `/connectors/{id}/remote-sync/part`: the path itself asks and `/agree` agrees, both with `what`
@@ -75,8 +73,7 @@ class PartingForms:
 
 
 @template("parting.html")
-@dataclass(frozen=True, slots=True)
-class PartingPage:
+class PartingPage(Struct, frozen=True):
     """A page of its own for parting a connector from its peer."""
 
     shell: Shell

@@ -1,13 +1,12 @@
 """The reference of the API: every operation with what it takes and answers, drawn from its OpenAPI document."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from web.contexts.base import template
 from web.contexts.shell import Shell
 
 
-@dataclass(frozen=True, slots=True)
-class ApiField:
+class ApiField(Struct, frozen=True):
     """A parameter, or a field of a type: `place` is path, query, header, or empty; `kind` is its type in words."""
 
     name: str
@@ -17,8 +16,7 @@ class ApiField:
     is_required: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ApiOperation:
+class ApiOperation(Struct, frozen=True):
     """One operation. `body` and `answer` name types of the page, empty for none; `refusals` are (status, codes)."""
 
     operation_id: str
@@ -32,16 +30,14 @@ class ApiOperation:
     refusals: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ApiTopic:
+class ApiTopic(Struct, frozen=True):
     """Operations that belong together."""
 
     name: str
     operations: tuple[ApiOperation, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ApiType:
+class ApiType(Struct, frozen=True):
     """What a body or an answer holds."""
 
     name: str
@@ -50,8 +46,7 @@ class ApiType:
 
 
 @template("api_reference.html")
-@dataclass(frozen=True, slots=True)
-class ApiReferencePage:
+class ApiReferencePage(Struct, frozen=True):
     """The page."""
 
     shell: Shell

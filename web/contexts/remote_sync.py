@@ -1,8 +1,9 @@
 """Settings, tab *Remote-Sync*: opening a pairing window, watching the claim, and the facts of a pair (page 4)."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
+
+from msgspec import Struct
 
 from web.contexts.base import Role, template
 from web.contexts.shell import LinkStatus, Shell
@@ -31,8 +32,7 @@ class PairingState(StrEnum):
     """The window could not be opened or the pairing was rolled back: see `problem`."""
 
 
-@dataclass(frozen=True, slots=True)
-class PairingWindow:
+class PairingWindow(Struct, frozen=True):
     """What a source shows for the other side to type. The QR code is an SVG data URI of the same text as *copy all*."""
 
     site_name: str
@@ -46,8 +46,7 @@ class PairingWindow:
     """`data:image/svg+xml;base64,...`; empty shows none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """Who is at the other end of a pairing that is not complete yet."""
 
     peer_site_name: str
@@ -59,8 +58,7 @@ class Claim:
     """Whether this source waits for a person to press *Accept*: POST `/connectors/{id}/remote-sync/accept`."""
 
 
-@dataclass(frozen=True, slots=True)
-class PairFacts:
+class PairFacts(Struct, frozen=True):
     """A pair as both sides know it."""
 
     pair_id: str
@@ -79,8 +77,7 @@ class PairFacts:
 
 
 @template("_remote_sync.html")
-@dataclass(frozen=True, slots=True)
-class RemoteSyncCard:
+class RemoteSyncCard(Struct, frozen=True):
     """Fragment: everything on the tab; live, so that a claim shows itself.
 
     Forms, all POST under `/connectors/{id}/remote-sync`: `/enable` opens a window; `/close` closes it early;
@@ -110,8 +107,7 @@ class RemoteSyncCard:
 
 
 @template("_pair_guards.html")
-@dataclass(frozen=True, slots=True)
-class PairGuards:
+class PairGuards(Struct, frozen=True):
     """Fragment: why a paired connector can be neither disabled nor deleted, beside the disabled buttons.
 
     Live too, so that the buttons follow a pairing that completes while the page is open. Empty where nothing is refused.
@@ -124,8 +120,7 @@ class PairGuards:
 
 
 @template("remote_sync.html")
-@dataclass(frozen=True, slots=True)
-class RemoteSyncPage:
+class RemoteSyncPage(Struct, frozen=True):
     """Settings of a connector, tab *Remote-Sync*."""
 
     shell: Shell

@@ -1,15 +1,15 @@
 """Repairs of a whole site, how people are told of them, and the bundle of diagnostics (page 12)."""
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from msgspec import Struct
 
 from web.contexts.base import Place, template
 from web.contexts.overview import Repair, RepairsCard
 from web.contexts.shell import Shell
 
 
-@dataclass(frozen=True, slots=True)
-class NoticeChannel:
+class NoticeChannel(Struct, frozen=True):
     """One way out: `problem` is why the last attempt failed, empty where it did not."""
 
     name: str
@@ -21,8 +21,7 @@ class NoticeChannel:
 
 
 @template("_notices.html")
-@dataclass(frozen=True, slots=True)
-class NoticesCard:
+class NoticesCard(Struct, frozen=True):
     """Fragment: how people outside are told. `after_s` is how long a repair stands before that."""
 
     element_id: ClassVar[str] = "notices"
@@ -33,8 +32,7 @@ class NoticesCard:
 
 
 @template("_cleared_repairs.html")
-@dataclass(frozen=True, slots=True)
-class ClearedRepairs:
+class ClearedRepairs(Struct, frozen=True):
     """Fragment: repairs that are over, the last one first."""
 
     element_id: ClassVar[str] = "cleared-repairs"
@@ -42,8 +40,7 @@ class ClearedRepairs:
 
 
 @template("repairs.html")
-@dataclass(frozen=True, slots=True)
-class RepairsPage:
+class RepairsPage(Struct, frozen=True):
     """Everything that needs a person at this site."""
 
     shell: Shell

@@ -1,8 +1,9 @@
 """Replays: a past range that is sent again, asked for on the page of a resource or on one of their own (page 7)."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
+
+from msgspec import Struct, field
 
 from web.contexts.base import Errors, template
 from web.contexts.shell import Shell
@@ -19,8 +20,7 @@ class ReplayStanding(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayRow:
+class ReplayRow(Struct, frozen=True):
     """One replay; counts are readings."""
 
     replay_id: str
@@ -45,8 +45,7 @@ class ReplayRow:
 
 
 @template("_replay_list.html")
-@dataclass(frozen=True, slots=True)
-class ReplayList:
+class ReplayList(Struct, frozen=True):
     """Fragment: replays, newest first. Form: POST `.../replays/{id}/cancel` with `alias`, the page to come back to."""
 
     element_id: ClassVar[str] = "replay-list"
@@ -56,8 +55,7 @@ class ReplayList:
 
 
 @template("_replay_form.html")
-@dataclass(frozen=True, slots=True)
-class ReplayForm:
+class ReplayForm(Struct, frozen=True):
     """Form: POST to `url` with `from`, `to`, `device` (empty: all), and where there are choices `resource`, many times.
 
     Times are local ones of the zone `zone_name`.
@@ -78,8 +76,7 @@ class ReplayForm:
 
 
 @template("replays.html")
-@dataclass(frozen=True, slots=True)
-class ReplaysPage:
+class ReplaysPage(Struct, frozen=True):
     """All replays of a connector. `form` is `None` where nobody may ask, or there is nobody to ask."""
 
     shell: Shell

@@ -1,7 +1,8 @@
 """One resource (page 7): what it is, its devices, a chart of one of them with gaps shaded, and the raw readings."""
 
-from dataclasses import dataclass, field
 from typing import ClassVar
+
+from msgspec import Struct, field
 
 from web.contexts.base import Errors, Role, Value, template
 from web.contexts.replay import ReplayForm, ReplayList
@@ -10,8 +11,7 @@ from web.contexts.shell import Shell
 
 
 @template("_resource_facts.html")
-@dataclass(frozen=True, slots=True)
-class ResourceFacts:
+class ResourceFacts(Struct, frozen=True):
     """Fragment: the definition, and what is known of its readings. `retention_days` is `None` where kept for ever."""
 
     element_id: ClassVar[str] = "resource-facts"
@@ -26,8 +26,7 @@ class ResourceFacts:
     """At a source: what gives way when the outbox is full; empty elsewhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesChoice:
+class SeriesChoice(Struct, frozen=True):
     """A device that reports the resource; `url` shows its chart."""
 
     identity: str
@@ -39,8 +38,7 @@ class SeriesChoice:
 
 
 @template("_series_list.html")
-@dataclass(frozen=True, slots=True)
-class SeriesList:
+class SeriesList(Struct, frozen=True):
     """Fragment: the devices that report the resource, those last seen first; `total_count` match the search."""
 
     element_id: ClassVar[str] = "series-list"
@@ -50,8 +48,7 @@ class SeriesList:
     search: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RangeChoice:
+class RangeChoice(Struct, frozen=True):
     """A span of time that the chart can show."""
 
     label: str
@@ -59,8 +56,7 @@ class RangeChoice:
     is_chosen: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ChartGap:
+class ChartGap(Struct, frozen=True):
     """A shaded span. `reading_count` is `None` where it was not counted."""
 
     cause: str
@@ -69,8 +65,7 @@ class ChartGap:
     reading_count: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ChartSlice:
+class ChartSlice(Struct, frozen=True):
     """One row of the table that stands for the chart. `count` is `None` where only a part was read."""
 
     first_ms: int
@@ -82,8 +77,7 @@ class ChartSlice:
 
 
 @template("_chart.html")
-@dataclass(frozen=True, slots=True)
-class ChartCard:
+class ChartCard(Struct, frozen=True):
     """Fragment: the chart's data, and the same in words and as a table.
 
     `data` is JSON for `static/js/chart.js`: `from_ms`, `to_ms`, `unit`, `points` as [ms, number or null] for numbers,
@@ -105,8 +99,7 @@ class ChartCard:
     has_readings: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RawReading:
+class RawReading(Struct, frozen=True):
     """One reading."""
 
     at_ms: int
@@ -114,8 +107,7 @@ class RawReading:
 
 
 @template("_raw_readings.html")
-@dataclass(frozen=True, slots=True)
-class RawReadings:
+class RawReadings(Struct, frozen=True):
     """Fragment: the readings of the range as they are stored, newest first."""
 
     element_id: ClassVar[str] = "raw-readings"
@@ -131,8 +123,7 @@ class RawReadings:
 
 
 @template("_resource_edit.html")
-@dataclass(frozen=True, slots=True)
-class ResourceEdit:
+class ResourceEdit(Struct, frozen=True):
     """Fragment: change the definition, or delete it.
 
     Form: POST `/connectors/{id}/resources/{alias}` with `format`, `unit`, `allowed`, `is_settable`, `retention_days`,
@@ -157,8 +148,7 @@ class ResourceEdit:
 
 
 @template("resource.html")
-@dataclass(frozen=True, slots=True)
-class ResourcePage:
+class ResourcePage(Struct, frozen=True):
     """One resource. Chart and readings are `None` where no device has reported it."""
 
     shell: Shell

@@ -1,8 +1,9 @@
 """The resources of a connector (page 7): the list, and the form that creates one."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
+
+from msgspec import Struct, field
 
 from web.contexts.base import Errors, Role, Value, template
 from web.contexts.shell import Shell
@@ -26,8 +27,7 @@ class AnswerState(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Mismatch:
+class Mismatch(Struct, frozen=True):
     """Why a resource does not flow, as in `missing at riverside` or `unit differs: kPa here, bar at riverside`.
 
     `answer` follows *create the same there*; `answer_text` says why it was refused, or what it waits for.
@@ -39,8 +39,7 @@ class Mismatch:
     answer_text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceRow:
+class ResourceRow(Struct, frozen=True):
     """One resource. `exists_here` is false for one that only the peer has, listed so that it can be created."""
 
     alias: str
@@ -66,8 +65,7 @@ class ResourceRow:
     device_count: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Heading:
+class Heading(Struct, frozen=True):
     """A column that the list can be sorted by. `url` sorts by it, or turns the order around."""
 
     label: str
@@ -79,8 +77,7 @@ class Heading:
 
 
 @template("_resource_table.html")
-@dataclass(frozen=True, slots=True)
-class ResourceTable:
+class ResourceTable(Struct, frozen=True):
     """Fragment: the resources and their Remote-Sync switches.
 
     Forms: POST `/connectors/{id}/resources/{alias}/remote-sync` with `is_synced` (`on` or `off`: what it shall become);
@@ -110,8 +107,7 @@ class ResourceTable:
 
 
 @template("_resource_form.html")
-@dataclass(frozen=True, slots=True)
-class ResourceForm:
+class ResourceForm(Struct, frozen=True):
     """Fragment: create a resource.
 
     Form: POST `/connectors/{id}/resources` with `alias`, `format`, `unit`, `allowed`, `is_settable`, `is_synced`,
@@ -133,8 +129,7 @@ class ResourceForm:
 
 
 @template("resources.html")
-@dataclass(frozen=True, slots=True)
-class ResourcesPage:
+class ResourcesPage(Struct, frozen=True):
     """The list of resources. `sort` is carried through a search."""
 
     shell: Shell

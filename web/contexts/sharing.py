@@ -1,13 +1,12 @@
 """What a connector shares with its peer (settings, tab *Sharing*)."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from web.contexts.base import template
 from web.contexts.shell import Shell
 
 
-@dataclass(frozen=True, slots=True)
-class PeerRight:
+class PeerRight(Struct, frozen=True):
     """One thing that the peer may do here, or not."""
 
     name: str
@@ -16,8 +15,7 @@ class PeerRight:
     is_allowed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ConflictPolicy:
+class ConflictPolicy(Struct, frozen=True):
     """What decides conflicts of a class of edits: `newer`, `source` or `target`."""
 
     name: str
@@ -26,8 +24,7 @@ class ConflictPolicy:
 
 
 @template("sharing.html")
-@dataclass(frozen=True, slots=True)
-class SharingPage:
+class SharingPage(Struct, frozen=True):
     """Forms: POST `/connectors/{id}/sharing/rights` with the names of rights (`on` or absent); `.../policies` by class.
 
     `peer_site_name` is empty where there is no peer yet; rights can be set only once there is.

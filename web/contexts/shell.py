@@ -1,8 +1,9 @@
 """The frame around every page of a logged-in user: navigation, connector switcher, link pill, repairs, toasts."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
+
+from msgspec import Struct, field
 
 from shared.core.health import FlowState
 from web.contexts.base import Place, Role, template
@@ -27,8 +28,7 @@ class Section(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class LinkStatus:
+class LinkStatus(Struct, frozen=True):
     """The state of a connector's link and the number that belongs to it; the template makes the sentence."""
 
     state: FlowState
@@ -41,8 +41,7 @@ class LinkStatus:
 
 
 @template("_link_pill.html")
-@dataclass(frozen=True, slots=True)
-class LinkPill:
+class LinkPill(Struct, frozen=True):
     """Fragment in the top bar: what the link of the chosen connector does. Changes on every page."""
 
     element_id: ClassVar[str] = "link-pill"
@@ -50,8 +49,7 @@ class LinkPill:
 
 
 @template("_nav_counts.html")
-@dataclass(frozen=True, slots=True)
-class NavCounts:
+class NavCounts(Struct, frozen=True):
     """Fragment in the top bar: how many repairs are open, with a link to them; `urgent` is the title of the worst."""
 
     element_id: ClassVar[str] = "nav-counts"
@@ -60,8 +58,7 @@ class NavCounts:
     urgent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectorChoice:
+class ConnectorChoice(Struct, frozen=True):
     """One entry of the connector switcher. `name` may be empty: the ID is shown then."""
 
     connector_id: str
@@ -70,8 +67,7 @@ class ConnectorChoice:
 
 
 @template("_switcher.html")
-@dataclass(frozen=True, slots=True)
-class Switcher:
+class Switcher(Struct, frozen=True):
     """Fragment: the connector switcher, which a page has twice: `where` is `side` or `drawer`. Roles change by pairing."""
 
     where: str
@@ -92,8 +88,7 @@ class ToastKind(StrEnum):
     PROBLEM = "problem"
 
 
-@dataclass(frozen=True, slots=True)
-class Toast:
+class Toast(Struct, frozen=True):
     """One short message about what just happened, shown once. See `web.flash` for carrying it over a redirect."""
 
     kind: ToastKind
@@ -101,16 +96,14 @@ class Toast:
 
 
 @template("_toasts.html")
-@dataclass(frozen=True, slots=True)
-class Toasts:
+class Toasts(Struct, frozen=True):
     """Fragment: the messages of this answer."""
 
     element_id: ClassVar[str] = "toasts"
     toasts: tuple[Toast, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Shell:
+class Shell(Struct, frozen=True):
     """Everything around the contents of a page.
 
     On a site, `connector` is the chosen connector, or `None` on pages that belong to the whole site; `connectors` are

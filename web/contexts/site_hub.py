@@ -1,15 +1,15 @@
 """A site's hub: where it is, whether the site is enrolled there, and the form for the token."""
 
-from dataclasses import dataclass, field
 from typing import ClassVar
+
+from msgspec import Struct, field
 
 from web.contexts.base import Errors, template
 from web.contexts.shell import Shell
 
 
 @template("_site_hub.html")
-@dataclass(frozen=True, slots=True)
-class SiteHubCard:
+class SiteHubCard(Struct, frozen=True):
     """Fragment: how a site stands at its hub. `hub_url` is empty where none is set; `problem` says what stands in the way.
 
     `linked_count` of `wanted_count` connectors that want a link have one. `asks_for_token` offers the form.
@@ -29,8 +29,7 @@ class SiteHubCard:
 
 
 @template("site_hub.html")
-@dataclass(frozen=True, slots=True)
-class SiteHubPage:
+class SiteHubPage(Struct, frozen=True):
     """The page *Hub* of a site."""
 
     shell: Shell

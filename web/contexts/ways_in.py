@@ -1,16 +1,16 @@
 """How readings come in: over HTTP, by replay, from this machine, and from MQTT brokers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
+
+from msgspec import Struct, field
 
 from web.contexts.base import Errors, template
 from web.contexts.shell import Shell
 
 
-@dataclass(frozen=True, slots=True)
-class HttpWay:
+class HttpWay(Struct, frozen=True):
     """How programs post readings. `examples` are (what it is, line for a shell); `key_variable` is named in them."""
 
     url: str
@@ -22,8 +22,7 @@ class HttpWay:
     has_resource: bool
 
 
-@dataclass(frozen=True, slots=True)
-class HostWay:
+class HostWay(Struct, frozen=True):
     """Readings of this machine. Form: POST `/connectors/{id}/ways-in/host` with `is_on` (`on` or absent), `every_s`."""
 
     is_on: bool
@@ -42,8 +41,7 @@ class MqttState(StrEnum):
     """Connected, but this site takes nothing at the moment: the broker keeps what comes."""
 
 
-@dataclass(frozen=True, slots=True)
-class MqttRefusal:
+class MqttRefusal(Struct, frozen=True):
     """A message, or a reading of one, that was not taken."""
 
     at_ms: int
@@ -51,8 +49,7 @@ class MqttRefusal:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class MqttStanding:
+class MqttStanding(Struct, frozen=True):
     """What a subscription has done since this start. `refusals` are the last ones, newest first."""
 
     state: MqttState
@@ -69,8 +66,7 @@ class MqttStanding:
     refusals: tuple[MqttRefusal, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class MqttRow:
+class MqttRow(Struct, frozen=True):
     """One subscription of the list."""
 
     subscription_id: str
@@ -83,8 +79,7 @@ class MqttRow:
 
 
 @template("_mqtt_list.html")
-@dataclass(frozen=True, slots=True)
-class MqttList:
+class MqttList(Struct, frozen=True):
     """Fragment: the MQTT subscriptions of a connector, oldest first, and how each stands."""
 
     element_id: ClassVar[str] = "mqtt-list"
@@ -94,8 +89,7 @@ class MqttList:
 
 
 @template("ways_in.html")
-@dataclass(frozen=True, slots=True)
-class WaysInPage:
+class WaysInPage(Struct, frozen=True):
     """All ways in of a connector. At a target there are none: `source_site_name` says where its readings come from (G19)."""
 
     shell: Shell
@@ -108,8 +102,7 @@ class WaysInPage:
 
 
 @template("_mqtt_standing.html")
-@dataclass(frozen=True, slots=True)
-class MqttStandingCard:
+class MqttStandingCard(Struct, frozen=True):
     """Fragment: how one subscription stands, with the last messages that were refused."""
 
     element_id: ClassVar[str] = "mqtt-standing"
@@ -117,8 +110,7 @@ class MqttStandingCard:
 
 
 @template("_mqtt_trial.html")
-@dataclass(frozen=True, slots=True)
-class MqttTrial:
+class MqttTrial(Struct, frozen=True):
     """Fragment: what came of trying settings; empty (`was_tried` is false) before that.
 
     `problem` says why nothing was tried or the broker cannot be used. `readings` are (device, resource, value, time) of
@@ -135,8 +127,7 @@ class MqttTrial:
 
 
 @template("_mqtt_form.html")
-@dataclass(frozen=True, slots=True)
-class MqttForm:
+class MqttForm(Struct, frozen=True):
     """Fragment: all settings of a subscription, as texts by the names of their fields, and those that are switched on.
 
     Form: POST `/connectors/{id}/ways-in/mqtt`, or `.../mqtt/{subscription_id}` where there is one; `.../mqtt-test` tries
@@ -154,8 +145,7 @@ class MqttForm:
 
 
 @template("mqtt.html")
-@dataclass(frozen=True, slots=True)
-class MqttPage:
+class MqttPage(Struct, frozen=True):
     """One subscription, or a new one. `form` is `None` for people who may only look."""
 
     shell: Shell
