@@ -76,7 +76,8 @@ def put_gaps(filled: Filled, connector_id: str, found: dict[str, tuple[int, int,
 def gaps_by_cause(connection: sqlite3.Connection, connector_id: str) -> dict[str, tuple[int, int, int]]:
     """Return by cause the notices, the readings they ever named, and those of them that arrived after all."""
     rows = connection.execute(
-        "SELECT cause, COUNT(*), COALESCE(SUM(count), 0) + SUM(taken_back), SUM(taken_back) FROM gap WHERE connector_id = ? GROUP BY cause",
+        "SELECT cause, COUNT(*), COALESCE(SUM(count), 0) + SUM(taken_back), SUM(taken_back) FROM gap"
+        " WHERE connector_id = ? GROUP BY cause",
         (connector_id,),
     )
     return {row[0]: (row[1], row[2], row[3]) for row in rows}

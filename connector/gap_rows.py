@@ -40,7 +40,7 @@ class GapRows(PairRows):
     """The part of shared.core.ports.OutboxStore and InboxStore that is about gaps."""
 
     def add_gap(self, notice: GapNotice, *, ours: bool) -> bool:
-        """Write a notice down, also where it takes back more than the one that is there; return whether it said anything new."""
+        """Write down a notice that is new, or takes back more than the one that is there; return whether it was either."""
         done = self._run(
             "INSERT INTO gap (connector_id, gap_id, ours, noticed_ms, notice, taken_back) VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET notice = excluded.notice, taken_back = excluded.taken_back"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from connector.pair_runner import QuarantineState
 from connector.resources import ResourceRow
 from shared.core.completion import PairState
 from shared.core.health import ConnectorFacts, LinkFacts, ResourceFact, SiteFacts
@@ -48,6 +49,7 @@ def connector_facts(
     pair, settings = runtime.pair, site.settings
     theirs = stored.talk.theirs
     is_source = pair is not None and pair.side is Side.SOURCE
+    room = runtime.runner.room if runtime.runner is not None else QuarantineState()
     return ConnectorFacts(
         connector_id=runtime.connector_id,
         link=link,
@@ -55,6 +57,10 @@ def connector_facts(
         peer=pair.peer_site_name if pair is not None else "",
         resources=tuple(found for row in stored.resources if (found := _mismatch(pair, row)) is not None),
         quarantined=stored.quarantined,
+        quarantine_bytes=room.used_bytes,
+        quarantine_bytes_max=settings.quarantine_bytes_max,
+        quarantine_is_full=room.is_full,
+        quarantine_is_full_there=room.is_full_there,
         parting_asked_by=None if theirs is None else theirs.who,
         waiting_bytes=stored.backlog.bytes if is_source else 0,
         oldest_ms=stored.backlog.oldest_ms if is_source and not site.guard.in_doubt else None,

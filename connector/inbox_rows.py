@@ -9,6 +9,7 @@ import msgspec
 from connector.pair_rows import PairRows, epoch_rest, pack
 from shared.columns import Columns
 from shared.core.ports import EpochIn, HeldChunk, Quarantined
+from shared.limits import QUARANTINE_ROW_BYTES
 
 _QUARANTINED = "quarantine_id, kind, epoch, number, count, reason, arrived_ms, header, body"
 
@@ -51,6 +52,12 @@ class InboxRows(PairRows):
 
     def apply(self, columns: Columns, body: bytes | None, now_ms: int) -> list[bool]:
         return self._catalogue.apply(self._connection, self._id, columns, body, now_ms)
+
+    def generation(self, device: str) -> int:
+        """Return the generation of a device that is here, 0 where it is not."""
+        row = self._run("SELECT generation FROM device WHERE connector_id = ? AND identity = ?", (self._id, device))
+        found = row.fetchone()
+        return int(found[0]) if found else 0
 
     def hold(self, epoch: int, series: Columns, body: bytes, now_ms: int) -> None:
         device, resource, _ = series.series[0]
@@ -109,6 +116,14 @@ class InboxRows(PairRows):
             (self._id, row),
         ).fetchone()
         return Quarantined(*found) if found else None
+
+    def quarantined_bytes(self) -> dict[int, int]:
+        """Return by kind what is kept aside, with what its rows take."""
+        rows = self._run(
+            "SELECT kind, SUM(LENGTH(header) + LENGTH(body)), COUNT(*) FROM quarantine WHERE connector_id = ? GROUP BY kind",
+            (self._id,),
+        )
+        return {row[0]: row[1] + row[2] * QUARANTINE_ROW_BYTES for row in rows}
 
     def quarantined_after(self, row: int, limit: int) -> list[Quarantined]:
         rows = self._run(

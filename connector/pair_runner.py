@@ -19,7 +19,7 @@ from connector.streams import Streams
 from shared.clock import Clock
 from shared.core.clock_guard import ClockGuard
 from shared.core.engine import PairEngine
-from shared.core.engine_effects import Changed, Effect, Fault, PeerTime, Send
+from shared.core.engine_effects import Changed, Effect, Fault, PeerTime, Relink, Send
 from shared.core.outbox import OutboxLimits
 from shared.database import Database
 from shared.errors import Refused, StorageFailed
@@ -31,6 +31,15 @@ LastWord = Callable[[sqlite3.Connection, Streams, int], None]
 _log = logging.getLogger(__name__)
 # Sleeping longer than this would miss a wall clock that somebody sets forward.
 _SLEEP_S_MAX = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineState:
+    """How full the quarantines of a pair are."""
+
+    used_bytes: int = 0
+    is_full: bool = False
+    is_full_there: bool = False
 
 
 class Outlet(Protocol):
@@ -224,6 +233,9 @@ class PairRunner:
                     rung[effect.what] = None
                 case PeerTime():
                     self._guard.on_peer_time(effect.time_ms, self._clock.wall_ms())
+                case Relink():
+                    if self._outlet is not None:
+                        self._outlet.abort(effect.why)
                 case Fault():
                     self.faults += 1
                     _log.warning("fault of the link: %s", effect.what, extra=self._ids)
@@ -236,6 +248,12 @@ class PairRunner:
     def credit(self) -> tuple[int, int] | None:
         """Bytes that the hub takes now, and how often it has granted some since the start; None without a link."""
         return None if self._outlet is None else (self._engine.outbox.credit_bytes, self._grants)
+
+    @property
+    def room(self) -> QuarantineState:
+        """What the quarantine takes, and whether it, or that of the other side, takes nothing more."""
+        engine = self._engine
+        return QuarantineState(engine.quarantine.used_bytes, engine.quarantine.is_full, engine.is_full_there)
 
     @property
     def drain_bytes_per_s(self) -> int:

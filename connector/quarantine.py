@@ -62,6 +62,14 @@ def total_quarantine(connection: sqlite3.Connection, connector_id: str) -> Quara
     return QuarantineTotal(*row)
 
 
+def last_quarantined(connection: sqlite3.Connection, connector_id: str) -> int:
+    """Return the number of what was kept aside last; 0 where nothing is."""
+    row = connection.execute(
+        "SELECT MAX(quarantine_id) FROM quarantine WHERE connector_id = ?", (connector_id,)
+    ).fetchone()
+    return row[0] or 0
+
+
 class QuarantineDesk:
     """The quarantine of all connectors of a site. All raise Refused('not_found', 'not_paired')."""
 
@@ -111,6 +119,19 @@ class QuarantineDesk:
         if runner is None:
             raise Refused("not_paired")
         await runner.run(work)
+
+    async def discard_all(self, connector_id: str) -> int:
+        """Give up all that is there now, a few in each unit of work; return how much it was."""
+        runner = self._runtime(connector_id).runner
+        if runner is None:
+            raise Refused("not_paired")
+        last = await self._database.read(lambda c: last_quarantined(c, connector_id))
+        discarded = 0
+        while found := await runner.run(
+            lambda engine, store, now_ms: engine.quarantine.discard_up_to(store, last, now_ms)
+        ):
+            discarded += found
+        return discarded
 
     async def content(self, connector_id: str, quarantine_id: int) -> bytes:
         """Return what the other side wrote, its seal opened, as it is."""

@@ -13,6 +13,7 @@ from shared.limits import (
     DRAIN_BYTES_PER_S_MAX,
     LIVE_AGE_MS,
     OUTBOX_BYTES_MAX,
+    QUARANTINE_BYTES_MAX,
     RETENTION_MS,
     SECOND_MS,
 )
@@ -64,6 +65,12 @@ class SiteSettings(NoticeSettings):
         unit="seconds",
         least=0,
         most=3_600,
+    )
+    quarantine_bytes_max: int = setting(
+        QUARANTINE_BYTES_MAX,
+        "Most that one connector keeps aside of what it cannot apply; beyond, it waits at the other side",
+        unit="bytes",
+        least=65_536,
     )
     disk_reserve_bytes: int = setting(
         DISK_RESERVE_BYTES,

@@ -155,6 +155,7 @@ class Site:
                 settings.outbox_full == "refuse_new",
                 int(settings.live_seconds * SECOND_MS),
                 settings.drain_bytes_per_s,
+                settings.quarantine_bytes_max,
             ),
             start_id=secrets.token_bytes(16),
             enrolment=self.enrolment,

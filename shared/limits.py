@@ -140,6 +140,8 @@ QUARANTINE_TRIED_MAX: Final = 8
 QUARANTINE_BYTES_MAX: Final = 256 * 1024 * 1024
 # The same for entries of the control log: edits that cannot be read are few, and must not stand still for bad segments.
 QUARANTINE_ENTRIES_BYTES_MAX: Final = 16 * 1024 * 1024
+# Given up in one unit of work, where a person discards all: each is opened, to name what is lost.
+QUARANTINE_DISCARDED_MAX: Final = 64
 # What a row of the table takes beside header and contents, so that tiny ones are bounded too.
 QUARANTINE_ROW_BYTES: Final = 256
 # A full quarantine takes more once it has come down to this part of its space: each time costs a new link.

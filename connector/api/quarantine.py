@@ -28,6 +28,12 @@ class RetriedAll(msgspec.Struct, frozen=True):
     applied: int
 
 
+class DiscardedAll(msgspec.Struct, frozen=True):
+    """How much was discarded."""
+
+    discarded: int
+
+
 def _id(call: Call) -> int:
     text = call.named("quarantine_id")
     if not text.isascii() or not text.isdigit() or len(text) > 15:
@@ -56,6 +62,11 @@ async def retry_quarantine(call: Call) -> RetriedAll:
 async def discard_quarantined(call: Call) -> None:
     """Give one up for good; its readings become a gap, of which the other side is told."""
     await call.site.quarantine.discard(call.connector_id, _id(call))
+
+
+async def discard_quarantine(call: Call) -> DiscardedAll:
+    """Give up all of it for good; its readings become gaps, of which the other side is told."""
+    return DiscardedAll(await call.site.quarantine.discard_all(call.connector_id))
 
 
 async def get_quarantined_content(call: Call) -> Response:
@@ -89,6 +100,15 @@ OPERATIONS: Final = (
     ),
     Operation(
         "POST", _THING + "/retry", "edit", "Try one again", retry_quarantined, answer=Retried, errors=("not_paired",)
+    ),
+    Operation(
+        "DELETE",
+        _QUARANTINE,
+        "manage",
+        "Discard all of it for good",
+        discard_quarantine,
+        answer=DiscardedAll,
+        errors=("not_paired",),
     ),
     Operation("DELETE", _THING, "manage", "Discard one for good", discard_quarantined, errors=("not_paired",)),
     Operation(

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 from connector.cursors import decode_cursor, encode_cursor
 from connector.pages.frame import Desk, Parts, Visit, done, frame_parts, problem
 from connector.pages.situation import Situation
+from connector.pair_runner import QuarantineState
 from connector.quarantine import QuarantineRow
 from shared.errors import Refused
 from web import contexts as c
@@ -39,6 +40,8 @@ async def _list(visit: Visit, seen: Situation, after: str) -> c.QuarantineList:
     rows = await desk.rows(id_, after=decode_cursor(after, int) if after else 0, limit=_ROWS + 1)
     total = await desk.total(id_)
     own, _ = await visit.site.account(id_)
+    runner = visit.site.runtime(id_).runner
+    room = runner.room if runner is not None else QuarantineState()
     here = paths.fill(paths.QUARANTINE, connector_id=id_)
     more = f"{here}?{urlencode({'after': encode_cursor(rows[_ROWS - 1].quarantine_id)})}" if len(rows) > _ROWS else None
     return c.QuarantineList(
@@ -51,6 +54,10 @@ async def _list(visit: Visit, seen: Situation, after: str) -> c.QuarantineList:
         next_url=more,
         can_retry=visit.may("edit") and seen.is_paired,
         can_discard=visit.may("manage") and seen.is_paired,
+        bytes_used=room.used_bytes,
+        bytes_max=visit.site.settings.quarantine_bytes_max,
+        is_full=room.is_full,
+        is_full_there=room.is_full_there,
     )
 
 
@@ -120,6 +127,29 @@ async def discard(visit: Visit) -> Response:
     return _back(visit, done("Discarded. What was lost stands under Gaps, at both sides."))
 
 
+async def discard_all(visit: Visit) -> Response:
+    """Discard all that is there, once that is confirmed."""
+    id_ = visit.connector_id
+    if visit.request.method == "POST" and (await visit.form()).get("confirmed") == "yes":
+        discarded = await visit.site.quarantine.discard_all(id_)
+        return _back(
+            visit, done(f"{formats.count(discarded)} discarded. What was lost stands under Gaps, at both sides.")
+        )
+    total, seen = await visit.site.quarantine.total(id_), await visit.look()
+    readings = f"{formats.count(total.readings)} {'reading' if total.readings == 1 else 'readings'}"
+    page = c.ConfirmPage(
+        await visit.shell(c.Section.GAPS, seen),
+        "Discard all of it?",
+        f"{formats.count(total.rows)} are in quarantine. Discarding them gives up:",
+        "Discard all",
+        paths.fill(paths.QUARANTINE_DISCARD_ALL, connector_id=id_),
+        paths.fill(paths.QUARANTINE, connector_id=id_),
+        (f"{readings}, for good: they become gaps that both sides show",),
+        {"confirmed": "yes"},
+    )
+    return visit.respond(page)
+
+
 async def content(visit: Visit) -> Response:
     """Answer the bytes of one, its seal opened, for support."""
     quarantine_id = _id(visit)
@@ -134,6 +164,8 @@ def routes(desk: Desk) -> list[BaseRoute]:
     return [
         desk.show(paths.QUARANTINE, show),
         desk.act(paths.QUARANTINE_RETRY_ALL, retry_all, "edit"),
+        desk.show(paths.QUARANTINE_DISCARD_ALL, discard_all, "manage"),
+        desk.act(paths.QUARANTINE_DISCARD_ALL, discard_all, "manage"),
         desk.act(paths.QUARANTINE_RETRY, retry, "edit"),
         desk.show(paths.QUARANTINE_DISCARD, ask_discard, "manage"),
         desk.act(paths.QUARANTINE_DISCARD, discard, "manage"),

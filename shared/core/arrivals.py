@@ -26,6 +26,8 @@ class Arrival(Enum):
     REPEATED = "repeated"
     QUARANTINED = "quarantined"
     SEAL_BROKEN = "seal_broken"
+    NO_ROOM = "no_room"
+    """It would have to be kept aside, and the quarantine is full: it was not taken, and its origin keeps it."""
 
 
 def refuse_impossible(columns: Columns, now_ms: int) -> None:

@@ -10,7 +10,8 @@ import msgspec
 
 from shared.core.entries import Entry, decode_entry, encode_entry
 from shared.core.intervals import IntervalSet
-from shared.core.ports import ControlStore
+from shared.core.ports import ENTRY_KIND, ControlStore, PairStore
+from shared.core.quarantine_room import QuarantineRoom
 from shared.core.remembered import Remembered
 from shared.errors import PairhubError, Refused, SealBroken
 from shared.limits import CONTROL_ENTRY_BYTES_MAX, CONTROL_IN_FLIGHT_MAX
@@ -169,17 +170,20 @@ class Taken(Enum):
     OUT_OF_ORDER = "out_of_order"
     QUARANTINED = "quarantined"
     SEAL_BROKEN = "seal_broken"
+    NO_ROOM = "no_room"
 
 
 class ControlDestination:
     """The other side's log as it arrives here."""
 
-    def __init__(self, keys: PairKeys) -> None:
+    def __init__(self, keys: PairKeys, room: QuarantineRoom | None = None) -> None:
+        """`room` is what the quarantine may take."""
         self._keys = keys
+        self._room = QuarantineRoom() if room is None else room
         self.changed = False
 
     def on_entry(
-        self, store: ControlStore, packed: bytes, body: bytes, now_ms: int, apply: Callable[[Entry], None]
+        self, store: PairStore, packed: bytes, body: bytes, now_ms: int, apply: Callable[[Entry], None]
     ) -> Taken:
         """Apply the next entry, in order; poison is quarantined and passed."""
         try:
@@ -196,6 +200,8 @@ class ControlDestination:
         try:
             apply(decode_entry(plain))
         except (msgspec.MsgspecError, PairhubError, ValueError) as error:
+            if not self._room.takes(store, ENTRY_KIND, len(plain)):
+                return Taken.NO_ROOM  # it comes again, and with it all behind it
             store.quarantine_entry(header.epoch, header.number, str(error), plain, now_ms)
             taken = Taken.QUARANTINED
         store.save_control_in(header.epoch, header.number, now_ms)

@@ -63,7 +63,7 @@ class ControlLane:
         self, keys: PairKeys, site_id: str, chance: Chance, *, codec: BatchCodec, outbox: Outbox, inbox: Inbox
     ) -> None:
         self.log = ControlOrigin(keys, chance)
-        self.peer_log = ControlDestination(keys)
+        self.peer_log = ControlDestination(keys, inbox.room)
         self.edits = Edits(keys.side, site_id)
         self.parting = PartingLane(self.log)
         self.replays = Replays(keys, codec, chance, log=self.log, outbox=outbox, inbox=inbox.replays)

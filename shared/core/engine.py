@@ -18,11 +18,12 @@ from shared.core.arrivals import Arrival
 from shared.core.cells import Cell
 from shared.core.control_lane import ControlLane
 from shared.core.edits import Edit
-from shared.core.engine_effects import Changed, Effect, Fault, PeerTime, Send
+from shared.core.engine_effects import Changed, Effect, Fault, PeerTime, Relink, Send
 from shared.core.engine_link import EngineLink, held_segments
 from shared.core.entries import (
     CAUSE_BYTE_CAP,
     CAUSE_DESTINATION_RESTORED,
+    CAUSE_DEVICE_REPLACED,
     CAUSE_HELD_TOO_LONG,
     CAUSE_ORIGIN_RESTORED,
     CAUSE_RETENTION,
@@ -41,6 +42,7 @@ from shared.core.outbox import Outbox, OutboxLimits
 from shared.core.parting_lane import PartingLane
 from shared.core.ports import EpochOut, PairStore
 from shared.core.quarantine import Quarantine
+from shared.core.quarantine_room import QuarantineRoom
 from shared.core.replay_lane import Replays
 from shared.core.statements import stated_epochs
 from shared.errors import ProtocolError, SealBroken
@@ -94,13 +96,17 @@ class PairEngine:
         self._keys = keys
         self._chance = chance
         codec = codec or BatchCodec()
-        self.outbox = Outbox(keys, codec, chance, limits or OutboxLimits())
-        self.inbox = Inbox(keys, codec)
+        limits = limits or OutboxLimits()
+        self.outbox = Outbox(keys, codec, chance, limits)
+        self.inbox = Inbox(keys, codec, QuarantineRoom(limits.quarantine_bytes_max))
         self._control = ControlLane(keys, site_id, chance, codec=codec, outbox=self.outbox, inbox=self.inbox)
         self._link: EngineLink | None = None
         self._statements = 0
         self._start = int.from_bytes(chance(8), "big") >> 1 or 1
         self._news = LedgerNews()
+        self.is_full_there = False
+        """Whether the other side said that its quarantine is full, so that what it cannot read waits here."""
+        self._told_full = False
         self._expire_after_ms = 0
         self._ages = Ages()
         self._appeared: list[tuple[str | None, str | None, int]] = []
@@ -264,7 +270,10 @@ class PairEngine:
             arrival = self.inbox.on_segment(store, frame.header, frame.body, now_ms)
             if arrival is Arrival.QUARANTINED:
                 self.quarantine.on_quarantined(now_ms)
-            if arrival is Arrival.SEAL_BROKEN:
+            if arrival is Arrival.NO_ROOM:
+                link.consumed_bytes -= len(frame.body)  # no credit for what is not taken
+                effects.append(Changed("account"))
+            elif arrival is Arrival.SEAL_BROKEN:
                 effects.append(Fault("a segment's seal does not fit"))
             else:
                 effects.append(Changed("readings"))
@@ -315,6 +324,7 @@ class PairEngine:
             link.exchanged = link.defined = b""  # told to another start, of a database that may have been another
         link.peer_start, link.peer_counter = header.epoch, header.number
         effects: list[Effect] = []
+        self.is_full_there = private.is_full
         epochs = stated_epochs(public, private)
         if epochs is None:
             return [Fault("a statement whose parts do not fit together")]
@@ -386,6 +396,7 @@ class PairEngine:
         cells = store.cells_digest() if whole else b""
         definitions = definitions_digest(store.peer_definitions() or ()) if whole else b""
         self._statements += 1
+        self._told_full = self.quarantine.is_full
         self.inbox.cuts.on_statement(self._statements)
         heard = (link.peer_start, link.peer_counter) if link is not None else (0, 0)
         header, body = self._keys.seal(
@@ -401,6 +412,7 @@ class PairEngine:
                     heard,
                     replays=replays,
                     replay_epochs=[r.epoch for r in replay_epochs],
+                    is_full=self.quarantine.is_full,
                 )
             ),
             epoch=self._start,
@@ -423,11 +435,14 @@ class PairEngine:
         self._release(store, effects, now_ms)
         self.inbox.flush(store)
         link = self._link
+        if self.inbox.room.goes_on(store) and link is not None:
+            effects.append(Relink("there is room in quarantine again"))
         if link is None:
             self._control.edits.policy_changed = False  # the next link's opening compares all the same
             return effects
         effects += self._compare_again(store, link, now_ms)
-        if (self.inbox.changed or self._control.peer_log.changed) and not (patient and self._may_wait(link, now_ms)):
+        changed = self.inbox.changed or self._control.peer_log.changed or self.quarantine.is_full is not self._told_full
+        if changed and not (patient and self._may_wait(link, now_ms)):
             effects.append(self._statement(store, nonce=b"", whole=False, now_ms=now_ms))
         if link.consumed_bytes >= CREDIT_GRANT_BYTES:
             effects.append(Send(Credit(link.consumed_bytes)))
@@ -466,13 +481,19 @@ class PairEngine:
         later: list[tuple[str | None, str | None, int]] = []
         self._appeared += [(device, resource, 0) for device, resource in self._control.appeared]
         self._control.appeared.clear()
+        self._appeared += [(device, None, 0) for device in self.inbox.replaced.take(now_ms)]
+        if not self._appeared:
+            return
+        replaced = GapTally(CAUSE_DEVICE_REPLACED)
         for device, resource, after_row in dict.fromkeys(self._appeared):
-            released, more_after = self.inbox.release_held(store, device, resource, after_row, now_ms)
+            released, more_after = self.inbox.release_held(store, device, resource, after_row, now_ms, replaced)
             if released:
                 effects.append(Changed("readings"))
             if more_after is not None:
                 later.append((device, resource, more_after))
         self._appeared = later
+        if not replaced.is_empty:
+            effects += self._control.give_notice(store, replaced, now_ms)
 
     # --- time -----------------------------------------------------------------------------------------------------------
 
@@ -483,6 +504,8 @@ class PairEngine:
         due += [max(time_ms, self._expire_after_ms) for time_ms in expiry if time_ms is not None]
         if (try_ms := self.quarantine.next_deadline_ms()) is not None:
             due.append(try_ms)
+        if (replaced_ms := self.inbox.replaced.due_ms) is not None:
+            due.append(replaced_ms)
         if self._appeared or (self._link is not None and self.outbox.has_work):
             due.append(0)
         if (link := self._link) is not None:

@@ -35,4 +35,11 @@ class PeerTime:
     time_ms: int
 
 
-Effect = Send | Changed | Fault | PeerTime
+@dataclass(frozen=True, slots=True)
+class Relink:
+    """End the link, for the next one brings again what this one was refused."""
+
+    why: str
+
+
+Effect = Send | Changed | Fault | PeerTime | Relink

@@ -11,8 +11,8 @@ from shared.core.intervals import IntervalSet
 class GapShare(msgspec.Struct, frozen=True, array_like=True):
     """What one segment counts in the notices that gave it up.
 
-    `gap_id` is that of the first of them; `rows` are (which notice, which of its rows, readings); `unnamed` readings are in the first
-    notice and in none of its rows.
+    `gap_id` is that of the first of them; `rows` are (which notice, which of its rows, readings); `unnamed` readings are
+    in the first notice and in none of its rows.
     """
 
     gap_id: str

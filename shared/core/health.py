@@ -32,7 +32,8 @@ IsOpen = Callable[[str], bool]
 _NAMED_PROBLEMS: Final = frozenset({"duplicate_instance", "version_mismatch"})
 # What only a link, or a peer on it, can disprove.
 _OF_LINK: Final = frozenset({"link_problem", "pairing_incomplete", *_NAMED_PROBLEMS})
-_OF_PEER: Final = frozenset({"peer_offline", "stalled", "no_answer", "no_credit", "drain_budget"})
+_FULL: Final = frozenset({"quarantine_full", "quarantine_full_there"})
+_OF_PEER: Final = frozenset({"peer_offline", "stalled", "no_answer", "no_credit", "drain_budget", *_FULL})
 
 
 class FlowState(StrEnum):
@@ -154,6 +155,11 @@ class ConnectorFacts:
     peer: str = ""
     resources: tuple[ResourceFact, ...] = ()
     quarantined: int = 0
+    quarantine_bytes: int = 0
+    quarantine_bytes_max: int = 0
+    quarantine_is_full: bool = False
+    """Whether something could not be kept aside for want of room."""
+    quarantine_is_full_there: bool = False
     parting_asked_by: str | None = None
     waiting_bytes: int = 0
     oldest_ms: int | None = None
@@ -224,7 +230,9 @@ def _not_known(facts: ConnectorFacts, now_ms: int) -> frozenset[str]:
     if flow in (FlowState.CONNECTING, FlowState.RECONNECTING):
         return _OF_LINK | _OF_PEER
     if flow is FlowState.OFFLINE:  # its own repair; what stood still stands still for that reason
-        return frozenset({"peer_offline"}) | _NAMED_PROBLEMS
+        return frozenset({"peer_offline"}) | _NAMED_PROBLEMS | _FULL
+    if flow is FlowState.PEER_OFFLINE:
+        return _FULL
     unknown: set[str] = set()
     if flow is FlowState.CONNECTED and not facts.link.moved:
         unknown.add("stalled")
@@ -262,19 +270,34 @@ def _pair_findings(facts: ConnectorFacts, now_ms: int, is_open: IsOpen) -> Itera
     peer = ("peer", facts.peer)
     if facts.parting_asked_by is not None:
         yield Finding("parting_asked", scope, facts=(peer, ("who", facts.parting_asked_by or "Somebody")))
+    yield from _full(facts)
     # A hub that pauses asks nothing of a person, and takes back nothing that it said before.
     state = judge_flow(replace(link, silent_s=0), now_ms).state
     if state is FlowState.PEER_OFFLINE:
         yield Finding("peer_offline", scope, facts=(peer,))
-    if state is FlowState.STALLED:
+    if state is FlowState.STALLED and not (facts.quarantine_is_full or facts.quarantine_is_full_there):
         yield Finding("stalled", scope, facts=(peer,))
     if state in (FlowState.CONNECTED, FlowState.PEER_SILENT, FlowState.STALLED):
         if link.canary_lost_ms is not None and now_ms - link.canary_lost_ms >= CANARY_LOST_AFTER_MS:
             yield Finding("no_answer", scope, facts=(peer,))
-        if link.starved and facts.waiting_bytes:
+        if link.starved and facts.waiting_bytes and not facts.quarantine_is_full_there:
             yield Finding("no_credit", scope, facts=(peer,))
         yield from _budget(facts, is_open)
     yield from _limits(facts, now_ms, is_open)
+
+
+def _full(facts: ConnectorFacts) -> Iterator[Finding]:
+    """Name a quarantine that takes nothing more (G7)."""
+    peer = ("peer", facts.peer)
+    if facts.quarantine_is_full:
+        said = (
+            peer,
+            ("used", spoken_bytes(facts.quarantine_bytes)),
+            ("cap", spoken_bytes(facts.quarantine_bytes_max)),
+        )
+        yield Finding("quarantine_full", facts.connector_id, facts=said)
+    if facts.quarantine_is_full_there:
+        yield Finding("quarantine_full_there", facts.connector_id, facts=(peer,))
 
 
 def _budget(facts: ConnectorFacts, is_open: IsOpen) -> Iterator[Finding]:

@@ -9,11 +9,13 @@ from shared.batches import BatchCodec
 from shared.columns import Columns
 from shared.core.account import UNKNOWN_RESOURCE, Cuts
 from shared.core.arrivals import Arrival, refuse_impossible
-from shared.core.entries import CAUSE_HELD_TOO_LONG, GapNotice, StatedEpoch
+from shared.core.entries import GapNotice, StatedEpoch
 from shared.core.gaps import GapTally
 from shared.core.intervals import IntervalSet
-from shared.core.ports import EpochIn, InboxStore, PairStore, Quarantined
+from shared.core.ports import SEGMENT_KIND, EpochIn, HeldChunk, InboxStore, PairStore, Quarantined
+from shared.core.quarantine_room import QuarantineRoom
 from shared.core.remembered import Remembered
+from shared.core.replaced import Replaced
 from shared.core.replay_inbox import ReplayInbox
 from shared.core.replay_job import is_replay
 from shared.errors import SealBroken, Undecodable
@@ -30,19 +32,24 @@ _HELD_RELEASED_MAX: Final = 256
 class Inbox:
     """Destination side of one pair's readings. Holds only which epochs changed since the last statement, and counts."""
 
-    def __init__(self, keys: PairKeys, codec: BatchCodec) -> None:
+    def __init__(self, keys: PairKeys, codec: BatchCodec, room: QuarantineRoom | None = None) -> None:
+        """`room` is what its quarantine may take."""
         self._keys = keys
         self._codec = codec
+        self.room = QuarantineRoom() if room is None else room
         self._changed: dict[int, None] = {}  # in order of change, so that statements repeat exactly
         self._applied: dict[str, int] = {}  # of this unit of work, by resource
         self._oldest_held_ms: Remembered[InboxStore, int | None] = Remembered(lambda store: store.oldest_held_ms())
         self.cuts = Cuts()
+        self.replaced = Replaced()
         self.replays = ReplayInbox(keys.side, codec)
 
     def forget(self) -> None:
         """A unit of work was undone: forget what it counted."""
         self._applied.clear()
         self.cuts.forget()
+        self.replaced.forget()
+        self.room.forget()
         self.forget_oldest()
 
     def forget_oldest(self) -> None:
@@ -75,6 +82,8 @@ class Inbox:
         try:
             self._apply(store, epoch, header.count, plain, now_ms, sealed_ms=header.accepted_ms)
         except Undecodable as error:
+            if not self.room.takes(store, SEGMENT_KIND, len(packed) + len(body)):
+                return Arrival.NO_ROOM  # nothing was saved: it never came
             epoch.quarantined += header.count
             epoch.apart.quarantine(header.number)
             store.quarantine(header.epoch, header.number, header.count, str(error), packed, body, now_ms)
@@ -99,6 +108,8 @@ class Inbox:
                 held[columns.series[at][1]] = held.get(columns.series[at][1], 0) + len(series)
                 store.hold(epoch.epoch, series, self._codec.encode(series), now_ms)
                 self.forget_oldest()
+                if _is_replaced(store, series):
+                    self.replaced.note(series.series[0][0], now_ms)
         self._count(epoch, count, columns, held)
 
     def _count(self, epoch: EpochIn, count: int, columns: Columns, held: Mapping[str, int]) -> None:
@@ -122,6 +133,9 @@ class Inbox:
         try:
             return self.replays.take(store, header, plain, now_ms)
         except Undecodable as error:
+            if not self.room.takes(store, SEGMENT_KIND, sum(map(len, sealed))):
+                self.replays.give_back(store, header, now_ms)
+                return Arrival.NO_ROOM
             store.quarantine(header.epoch, header.number, 0, str(error), *sealed, now_ms)
             return Arrival.QUARANTINED
 
@@ -174,16 +188,27 @@ class Inbox:
     # --- held -------------------------------------------------------------------------------------------------------------
 
     def release_held(
-        self, store: InboxStore, device: str | None, resource: str | None, after_row: int, now_ms: int
+        self,
+        store: InboxStore,
+        device: str | None,
+        resource: str | None,
+        after_row: int,
+        now_ms: int,
+        replaced: GapTally,
     ) -> tuple[int, int | None]:
         """Apply what waited for a device or a resource (None: any) that is here now.
 
-        Return how many readings could be, and the row after which to go on in the next unit of work (None: all seen).
+        What waited for a device that another has replaced since is given up, and goes into `replaced` (G13). Return how
+        many readings could be applied, and the row after which to go on in the next unit of work (None: all seen).
         """
         released = 0
         chunks = store.held_for(device, resource, after_row, _HELD_RELEASED_MAX)
         for chunk in chunks:
-            if not all(store.apply(self._codec.decode_columns(chunk.body), chunk.body, now_ms)):
+            columns = self._codec.decode_columns(chunk.body)
+            if _is_replaced(store, columns):
+                self._give_up(store, chunk, replaced, now_ms)
+                continue
+            if not all(store.apply(columns, chunk.body, now_ms)):
                 continue
             store.remove_held(chunk)
             self.forget_oldest()
@@ -202,18 +227,22 @@ class Inbox:
     def expire_held(self, store: InboxStore, now_ms: int, tally: GapTally) -> None:
         """Give up what was held for 30 days (G14)."""
         for chunk in store.expired_held(now_ms - RETENTION_MS, _HELD_RELEASED_MAX):
-            tally.batch(self._codec.decode(chunk.body))
-            store.remove_held(chunk)
-            self.forget_oldest()
-            epoch = store.epoch_in(chunk.epoch) or EpochIn(chunk.epoch)
-            moved = min(chunk.count, epoch.held, epoch.apart.waiting(chunk.resource, epoch.held))
-            epoch.held -= moved
-            epoch.dropped[CAUSE_HELD_TOO_LONG] = epoch.dropped.get(CAUSE_HELD_TOO_LONG, 0) + moved
-            known = epoch.apart.release(chunk.resource, moved)
-            epoch.apart.drop(CAUSE_HELD_TOO_LONG, chunk.resource, known)
-            epoch.apart.drop(CAUSE_HELD_TOO_LONG, UNKNOWN_RESOURCE, moved - known)
-            store.save_epoch_in(epoch, now_ms)
-            self._changed[chunk.epoch] = None
+            self._give_up(store, chunk, tally, now_ms)
+
+    def _give_up(self, store: InboxStore, chunk: HeldChunk, tally: GapTally, now_ms: int) -> None:
+        """Count what was held as dropped, for the tally's cause, and name it there."""
+        store.remove_held(chunk)
+        self.forget_oldest()
+        epoch = store.epoch_in(chunk.epoch) or EpochIn(chunk.epoch)
+        moved = min(chunk.count, epoch.held, epoch.apart.waiting(chunk.resource, epoch.held))
+        tally.batch(self._codec.decode(chunk.body), count=moved)
+        epoch.held -= moved
+        epoch.dropped[tally.cause] = epoch.dropped.get(tally.cause, 0) + moved
+        known = epoch.apart.release(chunk.resource, moved)
+        epoch.apart.drop(tally.cause, chunk.resource, known)
+        epoch.apart.drop(tally.cause, UNKNOWN_RESOURCE, moved - known)
+        store.save_epoch_in(epoch, now_ms)
+        self._changed[chunk.epoch] = None
 
     def next_deadline_ms(self, store: InboxStore) -> int | None:
         """When `expire_held` has something to do next."""
@@ -256,3 +285,9 @@ class Inbox:
             for epoch in epochs
         ]
         return public, private
+
+
+def _is_replaced(store: InboxStore, series: Columns) -> bool:
+    """Whether the readings of one series are of a device that was deleted, and another is here under its name (G13)."""
+    device = series.series[0][0]
+    return 0 < series.generation(device) < store.generation(device)

@@ -25,6 +25,7 @@ from shared.limits import (
     HISTORY_RETENTION_MS,
     LIVE_AGE_MS,
     OUTBOX_BYTES_MAX,
+    QUARANTINE_BYTES_MAX,
     RETENTION_MS,
     SEGMENT_GREAT_READINGS,
     SEGMENT_PLAIN_BYTES_TARGET,
@@ -50,7 +51,8 @@ class OutboxLimits:
     """Settings of one stream. `refuse_when_full`: refuse new readings at the cap instead of dropping the oldest,
 
     of resources that do not say otherwise (shared.core.overflow). `live_age_ms`: what was accepted so long ago or less is
-    live when a link opens. `drain_bytes_per_s`: what a backlog may take of a link, 0 for no bound.
+    live when a link opens. `drain_bytes_per_s`: what a backlog may take of a link, 0 for no bound. `quarantine_bytes_max`:
+    what its destination keeps aside of what it cannot apply.
     """
 
     retention_ms: int = RETENTION_MS
@@ -58,6 +60,7 @@ class OutboxLimits:
     refuse_when_full: bool = False
     live_age_ms: int = LIVE_AGE_MS
     drain_bytes_per_s: int = 0
+    quarantine_bytes_max: int = QUARANTINE_BYTES_MAX
 
 
 class Outbox:

@@ -16,7 +16,7 @@ from shared.core.gaps import GapTally
 from shared.core.inbox import Inbox
 from shared.core.ports import ENTRY_KIND, PairStore, Quarantined
 from shared.errors import PairhubError, Refused
-from shared.limits import QUARANTINE_TRIED_MAX, QUARANTINE_TRY_EVERY_MS
+from shared.limits import QUARANTINE_DISCARDED_MAX, QUARANTINE_TRIED_MAX, QUARANTINE_TRY_EVERY_MS
 
 ApplyEntry = Callable[[PairStore, bytes, list[Effect], int], None]
 GiveNotice = Callable[[PairStore, GapTally, int], list[Effect]]
@@ -83,7 +83,7 @@ class Quarantine:
         except (msgspec.MsgspecError, PairhubError, ValueError) as error:
             store.tried_quarantined(item.row, str(error), now_ms)
             return str(error)
-        store.remove_quarantined(item.row)
+        self._remove(store, item)
         effects += [Changed("readings"), Changed("account")]
         return ""
 
@@ -92,13 +92,37 @@ class Quarantine:
     def discard(self, store: PairStore, row: int, now_ms: int) -> list[Effect]:
         """Give one up for good: its readings become a gap that both sides know. Raises Refused('not_found')."""
         item = self._find(store, row)
-        store.remove_quarantined(item.row)
+        self._remove(store, item)
         effects: list[Effect] = [Changed("account")]
         if item.kind == ENTRY_KIND:
             return effects
         tally = GapTally(CAUSE_DISCARDED)
         self._inbox.discard(store, item, tally, now_ms)
         return effects + self._give_notice(store, tally, now_ms)
+
+    def discard_up_to(self, store: PairStore, last_row: int, now_ms: int) -> tuple[int, list[Effect]]:
+        """Give up the oldest few, up to a row; return how many they were: 0 where nothing is left up to there."""
+        found = [item for item in store.quarantined_after(0, QUARANTINE_DISCARDED_MAX) if item.row <= last_row]
+        tally = GapTally(CAUSE_DISCARDED)
+        for item in found:
+            self._remove(store, item)
+            if item.kind != ENTRY_KIND:
+                self._inbox.discard(store, item, tally, now_ms)
+        return len(found), [Changed("account"), *self._give_notice(store, tally, now_ms)]
+
+    def _remove(self, store: PairStore, item: Quarantined) -> None:
+        store.remove_quarantined(item.row)
+        self._inbox.room.on_removed(store, item)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether something could not be kept aside for want of room, and waits at the other side."""
+        return self._inbox.room.is_full
+
+    @property
+    def used_bytes(self) -> int:
+        """What it takes, as last counted."""
+        return self._inbox.room.used_bytes
 
     def _find(self, store: PairStore, row: int) -> Quarantined:
         item = store.quarantined(row)

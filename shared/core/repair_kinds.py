@@ -236,6 +236,22 @@ REPAIRS: Final[dict[str, RepairKind]] = {
         Mended.QUARANTINE,
         clear_after_ms=0,
     ),
+    "quarantine_full": RepairKind(
+        "Quarantine is full",
+        "{used} of the {cap} that may be kept aside are taken, and more arrived that could not be applied.",
+        "It is not taken: it waits at {peer}, and what comes behind it may have to wait too. Nothing is lost.",
+        "Retry or discard what is in quarantine, or raise quarantine_bytes_max; a quarter free, it goes on by itself.",
+        Mended.QUARANTINE,
+        is_urgent=True,
+    ),
+    "quarantine_full_there": RepairKind(
+        "The quarantine of {peer} is full",
+        "{peer} cannot apply what this site sends, and has no room to keep more of it aside.",
+        "It waits here, on disk, and what comes behind it may have to wait too.",
+        "Somebody at {peer} has to retry or discard, on its page Quarantine; then it goes on by itself.",
+        Mended.QUARANTINE,
+        is_urgent=True,
+    ),
     "parting_asked": RepairKind(
         "{peer} asks to part",
         "{who} at {peer} wants this pair to end.",

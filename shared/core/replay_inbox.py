@@ -47,6 +47,12 @@ class ReplayInbox:
         self.apply(store, header, plain, now_ms)
         return Arrival.APPLIED
 
+    def give_back(self, store: ReplayStore, header: Header, now_ms: int) -> None:
+        """A segment that could not be read is not taken after all."""
+        recorded = store.replay_epoch(header.epoch) or IntervalSet()
+        recorded.discard(header.number)
+        store.save_replay_epoch(header.epoch, recorded, now_ms)
+
     def apply(self, store: ReplayStore, header: Header, plain: bytes, now_ms: int) -> None:
         """Keep what of a segment is missing here and count it; raises Undecodable."""
         replayed = decode_replayed(plain)

@@ -115,7 +115,13 @@ async def test_n4_a_notice_that_takes_back_more_replaces_the_one_before_and_no_e
     store: Streams,
 ) -> None:
     first = notice(5, named(5, count=4), named(5, device="e", count=3), cause="byte_cap")
-    some = msgspec.structs.replace(first, gap_id="some", count=3, rows=[msgspec.structs.replace(first.rows[0], count=0), first.rows[1]], taken_back=4)  # fmt: skip
+    some = msgspec.structs.replace(
+        first,
+        gap_id="some",
+        count=3,
+        rows=[msgspec.structs.replace(first.rows[0], count=0), first.rows[1]],
+        taken_back=4,
+    )
     assert store.add_gap(msgspec.structs.replace(first, gap_id="some"), ours=False)
     assert not store.add_gap(some, ours=True)  # the other side never changes what is ours, nor we what is its own
     assert store.add_gap(some, ours=False)
@@ -130,7 +136,9 @@ async def test_n4_a_notice_that_takes_back_more_replaces_the_one_before_and_no_e
     text = "".join([part async for part in gaps.as_csv(gaps.pages(read), formats.iso)])
     lines = list(csv.DictReader(io.StringIO(text)))
     assert [(line["device"], line["count"], line["taken_back"]) for line in lines] == [("e", "3", "0"), ("", "0", "4")]
-    none = msgspec.structs.replace(some, count=0, rows=[msgspec.structs.replace(row, count=0) for row in some.rows], taken_back=7)  # fmt: skip
+    none = msgspec.structs.replace(
+        some, count=0, rows=[msgspec.structs.replace(row, count=0) for row in some.rows], taken_back=7
+    )
     assert store.add_gap(none, ours=False)
     assert gaps.series_gaps(store.connection, CONNECTOR, "e", "r", 50, 56) == []
     body = b"".join([part async for part in gaps.as_json(gaps.pages(read), formats.iso)])

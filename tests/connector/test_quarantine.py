@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from secrets import token_urlsafe
 
 import pytest
 
@@ -90,3 +91,40 @@ async def test_n5_page11_what_cannot_be_applied_is_shown_with_its_reason_retried
             return sides == [(2, 0, 0, 1)] * 2 and own.accepted == 3
 
         await until(balanced, "both accounts to balance")
+
+
+async def test_g7_a_full_quarantine_is_a_repair_at_both_sides_and_goes_on_by_itself_once_a_person_made_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two_sites(tmp_path, quarantine_bytes_max=65_536) as two:
+        source_id = (await two.source.site.create_connector("pumps", creates_devices=True)).connector_id
+        target_id = await two.pair(source_id)
+        for found, id_ in ((two.source, source_id), (two.target, target_id)):
+            await found.site.create_resource(id_, NewResource(alias="note", format="string", remote_sync=True))
+            await found.site.create_resource(id_, NewResource(alias="flow", format="number", remote_sync=True))
+        runner = two.target.site.runtime(target_id).runner
+        assert runner is not None
+        codec = runner._engine.inbox._codec
+        release = OlderRelease(codec)
+        monkeypatch.setattr(codec, "decode_columns", release.decode_columns)
+        here, there = f"/connectors/{target_id}/quarantine", f"/connectors/{source_id}/quarantine"
+        for shown in ("1 in quarantine", "No room for more"):  # what is random does not shrink
+            await two.source.site.ingest(source_id, line("pump", "note", token_urlsafe(45_000)))
+            await shows(two.target, here, shown)
+        await shows(two.source, there, "The quarantine of riverside is full")
+        assert "1 in quarantine" in await two.target.get(here)
+        await shows(two.target, "/repairs", "Quarantine is full")
+        await shows(two.source, "/repairs", "The quarantine of riverside is full")
+
+        release.is_old = False  # nothing is lost: what waited is there once there is room
+        assert "gives up" in await two.target.get(f"{here}/discard")
+        await two.target.post(f"{here}/discard", confirmed="yes")
+
+        async def is_through() -> bool:
+            own, _ = await two.source.site.account(source_id)
+            assert own is not None
+            return (own.applied, own.queued, own.quarantined, own.dropped) == (1, 0, 0, 1)
+
+        await until(is_through, "what waited to be applied")
+        assert "No room for more" not in await two.target.get(here)
+        assert (await two.target.http.delete(f"/api/v1{here}")).json() == {"discarded": 0}

@@ -179,7 +179,7 @@ def test_n4_a_target_counts_what_it_applies_and_holds_by_resource_and_releases_i
     _, (stated,) = box.state(store, whole=True)
     assert stated.apart == Apart(held={"q": 1})
     add_resource(store, "q")
-    assert box.release_held(store, None, "q", 0, NOW_MS) == (1, None)
+    assert box.release_held(store, None, "q", 0, NOW_MS, GapTally("device_replaced")) == (1, None)
     assert applied(store, box) == {"r": 2, "q": 1}
     assert box.state(store, whole=True)[1][0].apart is None
 

@@ -93,6 +93,11 @@ def test_a_link_that_moves_nothing_is_stalled_and_not_connected(link: LinkFacts,
         (replace(PAIRED, drain_bytes_per_s=10, waiting_bytes=36_000, bytes_max=0), []),
         (replace(PAIRED, drain_bytes_per_s=10, waiting_bytes=36_010, bytes_max=0), ["drain_budget"]),
         (replace(PAIRED, quarantined=3), ["quarantine"]),
+        (replace(PAIRED, quarantine_is_full=True, link=replace(LINKED, waited_ms=MINUTE_MS)), ["quarantine_full"]),
+        (
+            replace(PAIRED, quarantine_is_full_there=True, link=replace(LINKED, starved=True), waiting_bytes=1),
+            ["quarantine_full_there"],
+        ),
         (replace(PAIRED, parting_asked_by="anna"), ["parting_asked"]),
         (replace(PAIRED, resources=(ResourceFact("flow", "missing_there"),)), ["resource_missing_there"]),
         (replace(PAIRED, resources=(ResourceFact("flow", "missing_here"),)), ["resource_missing_here"]),
@@ -182,6 +187,8 @@ def test_every_kind_fills_its_words_from_what_the_judge_gives() -> None:
         oldest_ms=0,
     )
     found = [*judge_connector(everything, NOW_MS, never).findings]
+    full = replace(PAIRED, quarantine_is_full=True, quarantine_is_full_there=True)
+    found += judge_connector(full, NOW_MS, never).findings
     for link in (replace(LINKED, peer_is_linked=False), replace(LINKED, problem="x")):
         found += judge_connector(replace(PAIRED, link=link), NOW_MS, never).findings
     for code in ("duplicate_instance", "version_mismatch"):

@@ -104,9 +104,10 @@ def test_all_that_is_held_is_released_however_much_it_is() -> None:
         box.on_segment(store, *sealed(number, series(number)), NOW_MS)
     add_device(store, "d")
     after: int | None = 0
+    none = GapTally("device_replaced")
     units = released = 0
     while after is not None:
-        done, after = box.release_held(store, "d", None, after, NOW_MS)
+        done, after = box.release_held(store, "d", None, after, NOW_MS, none)
         released += done
         units += 1
     assert (released, units) == (many, 3)
@@ -120,9 +121,10 @@ def test_what_cannot_be_released_does_not_stand_in_the_way_of_what_can() -> None
         box.on_segment(store, *sealed(number, series(number, resource="missing")), NOW_MS)
     box.on_segment(store, *sealed(_HELD_RELEASED_MAX + 1, series(1)), NOW_MS)
     add_device(store, "d")
-    _, after = box.release_held(store, None, None, 0, NOW_MS)
+    none = GapTally("device_replaced")
+    _, after = box.release_held(store, None, None, 0, NOW_MS, none)
     assert after is not None
-    assert box.release_held(store, None, None, after, NOW_MS) == (1, None)
+    assert box.release_held(store, None, None, after, NOW_MS, none) == (1, None)
 
 
 @pytest.mark.parametrize(("past_ms", "dropped"), [(-1, 0), (0, 1)])

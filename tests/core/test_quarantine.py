@@ -7,9 +7,10 @@ import pytest
 from shared.batches import BatchCodec, Series
 from shared.columns import as_columns
 from shared.core.engine import PairEngine
-from shared.core.engine_effects import Send
+from shared.core.engine_effects import Effect, Send
 from shared.core.entries import CAUSE_DISCARDED, GapEntry, GapNotice, decode_entry, encode_entry
 from shared.core.intervals import IntervalSet
+from shared.core.outbox import OutboxLimits
 from shared.core.ports import ENTRY_KIND, EpochOut
 from shared.errors import Refused
 from shared.limits import CREDIT_BYTES, DAY_MS, QUARANTINE_TRY_EVERY_MS, READING_AHEAD_MS_MAX
@@ -25,14 +26,16 @@ AHEAD_MS = NOW_MS + READING_AHEAD_MS_MAX + 3 * DAY_MS
 class Target:
     """A target's engine on a real store, with a link."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: OutboxLimits | None = None) -> None:
         self.store = open_store()
+        self.limits = limits
+        self.effects: list[Effect] = []
         self.now_ms = NOW_MS
         self.number = 0
         self.start()
 
     def start(self) -> None:
-        self.engine = PairEngine(keys=keys(Side.TARGET), site_id="t", chance=chance(7).randbytes)
+        self.engine = PairEngine(keys=keys(Side.TARGET), site_id="t", chance=chance(7).randbytes, limits=self.limits)
         self.engine.load(self.store, self.now_ms)
         self.engine.on_link_opened(self.store, peer_linked=True, credit_bytes=CREDIT_BYTES, now_ms=self.now_ms)
         self.engine.on_frame(self.store, Held(True, []), self.now_ms)
@@ -57,8 +60,8 @@ class Target:
             nonce=chance(self.number).randbytes(12),
         )
         lane = LANE_LIVE if kind is Kind.SEGMENT else LANE_CONTROL
-        self.engine.on_frame(self.store, Sealed(lane, *sealed), self.now_ms)
-        self.engine.flush(self.store, self.now_ms)
+        self.effects = self.engine.on_frame(self.store, Sealed(lane, *sealed), self.now_ms)
+        self.effects += self.engine.flush(self.store, self.now_ms)
 
     @property
     def counts(self) -> tuple[int, int, dict[str, int]]:

@@ -50,7 +50,7 @@ def test_the_deadline_of_what_is_held_follows_what_is_held() -> None:
     box.on_segment(store, *sealed(2, series(2, device="e")), NOW_MS + 5)
     assert box.next_deadline_ms(store) == NOW_MS + RETENTION_MS
     add_device(store, "d")
-    box.release_held(store, "d", None, 0, NOW_MS + 9)
+    box.release_held(store, "d", None, 0, NOW_MS + 9, GapTally("device_replaced"))
     assert box.next_deadline_ms(store) == NOW_MS + 5 + RETENTION_MS
     box.expire_held(store, NOW_MS + 5 + RETENTION_MS, GapTally(CAUSE_HELD_TOO_LONG))
     assert box.next_deadline_ms(store) is None

@@ -30,7 +30,7 @@ class Everyday:
                 self._links,
                 self._wait,
             ),
-            (40, 6, 12, 4, 4, 5, 16, 14),
+            (40, 6, 12, 4, 8, 5, 16, 14),
         )[0]()
         for site in world.everyone:
             if site.engine is None and chance.random() < 0.5:
@@ -119,10 +119,12 @@ class Everyday:
 
     def _delete_device(self) -> None:
         """Delete the one device that may go, or make it again: what is asked of readings of the others stays exact."""
-        world = self.world
-        site = world.chance.choice((world.source, world.target))
-        if not site.delete_device(MORTAL):
+        world, chance = self.world, self.world.chance
+        site = chance.choice((world.source, world.target))
+        if not site.delete_device(MORTAL) or chance.random() < 0.6:
             site.create_device(MORTAL)
+            if chance.random() < 0.5:
+                self.accept_much()  # before the news of it arrives anywhere
 
     def _define(self) -> None:
         world, chance = self.world, self.world.chance

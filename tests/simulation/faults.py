@@ -12,6 +12,7 @@ from tests.simulation.everyday import Everyday
 from tests.simulation.hub import PAIR_ID
 from tests.simulation.lying_hub import LIES, LyingHub
 from tests.simulation.overflows import may_refuse
+from tests.simulation.quarantine_caps import spoiled_count
 from tests.simulation.site import SimSite
 from tests.simulation.world import DEVICES, World
 
@@ -230,7 +231,7 @@ class Faults:
 
     def _spoil(self) -> None:
         world = self.world
-        world.source.keys.spoil = 1
+        world.source.keys.spoil = spoiled_count(world)
         self._day.let_flow()
         for _ in range(40):  # until one of them is of a resource that flows just now
             self._day.accept()

@@ -1,4 +1,4 @@
-"""The lists of gaps add up to what the account says is dropped (G1, N4): after every commit, and at both sides once all is quiet."""
+"""The lists of gaps add up to what the account says is dropped (G1, N4): after each commit, and at both sides in the end."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from tests.simulation.demands import check, settle
 from tests.simulation.everyday import Everyday
 from tests.simulation.faults import CLOCKS, CREDIT_IS_LOST, FAULTS, RETENTION_MS, WEATHER, Faults
 from tests.simulation.overflows import choose_overflows
+from tests.simulation.quarantine_caps import choose_cap
 from tests.simulation.replays import Replays
 from tests.simulation.world import DEVICES, RESOURCES, TIGHT, TIGHT_CREDIT, Weather, World, bounds
 
@@ -90,6 +91,7 @@ class Run:
         refuse = chance.random() < 0.3
         bytes_max = 1_500 if "byte_cap" in chosen else 1 << 30
         world.source.limits = OutboxLimits(RETENTION_MS, bytes_max, refuse)
+        choose_cap(world, self._seed)
         tables = [TIGHT] if chance.random() < 0.6 else []
         if CREDIT_IS_LOST.isdisjoint(chosen) and chance.random() < (0.8 if "target_slow" in chosen else 0.3):
             tables.append(TIGHT_CREDIT)

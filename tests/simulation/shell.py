@@ -13,7 +13,7 @@ from connector.history_folding import fold_all
 from connector.streams import Streams
 from shared.core.clock_guard import ClockGuard
 from shared.core.engine import PairEngine
-from shared.core.engine_effects import Effect, Fault, PeerTime, Send
+from shared.core.engine_effects import Effect, Fault, PeerTime, Relink, Send
 from shared.core.outbox import OutboxLimits
 from shared.errors import ProtocolError, Refused
 from shared.limits import SECOND_MS
@@ -21,7 +21,7 @@ from shared.messages import AskStatement, Credit, Held, HelloBack, PairKnown, Pe
 from shared.migration import migrate
 from shared.sealing import Side
 from tests.databases import BEGIN, COMMIT, Databases, opened, undo
-from tests.simulation import at_each_step, gap_sums, resource_accounts
+from tests.simulation import at_each_step, gap_sums, quarantine_caps, resource_accounts
 from tests.simulation.network import Link
 from tests.simulation.spoiling_keys import SpoilingKeys
 
@@ -208,6 +208,11 @@ class Shell:
                 self.link.send_to_hub(effect.frame)
             elif isinstance(effect, PeerTime):
                 self.guard.on_peer_time(effect.time_ms, self.now_ms)
+            elif isinstance(effect, Relink):
+                self.world.note(f"{self.side.word} links anew: {effect.why}")
+                if self.link is not None:
+                    self.world.cut(self.link)
+                    self.world.dial(self.side)
             elif isinstance(effect, Fault):
                 self.seal_faults += 1
                 self.world.note(f"{self.side.word} fault {effect.what}")
@@ -216,6 +221,7 @@ class Shell:
         """Demand what holds after every commit (G1)."""
         resource_accounts.check_step(self, store)
         gap_sums.check_step(self)
+        quarantine_caps.check_step(self)
         if self.side is Side.TARGET:
             at_each_step.check_target(self)
             return

@@ -34,6 +34,7 @@ class SimSite(Shell):
         self.accepted: dict[Key, Value] = {}  # committed, into the stream
         self.accepted_before: dict[Key, list[Value]] = {}  # other values of the same times, before a restore
         self.accepted_ms: dict[Key, int] = {}  # when, by the world's clock
+        self.generations: dict[Key, int] = {}  # of the devices when their readings were accepted
 
     # --- what people and devices do -----------------------------------------------------------------------------------
 
@@ -43,9 +44,11 @@ class SimSite(Shell):
         if engine is None:
             return False
         streamed: dict[Key, Value] = {}
+        generations: dict[str, int] = {}
 
         def take(store: Streams) -> list[Effect]:
             groups: Groups = {}
+            generations.update(self.connection.execute("SELECT identity, generation FROM device").fetchall())
             for number, (device, resource, kind, at_ms, value) in enumerate(readings, start=1):
                 row = self.catalogue.find(self.connection, CONNECTOR, device, resource)
                 if row is not None and row.format == kind:
@@ -68,6 +71,7 @@ class SimSite(Shell):
                 self.accepted_before.setdefault(key, []).append(self.accepted[key])
             self.accepted.update(streamed)
             self.accepted_count += len(streamed)
+            self.generations.update((key, generations[key[0]]) for key in streamed)
             self.accepted_ms.update(dict.fromkeys(streamed, self.world.now_ms))
 
         return self.work(f"accepts {len(readings)}", take, committed)
@@ -96,11 +100,12 @@ class SimSite(Shell):
 
     def delete_device(self, identity: str) -> bool:
         """Delete a device."""
+        devices = DeviceEdits(self.connection, CONNECTOR)
         try:
-            edits = DeviceEdits(self.connection, CONNECTOR).deletion(identity)
+            edits, generation = devices.deletion(identity), devices.generation(identity)
         except Refused:
             return False
-        self.world.died = True
+        self.world.ended.add((identity, generation))
         done = self.edit(*edits)
         if done:
             self.world.fired("device_deleted")
@@ -145,7 +150,9 @@ class SimSite(Shell):
         copy.close()
         copy.connection = opened(self.connection.serialize())
         copy.accepted_before = self.accepted_before
+        copy.clock_seen_ms = self.clock_seen_ms
         copy.accepted, copy.accepted_ms, copy.noticed_ms = self.accepted, self.accepted_ms, self.noticed_ms
+        copy.generations = self.generations
         self.restored = copy.restored = True
         return copy
 

@@ -14,6 +14,7 @@ from shared.core.ports import PairStore
 from shared.limits import DAY_MS, HOUR_MS, MINUTE_MS, RETENTION_MS, SECOND_MS, TAIL_AGE_MS_MAX
 from shared.messages import HeldEpoch, Statement, decode_frame, encode_frame
 from shared.sealing import Kind, Side
+from tests.simulation import quarantine_caps
 from tests.simulation.demands import check, notices, settle
 from tests.simulation.hub import PAIR_ID
 from tests.simulation.network import Link
@@ -751,3 +752,33 @@ def test_two_living_copies_of_one_site_displace_each_other_until_the_newer_is_re
         world.dial_one(world.source)
     assert world.fault_count["duplicate_refused"] > 0
     assert [site.link is not None for site in (world.source, copy)].count(True) == 1
+
+
+def test_a_full_quarantine_takes_nothing_more_loses_nothing_and_goes_on_by_itself_once_there_is_room() -> None:
+    world = World(1, limits=OutboxLimits(quarantine_bytes_max=900))
+    world.pair()
+    world.dial()
+    world.pass_time(SECOND_MS)
+    take(world, 2)
+    world.pass_time(SECOND_MS)
+    world.source.keys.spoil = 5
+    for _ in range(5):
+        take(world, 1)
+        world.pass_time(SECOND_MS)
+    target, source = world.target.engine, world.source.engine
+    assert target is not None
+    assert source is not None
+    assert (target.quarantine.is_full, source.is_full_there) == (True, True)
+    ledger = world.source.store().ledger()
+    assert (ledger.applied, ledger.quarantined, ledger.queued) == (2, 2, 3)
+    take(world, 1)
+    world.pass_time(SECOND_MS)
+    assert at_target(world) == 3  # what can be read is taken all the same
+    quarantine_caps.make_room(world)
+    world.pass_time(10 * SECOND_MS)
+    ledger = world.source.store().ledger()
+    assert (ledger.applied, ledger.quarantined, ledger.queued, ledger.dropped) == (3, 2, 1, {"discarded": 2})
+    healed(world)
+    ledger = world.source.store().ledger()
+    assert (ledger.applied, ledger.quarantined + ledger.dropped_total, ledger.queued) == (3, 5, 0)
+    assert (target.quarantine.is_full, source.is_full_there) == (False, False)

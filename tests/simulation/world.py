@@ -116,8 +116,8 @@ class World:
         self.keep_trace = False
         self._digest = sha256()
         self.replayed = False  # whether past ranges were sent again: the target then has more than the stream brought
-        self.died = False
-        """Whether the mortal device was ever deleted: its history went with it."""
+        self.ended: set[tuple[str, int]] = set()
+        """Devices that were ever deleted, with their generation: their history went with them."""
         self._links_made = 0
         self._deaf: list[Link] = []
         self._rung_ms = self._rings = 0
