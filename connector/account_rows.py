@@ -15,6 +15,11 @@ from shared.core.ledger import Ledger
 from shared.core.ports import EpochOut, Segment
 
 _COUNTS = dict[str, int]
+# Numbers given since the row of an epoch was written are those of segments that wait.
+_LAST_NUMBER = (
+    "MAX(last_number, COALESCE((SELECT MAX(number) FROM segment"
+    " WHERE segment.connector_id = epoch_out.connector_id AND segment.epoch = epoch_out.epoch), 0))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +189,7 @@ class AccountRows(PairRows):
 
     def epochs_out(self) -> dict[int, EpochOut]:
         rows = self._run(
-            "SELECT epoch, last_number, recorded, closed, applied, held, quarantined, dropped, apart FROM epoch_out"
+            f"SELECT epoch, {_LAST_NUMBER}, recorded, closed, applied, held, quarantined, dropped, apart FROM epoch_out"  # noqa: S608
             " WHERE connector_id = ?",
             (self._id,),
         )
@@ -192,7 +197,7 @@ class AccountRows(PairRows):
 
     def epoch_out(self, epoch: int) -> EpochOut | None:
         row = self._run(
-            "SELECT last_number, recorded, closed, applied, held, quarantined, dropped, apart FROM epoch_out"
+            f"SELECT {_LAST_NUMBER}, recorded, closed, applied, held, quarantined, dropped, apart FROM epoch_out"  # noqa: S608
             " WHERE connector_id = ? AND epoch = ?",
             (self._id, epoch),
         ).fetchone()

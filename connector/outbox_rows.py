@@ -200,16 +200,27 @@ class OutboxRows(AccountRows, GapRows):
         for table in ("tail", "segment"):
             self._move_stamps(table, "accepted_ms", by_ms, now_ms)
 
-    def settle_segment(self, segment: Segment, now_ms: int) -> None:
+    def settle_segments(self, epoch: int, numbers: IntervalSet, segments: Sequence[Segment], now_ms: int) -> None:
+        """The other side recorded these numbers; `segments` are those of them that are here."""
+        for low, high in numbers.intervals():
+            which = (self._id, epoch, low, high)
+            self._run(
+                "INSERT OR REPLACE INTO sent_segment SELECT connector_id, epoch, number, count, first_ms, last_ms, series,"
+                " ?5, counts FROM segment WHERE connector_id = ?1 AND epoch = ?2 AND number BETWEEN ?3 AND ?4",
+                (*which, now_ms),
+            )
+            self._run("DELETE FROM segment WHERE connector_id = ? AND epoch = ? AND number BETWEEN ? AND ?", which)
         self._run(
-            "INSERT OR REPLACE INTO sent_segment SELECT connector_id, epoch, number, count, first_ms, last_ms, series, ?,"
-            " counts FROM segment WHERE row = ?",
-            (now_ms, segment.row),
+            "UPDATE stream SET outbox_count = outbox_count - ?, outbox_bytes = outbox_bytes - ?,"
+            " kept_bytes = kept_bytes - ?, last_settled_ms = ? WHERE connector_id = ?",
+            (
+                sum(segment.count for segment in segments),
+                sum(len(segment.body) for segment in segments),
+                sum(len(segment.body) for segment in segments if segment.kept),
+                now_ms,
+                self._id,
+            ),
         )
-        self._run("DELETE FROM segment WHERE row = ?", (segment.row,))
-        size = len(segment.body)
-        self._count(outbox_count=-segment.count, outbox_bytes=-size, **_kept(segment.kept, -size))
-        self._run("UPDATE stream SET last_settled_ms = ? WHERE connector_id = ?", (now_ms, self._id))
 
     def drop_segment(self, segment: Segment, cause: str) -> None:
         self._run("UPDATE segment SET dropped = ?, body = x'' WHERE row = ?", (cause, segment.row))

@@ -38,6 +38,9 @@ class ControlOrigin:
         self._last = 0
         self._last_row = 0
         self._first_row: Remembered[ControlStore, int] = Remembered(_first_row)
+        self._acknowledged_before: Remembered[ControlStore, tuple[int, int] | None] = Remembered(
+            lambda store: store.control_acknowledged()
+        )
         self.on_link_closed()
 
     def renew(self, store: ControlStore, now_ms: int) -> None:
@@ -56,6 +59,7 @@ class ControlOrigin:
                 after_row = row.row
         self._last_row = after_row
         self._first_row.forget()
+        self._acknowledged_before.forget()
         self._sent_row = 0
         self._acknowledged = 0
         self._hub_holds = IntervalSet()
@@ -124,17 +128,19 @@ class ControlOrigin:
 
         The peer was restored where a fresh statement lacks what it had acknowledged: entries that are gone here.
         """
-        known = store.control_acknowledged()
+        known = self._acknowledged_before.get(store)
         restored = fresh and known is not None and stated.get(known[0], 0) < known[1]
         if restored:
             store.forget_control_acknowledged()
+            self._acknowledged_before.forget()
         # Entries of older epochs were carried over into this one, so that only its own acknowledgements count.
         up_to = min(stated.get(self._epoch, 0), self._last)
-        removed = store.remove_control(self._epoch, up_to)
+        removed = store.remove_control(self._epoch, up_to) if self.first_row(store) else 0
         if removed:
             self._first_row.forget()
         if not restored and up_to > (known[1] if known is not None and known[0] == self._epoch else 0):
             store.save_control_acknowledged(self._epoch, up_to)
+            self._acknowledged_before.forget()
         self._acknowledged = max(self._acknowledged, up_to)
         return removed > 0, restored
 
@@ -181,6 +187,11 @@ class ControlDestination:
         self._keys = keys
         self._room = QuarantineRoom() if room is None else room
         self.changed = False
+        self._applied: Remembered[ControlStore, dict[int, int]] = Remembered(lambda store: store.control_in())
+
+    def forget(self) -> None:
+        """A unit of work was undone, or somebody else has changed what is applied."""
+        self._applied.forget()
 
     def on_entry(
         self, store: PairStore, packed: bytes, body: bytes, now_ms: int, apply: Callable[[Entry], None]
@@ -191,7 +202,7 @@ class ControlDestination:
         except SealBroken:
             return Taken.SEAL_BROKEN
         self.changed = True
-        up_to = store.control_in().get(header.epoch, 0)
+        up_to = self._applied.get(store).get(header.epoch, 0)
         if header.number <= up_to:
             return Taken.REPEATED
         if header.number > up_to + 1:
@@ -205,9 +216,10 @@ class ControlDestination:
             store.quarantine_entry(header.epoch, header.number, str(error), plain, now_ms)
             taken = Taken.QUARANTINED
         store.save_control_in(header.epoch, header.number, now_ms)
+        self.forget()
         return taken
 
     def state(self, store: ControlStore) -> list[tuple[int, int]]:
         """Return (epoch, applied up to) of the log as stored."""
         self.changed = False
-        return list(store.control_in().items())
+        return list(self._applied.get(store).items())

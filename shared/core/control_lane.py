@@ -77,6 +77,7 @@ class ControlLane:
     def load(self, store: PairStore, now_ms: int) -> None:
         """Take up what is stored, under a new epoch."""
         self.log.on_link_closed()
+        self.peer_log.forget()
         self.renew(store, now_ms)
         self.replays.load(store)
         self.quarantine.load(store)
@@ -181,6 +182,7 @@ class ControlLane:
             case EpochsOverEntry():
                 for epoch in entry.epochs:
                     store.save_control_in(epoch, SEALED_NUMBER_MAX, now_ms)
+                self.peer_log.forget()
             case CreateResourceEntry():
                 effects.append(Changed("resources"))
                 self._take_request(store, entry, now_ms)

@@ -543,7 +543,11 @@ class PairEngine:
         if self._expire_after_ms > now_ms + _EXPIRE_DOUBTED_MS:  # the clock was set back
             self._expire_after_ms = 0
         if expire:
+            self.outbox.forget_sent(store, now_ms)
+        if expire and self._expires(store, now_ms):
             self._expire(store, effects, now_ms)
+        elif expire:
+            self._expire_after_ms = 0
         else:
             self._expire_after_ms = now_ms + _EXPIRE_DOUBTED_MS
         self.outbox.on_deadline(store, now_ms)
@@ -569,6 +573,11 @@ class PairEngine:
             link.stated = False
             effects.append(self._ask(link, now_ms))
         return effects
+
+    def _expires(self, store: PairStore, now_ms: int) -> bool:
+        """Whether something has waited for too long: deadlines of other kinds come by far more often."""
+        held_ms = self.inbox.next_deadline_ms(store)
+        return self.outbox.expires(store, now_ms) or (held_ms is not None and held_ms <= now_ms)
 
     def _expire(self, store: PairStore, effects: list[Effect], now_ms: int) -> None:
         tally = GapTally(CAUSE_RETENTION)

@@ -27,6 +27,7 @@ from shared.limits import (
     OUTBOX_BYTES_MAX,
     QUARANTINE_BYTES_MAX,
     RETENTION_MS,
+    SECOND_MS,
     SEGMENT_GREAT_READINGS,
     SEGMENT_PLAIN_BYTES_TARGET,
     SEGMENT_READINGS_MAX,
@@ -42,6 +43,8 @@ _TAIL_CHUNKS_EXPIRED_MAX: Final = 512
 # Segments sealed out of the tail in one unit of work: what is beyond comes with the next.
 _TAIL_SEALED_MAX: Final = 16
 _SENT_FORGOTTEN_MAX: Final = 512
+# So often it is looked through for what is too old.
+_SENT_FORGOTTEN_EVERY_MS: Final = 5 * SECOND_MS
 # At the cap, room for a thousandth of it is made at once: each time costs a notice, which both sides keep.
 _SPARED_PART: Final = 1_024
 
@@ -78,6 +81,8 @@ class Outbox:
         self._has_kept = True  # whether anything that waits may not be dropped; looked at when it is needed
         self._dropped_row = 0  # nothing that may be dropped is in segments up to here
         self._sending = Sending(limits.live_age_ms, limits.drain_bytes_per_s)
+        self._sent_looked_at_ms = 0  # when what was sent was looked through for what is too old
+        self._waiting_bytes_most = -1  # what waits takes this or less; -1 where that is not known
         self._first_row: Remembered[OutboxStore, int] = Remembered(lambda store: store.first_segment_row())
         self._oldest_ms: Remembered[OutboxStore, int | None] = Remembered(lambda store: store.oldest_accepted_ms())
 
@@ -87,6 +92,7 @@ class Outbox:
         """Take up what the store holds; also after a unit of work that was undone. `accepts`: aliases the target takes."""
         self._accepts = accepts
         self._forget_oldest()
+        self._waiting_bytes_most = -1
         self._tail.load(store)
         self.load_overflow(store)
         self._dropped_row = 0
@@ -184,7 +190,6 @@ class Outbox:
 
     def take(self, store: OutboxStore, batch: Batch | Sequence[Packed], now_ms: int) -> None:
         """Accept what was let in by `refuse_when_full`. What is packed and can be sealed as it is, is not packed again."""
-        self._forget_oldest()
         pieces = self._pieces(batch)
         store.count_accepted(_counted(pieces))
         for piece in pieces:
@@ -205,6 +210,7 @@ class Outbox:
         if all(taken):
             self._accept_ready(store, piece, now_ms, kept=kept)
             return
+        self._note_tail(now_ms)
         self._tail.hold_back(store, piece.columns.pick([not each for each in taken]), now_ms, kept=kept)
         if any(taken):
             self._accept_ready(store, Packed(piece.columns.pick(taken), self._codec), now_ms, kept=kept)
@@ -230,6 +236,7 @@ class Outbox:
         if great or self._sending.takes_at_once:
             self._seal(store, piece, now_ms, kept=kept)
             return
+        self._note_tail(now_ms)
         self._tail.add(store, piece, now_ms, kept=kept)
         self._seal_full_tail(store, now_ms)
 
@@ -257,11 +264,24 @@ class Outbox:
         self._sending.on_sealed(self._store_sealed(store, *number, piece, len(piece), accepted_ms, kept=kept))
 
     def _next_number(self, store: OutboxStore) -> tuple[int, int]:
+        """Give the next number. The store tells the last one by the segments that wait, once it knows the epoch."""
         if self._epoch is None:
             self._epoch = EpochOut(int.from_bytes(self._chance(8), "big") >> 1 or 1)  # SQLite integers are signed
+            store.save_epoch_out(self._epoch)
         self._epoch.last_number += 1
-        store.save_epoch_out(self._epoch)
         return self._epoch.epoch, self._epoch.last_number
+
+    def _note_tail(self, accepted_ms: int) -> None:
+        """Something goes into the tail."""
+        self._waiting_bytes_most = -1  # chunks are made one, which nobody tells us
+        self._oldest_ms.change(lambda oldest_ms: accepted_ms if oldest_ms is None else min(oldest_ms, accepted_ms))
+
+    def _note_sealed(self, row: int, accepted_ms: int, body_bytes: int) -> None:
+        """Something is sealed that was not in the tail, or in place of what was taken out of it."""
+        self._first_row.change(lambda first_row: first_row or row)
+        self._oldest_ms.change(lambda oldest_ms: accepted_ms if oldest_ms is None else min(oldest_ms, accepted_ms))
+        if self._waiting_bytes_most >= 0:
+            self._waiting_bytes_most += body_bytes
 
     def _store_sealed(
         self,
@@ -274,7 +294,7 @@ class Outbox:
         counts: Mapping[str, int] | None = None,
         *,
         kept: bool,
-    ) -> int:
+    ) -> Segment:
         header, body = self._keys.seal(
             Kind.SEGMENT,
             piece.body,
@@ -284,7 +304,9 @@ class Outbox:
             count=readings,
             nonce=self._chance(NONCE_BYTES),
         )
-        return store.add_segment(epoch, number, piece.columns, readings, accepted_ms, header, body, counts, kept=kept)
+        row = store.add_segment(epoch, number, piece.columns, readings, accepted_ms, header, body, counts, kept=kept)
+        self._note_sealed(row, accepted_ms, len(body))
+        return Segment(row, epoch, number, readings, accepted_ms, header, body, None, kept)
 
     # --- sending --------------------------------------------------------------------------------------------------
 
@@ -317,7 +339,8 @@ class Outbox:
         restored, had given up there before.
         """
         self._sending.on_stated(stated.epoch, stated.recorded, stated.closed)
-        known = store.epoch_out(stated.epoch)
+        ours = self._epoch if self._epoch is not None and self._epoch.epoch == stated.epoch else None
+        known = ours or store.epoch_out(stated.epoch)
         if known is None:
             # Ours from before a restore: the backup does not know the epoch at all.
             known = EpochOut(stated.epoch)
@@ -352,18 +375,20 @@ class Outbox:
 
     def _settle(self, store: OutboxStore, known: EpochOut, stated: EpochOut, now_ms: int, tally: GapTally) -> int:
         """Take newly recorded segments out of the outbox; return their readings."""
-        readings = 0
+        numbers = stated.recorded.minus(known.recorded)
+        segments = store.segments_numbered(stated.epoch, numbers)
+        if not segments:
+            return 0
         aside = IntervalSet(stated.apart.quarantined)
-        for segment in store.segments_numbered(stated.epoch, stated.recorded.minus(known.recorded)):
+        for segment in segments:
             if segment.dropped is not None:
                 self._take_back(store, segment, tally)
             if segment.number in aside:
                 store.set_aside(segment)
-            store.settle_segment(segment, now_ms)
-            self._forget_oldest()
             self._sending.on_word(segment.row)
-            readings += segment.count
-        return readings
+        store.settle_segments(stated.epoch, numbers, segments, now_ms)
+        self._forget_oldest()
+        return sum(segment.count for segment in segments)
 
     def _take_back(self, store: OutboxStore, segment: Segment, tally: GapTally) -> None:
         """The destination's first word wins over our notice that crossed it, in the account and in the list of gaps."""
@@ -431,21 +456,34 @@ class Outbox:
 
     # --- giving up --------------------------------------------------------------------------------------------------
 
+    def expires(self, store: OutboxStore, now_ms: int) -> bool:
+        """Whether `expire` has something to do."""
+        oldest_ms = self._oldest_ms.get(store)
+        return oldest_ms is not None and oldest_ms + self.limits.retention_ms <= now_ms
+
+    def forget_sent(self, store: OutboxStore, now_ms: int) -> None:
+        """Forget what is kept of segments that were recorded long ago: without the history it is of no use."""
+        if not 0 <= now_ms - self._sent_looked_at_ms < _SENT_FORGOTTEN_EVERY_MS:
+            self._sent_looked_at_ms = now_ms
+            store.forget_sent(now_ms - HISTORY_RETENTION_MS, _SENT_FORGOTTEN_MAX)
+
     def expire(self, store: OutboxStore, now_ms: int, tally: GapTally) -> bool:
         """Give up what was accepted longer than the retention ago; return whether more waits to be given up (G5)."""
         before_ms = now_ms - self.limits.retention_ms
         segments = store.expired_segments(before_ms, _EXPIRE_SEGMENTS_MAX)
         chunks = store.expired_tail(before_ms, _TAIL_CHUNKS_EXPIRED_MAX)
         self._give_up(store, segments, chunks, tally)
-        store.forget_sent(now_ms - HISTORY_RETENTION_MS, _SENT_FORGOTTEN_MAX)  # of no use without the history
         return len(segments) == _EXPIRE_SEGMENTS_MAX or len(chunks) == _TAIL_CHUNKS_EXPIRED_MAX
 
     def drop_over_cap(self, store: OutboxStore, tally: GapTally) -> None:
         """Give up the oldest of what may be dropped, if what waits is over the byte cap, until it fits again."""
         if self._overflow.keeps_all:
             return
-        if store.waiting_bytes() <= self.limits.bytes_max:
+        if not 0 <= self._waiting_bytes_most <= self.limits.bytes_max:
+            self._waiting_bytes_most = store.waiting_bytes()
+        if self._waiting_bytes_most <= self.limits.bytes_max:
             return
+        self._waiting_bytes_most = -1
         down_to = self.limits.bytes_max - self.limits.bytes_max // _SPARED_PART
         while (over_bytes := store.waiting_bytes() - down_to) > 0:
             segments = store.droppable_segments(self._dropped_row, 1)

@@ -26,6 +26,11 @@ class Remembered(Generic[Store, T]):
             self._known = True
         return self._answer
 
+    def change(self, how: Callable[[T], T]) -> None:
+        """Follow a change of the store, where the answer is known."""
+        if self._known:
+            self._answer = how(self._answer)
+
     def forget(self) -> None:
         """Ask anew the next time."""
         self._known = False

@@ -72,6 +72,7 @@ class Sending:
         self._credit_bytes = 0
         self._sent = IntervalSet()
         self._fresh: deque[int] = deque()
+        self._at_hand: dict[int, Segment] = {}  # by row, of this unit of work: they need not be read again
         self._in_flight: set[int] = set()  # live segments without a word: while there are some, small accepts wait
         self._backlog: dict[int, _OnItsWay] = {}  # by row
         self._backfill_bytes = 0  # of those in it that were sent in their turn
@@ -90,6 +91,7 @@ class Sending:
         self.is_open = True
         self._hub_holds = hub_holds
         self._sent = IntervalSet()
+        self._at_hand.clear()
         self._in_flight.clear()
         self._backlog.clear()
         self._backfill_bytes = self._ahead_readings = 0
@@ -157,6 +159,7 @@ class Sending:
 
     def on_word(self, row: int) -> None:
         """A segment has its word, or was given up: it is not on its way any more."""
+        self._at_hand.pop(row, None)
         self._in_flight.discard(row)
         self._arrived(row)
 
@@ -168,15 +171,17 @@ class Sending:
         else:
             self._backfill_bytes -= sent.body_bytes
 
-    def on_sealed(self, row: int) -> None:
+    def on_sealed(self, segment: Segment) -> None:
         """A segment was sealed just now: it is live."""
         if not self.is_open:
             return
-        self._fresh.appendleft(row)
-        self._seen_all = False
+        self._fresh.appendleft(segment.row)
+        if len(self._at_hand) < _READ_AT_ONCE:
+            self._at_hand[segment.row] = segment
         if len(self._fresh) > FRESH_SEGMENTS_MAX:
             # The oldest becomes backfill: the cursor must still come by it.
             self._cursor = min(self._cursor, self._fresh.pop() - 1)
+            self._seen_all = False
 
     def start_over(self) -> None:
         """Look at the backlog from its beginning: old numbers have been sealed again."""
@@ -196,11 +201,12 @@ class Sending:
                 self._send_backfill(store, outgoing, now_ms, segments_max=1)
                 continue
             row = self._fresh.popleft()
-            segment = store.segment(row) if row not in self._sent else None
+            segment = (self._at_hand.get(row) or store.segment(row)) if row not in self._sent else None
             if segment is not None and self._wants(segment.row, segment.epoch, segment.number, segment.dropped):
                 lane = LANE_LIVE if segment.accepted_ms > now_ms - self.live_age_ms else LANE_BACKFILL
                 outgoing.append(self._send(segment, lane))
         self._send_backfill(store, outgoing, now_ms, segments_max=_LOOKED_AT_MAX)
+        self._at_hand.clear()
         return outgoing
 
     def _may_send_live(self, row: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.core.intervals import IntervalSet
 from shared.core.ports import Segment
 from tests.core.stores import NOW_MS, open_store, rows, series
 
@@ -23,7 +24,7 @@ def test_a_segment_counts_for_each_of_its_resources_until_it_is_settled() -> Non
 
     segment = store.segment(row)
     assert isinstance(segment, Segment)
-    store.settle_segment(segment, NOW_MS + 5)
+    store.settle_segments(segment.epoch, IntervalSet([segment.number] * 2), [segment], NOW_MS + 5)
 
     assert waiting(store) == {"flow": (0, 0, 0, NOW_MS, NOW_MS), "level": (0, 0, 0, NOW_MS, NOW_MS)}
 
@@ -40,7 +41,7 @@ def test_a_dropped_segment_waits_no_longer_and_its_late_settling_takes_nothing_a
     dropped = store.segment(row)
     assert dropped is not None
     store.undrop_segment(dropped)
-    store.settle_segment(dropped, NOW_MS + 5)
+    store.settle_segments(dropped.epoch, IntervalSet([dropped.number] * 2), [dropped], NOW_MS + 5)
 
     assert waiting(store)["flow"][1] == 1
     assert store.segment(kept) is not None

@@ -137,7 +137,7 @@ def test_n4_kept_bytes_leave_with_their_segments_and_new_readings_are_taken_agai
     box.pump(store, NOW_MS)
     assert store.kept_bytes() == store.waiting_bytes() > 50
     (segment,) = store.segments_numbered(next(iter(store.epochs_out())), IntervalSet([1, 1]))
-    store.settle_segment(segment, NOW_MS)
+    store.settle_segments(segment.epoch, IntervalSet([segment.number] * 2), [segment], NOW_MS)
     assert store.kept_bytes() == store.waiting_bytes() == 0
     box.accept(store, [one(1_000, "keep")], NOW_MS)
     assert store.waiting_bytes() > 0
