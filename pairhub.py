@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -17,7 +15,6 @@ from connector.settings import SiteSettings
 from hub.settings import SETTINGS_NAME as HUB_NAME
 from hub.settings import HubSettings
 from shared.command_line import DataDir, Json, print_figures, print_json, progress, run_to_end, told_in_words
-from shared.doctor.findings import Finding
 from shared.exit_codes import ExitCode
 from shared.rig.commands import bench_app, rig_app
 from shared.service_manager import this_process
@@ -26,11 +23,15 @@ from shared.settings_flags import takes_settings
 
 if TYPE_CHECKING:
     from shared.backup import Belongings
+    from shared.doctor.findings import Finding
 
 T = TypeVar("T")
 
 
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as package_version
+
     try:
         return package_version("pairhub")
     except PackageNotFoundError:

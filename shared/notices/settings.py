@@ -6,15 +6,17 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from shared.limits import DISK_WARN_BYTES
 from shared.listening import ListenSettings
-from shared.notices.mail import MailServer
-from shared.notices.notice import Channel
-from shared.notices.webhook import Webhook, read_secret
 from shared.settings import SettingWrong, setting
+
+if TYPE_CHECKING:  # else every command would take up a client for HTTP and one for mail, which most daemons do not use
+    from shared.notices.mail import MailServer
+    from shared.notices.notice import Channel
+    from shared.notices.webhook import Webhook
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ def notice_channels(settings: NoticeSettings, now_s: Callable[[], float]) -> tup
 
 
 def _webhook(settings: NoticeSettings, tls: ssl.SSLContext | None, now_s: Callable[[], float]) -> Webhook:
+    from shared.notices.webhook import Webhook, read_secret
+
     try:
         parts = urlsplit(settings.webhook_url)
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -79,6 +83,8 @@ def _webhook(settings: NoticeSettings, tls: ssl.SSLContext | None, now_s: Callab
 
 
 def _mail(settings: NoticeSettings, tls: ssl.SSLContext | None) -> MailServer:
+    from shared.notices.mail import MailServer
+
     to = tuple(part.strip() for part in settings.smtp_to.split(",") if part.strip())
     for name, addresses in (("smtp_from", (settings.smtp_from,)), ("smtp_to", to)):
         if not addresses or not all(_is_address(each) for each in addresses):
