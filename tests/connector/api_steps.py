@@ -168,6 +168,7 @@ async def _readings(walk: Walk, connector_id: str) -> None:
     assert (await walk.ask("list_replays", connector_id=connector_id)).json() == {"rows": [], "next": None}
     assert (await walk.ask("list_quarantine", connector_id=connector_id)).json() == {"rows": [], "next": None}
     assert (await walk.ask("retry_quarantine", connector_id=connector_id)).json() == {"applied": 0}
+    await walk.ask("discard_quarantine", connector_id=connector_id, status=409)
     for name in ("retry_quarantined", "discard_quarantined", "get_quarantined_content"):
         await walk.ask(name, connector_id=connector_id, quarantine_id="1", status=409)
     for name, status in (("get_replay", 404), ("cancel_replay", 409)):

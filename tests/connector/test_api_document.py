@@ -62,6 +62,7 @@ ELSEWHERE = {
     "create_target",
     "create_there",
     "decline_to_part",
+    "discard_quarantine",
     "discard_quarantined",
     "dismiss_conflict",
     "enrol",
