@@ -19,8 +19,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import aiosqlite
-
+from shared.checkpoints import Checkpoints
+from shared.database_connections import Threaded, Unit, connect, open_all
 from shared.database_rescue import check_at_start, copy_out, put_in_place, try_to_write
 from shared.errors import StorageFailed
 from shared.group_commit import Closing, ClosingFailed, Waiting, commit
@@ -36,16 +36,6 @@ from shared.storage_trouble import Trouble, TroubleKind, file_id, trouble, troub
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-Unit = Callable[[sqlite3.Connection], T]
-
-_PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=FULL",
-    "PRAGMA foreign_keys=ON",
-    "PRAGMA busy_timeout=5000",
-    "PRAGMA cache_size=-16384",
-    "PRAGMA journal_size_limit=67108864",
-)
 
 
 class _Condition:
@@ -97,26 +87,12 @@ class StoreFigures:
     problem: str = ""
 
 
-class _Threaded(aiosqlite.Connection):
-    """aiosqlite's connection with a way to run a whole unit of work in one hop to its thread."""
-
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await self._execute(work, self._conn)  # type: ignore[no-any-return, no-untyped-call]
-
-
-def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=512)
-    connection.row_factory = sqlite3.Row
-    for pragma in _PRAGMAS[2:] if read_only else _PRAGMAS:
-        connection.execute(pragma)
-    return connection
-
-
 class Database:
     """An open database. Make it with `Database.open`, end it with `close`."""
 
-    def __init__(self, path: Path, writer: _Threaded, readers: list[_Threaded], *, puts_back: bool = False) -> None:
+    def __init__(
+        self, path: Path, writer: Threaded, checkpointer: Threaded, readers: list[Threaded], *, puts_back: bool = False
+    ) -> None:
         self.path = path
         self._puts_back = puts_back
         self._file_id = file_id(path)
@@ -124,10 +100,11 @@ class Database:
         self._storing = asyncio.Event()
         self._storing.set()
         self._writer = writer
+        self._checkpoints = Checkpoints(checkpointer, path, self._on_checkpoint_failed)
         self._readers = readers
         self._readers_count = len(readers)
         self._glancing: sqlite3.Connection | None = None
-        self._free: asyncio.LifoQueue[_Threaded] = asyncio.LifoQueue()
+        self._free: asyncio.LifoQueue[Threaded] = asyncio.LifoQueue()
         for reader in readers:
             self._free.put_nowait(reader)
         self._waiting: deque[Waiting] = deque()
@@ -164,14 +141,14 @@ class Database:
             if not path.exists():
                 path.touch(mode=0o600)
             # What cannot be opened says so here, before there are threads to be ended.
-            await asyncio.to_thread(lambda: check_at_start(_connect(path, read_only=False), path))
-            opened = await _open_all(path, readers, lambda writer: migrate(writer, scripts, path))
+            await asyncio.to_thread(lambda: check_at_start(connect(path, read_only=False), path))
+            opened = await open_all(path, readers, lambda writer: migrate(writer, scripts, path))
         except sqlite3.Error as error:
             found = trouble_of(error, path)
             raise StorageFailed(f"cannot open {path}: {error}" if found is None else found.why) from error
         except OSError as error:
             raise StorageFailed(f"cannot open {path}: {error}") from error
-        return cls(path, opened[0], opened[1:], puts_back=puts_back)
+        return cls(path, *opened, puts_back=puts_back)
 
     async def write(
         self,
@@ -235,7 +212,7 @@ class Database:
             raise StorageFailed("the database is closing")
         try:
             if self._glancing is None:
-                self._glancing = _connect(self.path, read_only=True)
+                self._glancing = connect(self.path, read_only=True)
             return _snapshot(self._glancing, unit)
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
@@ -273,9 +250,11 @@ class Database:
             await asyncio.shield(self._pump)
         if self._glancing is not None:
             self._glancing.close()
+        await self._checkpoints.close()
         for connection in (*self._readers, self._writer):
             with contextlib.suppress(sqlite3.Error, ValueError):
                 await connection.close()
+        self._checkpoints.release()
 
     async def _commit_waiting(self) -> None:
         while units := self._next_units():
@@ -288,9 +267,20 @@ class Database:
                 closing.on_closed(outcome)
             for waiting, outcome in zip(units, outcomes, strict=True):
                 _tell(waiting, outcome)
+            if self.trouble is None:
+                self._checkpoints.after_commit()
+            if self._checkpoints.is_log_long:
+                await self._shorten_log()
         if self._resting is not None:
             self._resting.cancel()
         self._resting = asyncio.get_running_loop().call_later(LOG_TRUNCATED_AFTER_S, self._truncate_log)
+
+    async def _shorten_log(self) -> None:
+        self._checkpoints.is_log_long = False
+        try:
+            await self._writer.run(self._checkpoints.copy_rest)
+        except sqlite3.Error as error:
+            self._on_checkpoint_failed(error)
 
     def _next_units(self) -> list[Waiting]:
         """Return what goes into the next transaction; empty where nothing waits.
@@ -339,6 +329,15 @@ class Database:
             self._begin_trouble(trouble(TroubleKind.GONE if found is None else TroubleKind.REPLACED, self.path))
             raise StorageFailed(self.problem)
 
+    def _on_checkpoint_failed(self, error: sqlite3.Error | OSError) -> None:
+        """A disk that does not take what is committed will soon take nothing; one that is busy, the next time."""
+        failing = trouble(TroubleKind.FAILING, self.path, error) if isinstance(error, OSError) else None
+        found = failing or trouble_of(error, self.path)
+        if found is None or found.kind is TroubleKind.LOCKED or self._closing:
+            _log.warning("no checkpoint of %s: %s", self.path, error)
+        else:
+            self._begin_trouble(found)
+
     def _begin_trouble(self, found: Trouble) -> None:
         changed = self.trouble is None or self.trouble.kind is not found.kind
         self.trouble = found
@@ -371,6 +370,8 @@ class Database:
             else:
                 self._refuse_moved()
             await self._writer.run(lambda connection: try_to_write(connection, self.path, kind))
+            await self._checkpoints.until_done()
+            await self._checkpoints.make()
         except StorageFailed as error:
             if self._trial is None:
                 self._begin_trouble(Trouble(kind, str(error)))
@@ -387,14 +388,17 @@ class Database:
         """Give a deleted file its name again, by a copy of what the open one holds, and go on with that."""
         with contextlib.suppress(ValueError):  # closed already, by an attempt that came so far
             await self._writer.run(lambda connection: copy_out(connection, self.path))
+            await self._checkpoints.close()
             for connection in [await self._free.get() for _ in self._readers]:
                 await connection.close()
             await self._writer.close()
             if self._glancing is not None:
                 self._glancing.close()
                 self._glancing = None
+            self._checkpoints.release()
         await asyncio.to_thread(put_in_place, self.path)
-        self._writer, *self._readers = await _open_all(self.path, self._readers_count)
+        self._writer, checkpointer, self._readers = await open_all(self.path, self._readers_count)
+        self._checkpoints = Checkpoints(checkpointer, self.path, self._on_checkpoint_failed)
         for reader in self._readers:
             self._free.put_nowait(reader)
         self._file_id = file_id(self.path)
@@ -412,26 +416,10 @@ class Database:
             self._pump = asyncio.get_running_loop().create_task(self._checkpoint(), name=f"rest {self.path.name}")
 
     async def _checkpoint(self) -> None:
+        await self._checkpoints.until_done()
         with contextlib.suppress(sqlite3.Error, ValueError):  # a log that stays is no harm
             await self._writer.run(_truncate)
         await self._commit_waiting()
-
-
-async def _open_all(path: Path, readers: int, first: Unit[object] = lambda _: None) -> list[_Threaded]:
-    """Open a writer and readers; `first` runs on the writer before there are readers. Raises what they raise."""
-    opened: list[_Threaded] = []
-    try:
-        for at in range(1 + readers):
-            connection = _Threaded(lambda read_only=at > 0: _connect(path, read_only=read_only), iter_chunk_size=64)  # type: ignore[misc]
-            await connection
-            opened.append(connection)
-            if at == 0:
-                await connection.run(first)
-    except BaseException:
-        for connection in opened:  # their threads would keep the process alive
-            await connection.close()
-        raise
-    return opened
 
 
 def _tell(waiting: Waiting, outcome: Any) -> None:

@@ -384,6 +384,13 @@ DIAGNOSTICS_DATABASE_S: Final = 5.0
 COMMIT_UNITS_MAX: Final = 64
 # Work in the background gives way to what is waited for, no longer than this: without end history would never be folded.
 WRITER_PATIENCE_S: Final = 0.01
+# What was committed is brought from the write-ahead log into the file this often, once the log takes so much room.
+CHECKPOINT_EVERY_S: Final = 0.5
+CHECKPOINT_LOG_BYTES_MIN: Final = 1024 * 1024
+# A log of so many pages (of 4 KiB) is begun anew, for which the writer stops once. Where it has four times that, checkpoints
+# beside the writer do not keep up, and it makes them itself; that is also what is left of the file between two uses.
+LOG_FRAMES_MAX: Final = 4_096
+LOG_FRAMES_BESIDE_MAX: Final = 16_384
 # A database that nobody has written to for so long gives the room of its write-ahead log back, if that is more than this.
 LOG_TRUNCATED_AFTER_S: Final = 1.0
 LOG_KEPT_BYTES: Final = 64 * 1024

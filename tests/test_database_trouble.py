@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
@@ -83,6 +84,38 @@ async def test_n6_a_full_disk_refuses_at_once_goes_on_reading_and_stores_again_w
         assert database.problem == ""
     assert on_disk(tmp_path / "site.db") == {"before", "after"}
     assert rung == [TroubleKind.FULL, None]
+
+
+async def test_n6_a_disk_that_takes_no_checkpoint_is_named_and_everything_committed_is_there_when_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.checkpoints.CHECKPOINT_LOG_BYTES_MIN", 0)
+    monkeypatch.setattr("shared.checkpoints.CHECKPOINT_EVERY_S", 0.0)
+    path = tmp_path / "site.db"
+    async with opened(tmp_path) as database:
+        rung: list[TroubleKind | None] = []
+        database.on_trouble = lambda: rung.append(kind_of(database))
+        await store(database, "before", os.urandom(1_000_000))
+        await database._checkpoints.until_done()
+        await database._writer.run(lambda c: c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 50_000, hard))  # no file may become greater
+        try:
+            await store(database, "in the log only", os.urandom(100_000))
+            async with asyncio.timeout(10):
+                while database.trouble is None:
+                    await database._checkpoints.until_done()
+                    await asyncio.sleep(0)
+            with pytest.raises(StorageFailed, match=r"full|refuses"):
+                await store(database, "refused")
+            assert await stored(database) == {"before", "in the log only"}
+            await asyncio.sleep(0.1)  # some trials: what stores in the log alone does not make it well
+            assert len(rung) == 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        await until_well(database)
+        await store(database, "after")
+    assert on_disk(path) == {"before", "in the log only", "after"}
 
 
 async def test_n6_a_disk_that_became_read_only_is_named_and_left_alone_until_it_is_not(tmp_path: Path) -> None:

@@ -135,6 +135,27 @@ async def test_a_database_at_rest_gives_the_room_of_its_log_back(tmp_path: Path)
         assert len((await names(database))[0]) == 10 * LOG_KEPT_BYTES
 
 
+async def test_the_log_of_a_database_that_is_written_without_a_pause_stays_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.checkpoints.CHECKPOINT_EVERY_S", 0.01)
+    monkeypatch.setattr("shared.checkpoints.LOG_FRAMES_MAX", 64)
+    async with opened(tmp_path) as database:
+
+        async def put_many() -> None:
+            for _ in range(60):
+                await database.write(put("x" * 100_000))
+
+        reading = asyncio.ensure_future(database.read(lambda c: c.execute("SELECT COUNT(*) FROM thing").fetchone()[0]))
+        await asyncio.gather(put_many(), put_many())
+        assert await reading < 120
+        assert (tmp_path / "a.db-wal").stat().st_size < 6_000_000 < (tmp_path / "a.db").stat().st_size
+        assert await names(database) == ["x" * 100_000] * 120
+    with closing(sqlite3.connect(tmp_path / "a.db")) as elsewhere:
+        assert elsewhere.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert elsewhere.execute("SELECT COUNT(*) FROM thing").fetchone() == (120,)
+
+
 @pytest.mark.parametrize("count", [1, 40])
 async def test_a_closing_runs_once_for_each_transaction_it_is_named_in(tmp_path: Path, count: int) -> None:
     async with opened(tmp_path) as database:
