@@ -85,9 +85,12 @@ LIVE_AGE_MS: Final = MINUTE_MS
 FRESH_SEGMENTS_MAX: Final = 1_024
 # Small accepts wait in the tail while this many live segments are unacknowledged (the previous send is in flight).
 LIVE_IN_FLIGHT_MAX: Final = 4
-# Where many pairs are at work, a destination states every second segment, or after this: before the hub writes a copy
-# (HUB_COPY_DELAY_MS), and before LIVE_IN_FLIGHT_MAX segments are on their way.
-WORD_WAITS_MS_MAX: Final = 150
+# Where many pairs are at work, a destination states so many segments at once, as many as an origin has on their way, or what
+# there is after so long: before the hub writes a copy (HUB_COPY_DELAY_MS).
+STATED_AT_ONCE_SEGMENTS: Final = 4
+WORD_WAITS_MS_MAX: Final = 450
+# There an origin goes on while it waits for such a word: a small accept by way of the tail costs twice as much.
+LIVE_IN_FLIGHT_CROWD_MAX: Final = 12
 # So many pairs of a site with something to do within a second are many: a site with fewer has time for each.
 CROWD_PAIRS_MIN: Final = 24
 # A segment sent, neither applied nor held by the hub, is asked about again after this long without progress.
@@ -205,7 +208,7 @@ HUB_LOOK_DEADLINE_S: Final = 1.0
 DISPLACEMENTS_MAX: Final = 3
 DISPLACEMENT_WINDOW_MS: Final = MINUTE_MS
 # The hub writes a copy of what is not acknowledged within this (G5).
-HUB_COPY_DELAY_MS: Final = 250
+HUB_COPY_DELAY_MS: Final = 750
 # Unwritten segments the hub keeps in memory per pair and direction before it stops granting credit.
 HUB_MEMORY_BYTES_PER_STREAM: Final = 8 * 1024 * 1024
 # While the peer keeps acknowledging, a backlog that passes through need not be written; but the origin may want to leave.

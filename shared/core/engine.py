@@ -53,6 +53,7 @@ from shared.limits import (
     INSISTED_MAX,
     RESYNC_AFTER_MS,
     SECOND_MS,
+    STATED_AT_ONCE_SEGMENTS,
     WORD_WAITS_MS_MAX,
 )
 from shared.messages import (
@@ -429,9 +430,10 @@ class PairEngine:
     def flush(self, store: PairStore, now_ms: int, *, patient: bool = False) -> list[Effect]:
         """Return what follows from all events of this unit of work: releases, one acknowledgement, and what to send.
 
-        `patient`: many pairs are at work, so a segment's acknowledgement waits a moment for that of the next one.
+        `patient`: many pairs are at work, so a segment's acknowledgement waits a moment for those of the next ones.
         """
         effects: list[Effect] = []
+        self.outbox.set_crowded(patient)
         self._release(store, effects, now_ms)
         self.inbox.flush(store)
         link = self._link
@@ -460,8 +462,10 @@ class PairEngine:
         return effects
 
     def _may_wait(self, link: EngineLink, now_ms: int) -> bool:
-        """Whether what there is to state is one segment that came just now, which may have company soon."""
-        if self._control.peer_log.changed or self.inbox.replays.changed or link.unstated != 1:
+        """Whether what there is to state are a few segments that came just now, which may have company soon."""
+        if self._control.peer_log.changed or self.inbox.replays.changed:
+            return False
+        if not 0 < link.unstated < STATED_AT_ONCE_SEGMENTS:
             return False
         if link.word_due_ms is None:
             link.word_due_ms = now_ms + WORD_WAITS_MS_MAX

@@ -129,6 +129,10 @@ class Outbox:
         """Whether the destination is linked: readings are then sealed at once."""
         self._sending.set_reachable(reachable)
 
+    def set_crowded(self, crowded: bool) -> None:
+        """Whether many pairs are at work, so that words come late."""
+        self._sending.crowded = crowded
+
     def add_credit(self, body_bytes: int) -> None:
         """The hub takes this many more bytes."""
         self._sending.add_credit(body_bytes)

@@ -22,6 +22,7 @@ from shared.limits import (
     BACKFILL_IN_FLIGHT_MAX,
     FRESH_SEGMENTS_MAX,
     LIVE_AGE_MS,
+    LIVE_IN_FLIGHT_CROWD_MAX,
     LIVE_IN_FLIGHT_MAX,
     LIVE_RESERVE_BYTES,
     SEGMENT_READINGS_MAX,
@@ -60,6 +61,8 @@ class Sending:
         """`live_age_ms`: what was accepted so long ago, or less, is live when a link opens; the budget is for the rest."""
         self.live_age_ms = live_age_ms
         self.budget = DrainBudget(drain_bytes_per_s)
+        self.crowded = False
+        """Whether many pairs are at work, so that words come late."""
         self.close()
 
     def close(self) -> None:
@@ -126,7 +129,8 @@ class Sending:
         """Whether what is accepted now would go out now, for little is on its way without a word."""
         if not self._in_flight:  # one segment of the lane may always go
             return self.reachable
-        return self.reachable and self.has_credit and len(self._in_flight) < LIVE_IN_FLIGHT_MAX
+        most = LIVE_IN_FLIGHT_CROWD_MAX if self.crowded else LIVE_IN_FLIGHT_MAX
+        return self.reachable and self.has_credit and len(self._in_flight) < most
 
     @property
     def has_room_beside(self) -> bool:

@@ -18,6 +18,7 @@ from shared.limits import (
     DAY_MS,
     HOUR_MS,
     LIVE_AGE_MS,
+    LIVE_IN_FLIGHT_CROWD_MAX,
     LIVE_IN_FLIGHT_MAX,
     MINUTE_MS,
     READING_VALUE_BYTES_MAX,
@@ -126,6 +127,16 @@ def test_small_accepts_gather_while_earlier_ones_are_in_flight() -> None:
     state(store, box, [1, LIVE_IN_FLIGHT_MAX], applied=LIVE_IN_FLIGHT_MAX)
     (sent,) = box.pump(store, NOW_MS)
     assert Header.unpack(sent.header).count == 39 - LIVE_IN_FLIGHT_MAX
+
+
+def test_where_many_pairs_are_at_work_small_accepts_go_on_while_a_word_is_awaited() -> None:
+    store = open_store()
+    box = linked(store, outbox(store))
+    box.set_crowded(True)
+    for at_ms in range(1, 40):
+        accept(store, box, at_ms)
+        box.pump(store, NOW_MS)
+    assert store.ledger().outbox == LIVE_IN_FLIGHT_CROWD_MAX
 
 
 def test_a_backlog_in_flight_does_not_keep_live_readings_in_the_tail() -> None:

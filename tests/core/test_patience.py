@@ -1,4 +1,4 @@
-"""Where many pairs are at work, a destination acknowledges every second segment, and never later than the hub may bear."""
+"""Where many pairs are at work, a destination acknowledges a few segments at once, and never later than the hub may bear."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from shared.core.engine import PairEngine
 from shared.core.engine_effects import Send
 from shared.core.entries import GapEntry, GapNotice, encode_entry
 from shared.core.intervals import IntervalSet
-from shared.limits import CREDIT_BYTES, DAY_MS, HUB_COPY_DELAY_MS, WORD_WAITS_MS_MAX
+from shared.limits import CREDIT_BYTES, DAY_MS, HUB_COPY_DELAY_MS, LIVE_IN_FLIGHT_MAX, STATED_AT_ONCE_SEGMENTS, WORD_WAITS_MS_MAX
 from shared.messages import LANE_CONTROL, LANE_LIVE, AskStatement, Held, Sealed, Statement, decode_recorded
 from shared.sealing import Kind, Side
 from tests.core.stores import CODEC, NOW_MS, chance, keys, open_store, series
@@ -55,12 +55,13 @@ def stated(frame: object) -> list[int]:
     return [number for numbers in recorded for low, high in numbers.intervals() for number in range(low, high + 1)]
 
 
-def test_a_segment_waits_for_the_next_one_and_both_are_acknowledged_at_once() -> None:
+def test_a_segment_waits_for_the_next_three_and_all_are_acknowledged_at_once() -> None:
     target = Target()
-    assert target.segment(1) == []
-    assert target.segment(2, after_ms=100) == [1, 2]
-    assert target.segment(3, after_ms=200) == []
-    assert target.segment(4, 5, after_ms=210) == [1, 2, 3, 4, 5]
+    for number in range(1, STATED_AT_ONCE_SEGMENTS):
+        assert target.segment(number, after_ms=100 * number) == []
+    assert target.segment(4, after_ms=400) == [1, 2, 3, 4]
+    assert target.segment(5, after_ms=401) == []
+    assert target.segment(6, 7, 8, after_ms=410) == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_a_segment_that_stays_alone_is_acknowledged_when_its_time_is_up() -> None:
@@ -97,3 +98,7 @@ def test_a_question_and_an_entry_are_answered_at_once() -> None:
 
 def test_what_waits_is_acknowledged_before_the_hub_writes_a_copy() -> None:
     assert WORD_WAITS_MS_MAX < HUB_COPY_DELAY_MS
+
+
+def test_an_origin_with_few_pairs_never_waits_for_a_word_that_is_not_due() -> None:
+    assert STATED_AT_ONCE_SEGMENTS <= LIVE_IN_FLIGHT_MAX
