@@ -78,7 +78,8 @@ def absorb(
     if not any(len(request.lines) for request in requests):
         return []
     batch = _Batch(connection, catalogue, connector_id, requests, now_ms)
-    columns = joined(batch.taken()).of(batch.generations)
+    columns = batch.plainly() or joined(batch.taken())
+    columns = columns.of(batch.generations)
     if not len(columns):
         return []
     streamed = [batch.definitions[name[1]].remote_sync for name in columns.series]
@@ -125,6 +126,44 @@ class _Batch:
         self._places: dict[Key, int] = {}
         self._careful: set[int] = set()
         self._opened: Opened = {}
+
+    def plainly(self) -> Columns | None:
+        """Return the readings of a single request that is as most are: numbers, each series in order of time, all new.
+
+        None where it is not so plain, or there is more than one: then `taken` tells.
+        """
+        if len(self._requests) != 1:
+            return None
+        (request,) = self._requests
+        times, values, index = request.lines.times_ms, request.lines.doubles, request.lines.index
+        if times is None or values is None or not len(times):
+            return None
+        streams: list[_Stream] = []
+        for key in request.lines.keys:
+            stream = self._stream(key)
+            if isinstance(stream, Refused) or not stream.checker.plain_numbers:
+                return None
+            streams.append(stream)
+        lengths = np.bincount(index, minlength=len(streams)).astype(np.int64, copy=False)
+        ends = np.add.accumulate(lengths)
+        if len(streams) > 1:
+            order = np.argsort(index, kind="stable")
+            times, values = times[order], values[order]
+        later = times[1:] > times[:-1]
+        later[ends[:-1] - 1] = True  # the first one of a series is later than nothing
+        if not (np.logical_and.reduce(later) and np.logical_and.reduce(lengths)):
+            return None
+        if not self._are_new(streams, times[ends - lengths].tolist()) or times[ends - 1].max() > self._latest_ms:
+            return None
+        request.outcome.accepted += len(times)
+        return Columns([stream.name for stream in streams], lengths, times, values)
+
+    def _are_new(self, streams: Sequence[_Stream], firsts_ms: Sequence[int]) -> bool:
+        """Whether the first times of these series come after all that is there."""
+        return all(
+            first_ms > max(-1, self._catalogue.last_ms(self._connection, stream.row.series_id))
+            for stream, first_ms in zip(streams, firsts_ms, strict=True)
+        )
 
     def taken(self) -> Iterator[Columns]:
         """Yield what is new and good."""

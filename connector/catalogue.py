@@ -130,8 +130,9 @@ class Catalogue:
         Without `came_now` no device sent them just now: they count in no rate, and nobody was seen.
         """
         states: list[tuple[int, Any, int, int]] = []
-        stops = np.cumsum(columns.lengths)
-        latest = np.maximum.reduceat(columns.times_ms, columns.starts) if len(columns) else columns.times_ms
+        stops = np.add.accumulate(columns.lengths)
+        starts = stops - columns.lengths
+        latest = np.maximum.reduceat(columns.times_ms, starts) if len(columns) else columns.times_ms
         ends_ms = columns.times_ms[stops - 1]
         values = columns.values[stops - 1].tolist()
         seen = zip(rows, latest.tolist(), ends_ms.tolist(), values, columns.lengths.tolist(), strict=True)

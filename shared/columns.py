@@ -65,7 +65,7 @@ class Columns:
     @property
     def starts(self) -> Ints:
         """Where each series begins."""
-        starts: Ints = np.cumsum(self.lengths) - self.lengths
+        starts: Ints = np.add.accumulate(self.lengths) - self.lengths
         return starts
 
     @property

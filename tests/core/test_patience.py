@@ -6,7 +6,14 @@ from shared.core.engine import PairEngine
 from shared.core.engine_effects import Send
 from shared.core.entries import GapEntry, GapNotice, encode_entry
 from shared.core.intervals import IntervalSet
-from shared.limits import CREDIT_BYTES, DAY_MS, HUB_COPY_DELAY_MS, LIVE_IN_FLIGHT_MAX, STATED_AT_ONCE_SEGMENTS, WORD_WAITS_MS_MAX
+from shared.limits import (
+    CREDIT_BYTES,
+    DAY_MS,
+    HUB_COPY_DELAY_MS,
+    LIVE_IN_FLIGHT_MAX,
+    STATED_AT_ONCE_SEGMENTS,
+    WORD_WAITS_MS_MAX,
+)
 from shared.messages import LANE_CONTROL, LANE_LIVE, AskStatement, Held, Sealed, Statement, decode_recorded
 from shared.sealing import Kind, Side
 from tests.core.stores import CODEC, NOW_MS, chance, keys, open_store, series
