@@ -122,6 +122,8 @@ class ControlLane:
 
     def give_notice(self, store: PairStore, tally: GapTally, now_ms: int) -> list[Effect]:
         """Write down what is given up, and what earlier notices have to take back, and tell the other side."""
+        if tally.says_nothing:
+            return []
         gap_id = self._chance(8).hex()
         made = tally.notices(gap_id, now_ms)
         for epoch, number, share in tally.shares(gap_id):

@@ -65,6 +65,11 @@ class GapTally:
         """Whether nothing was given up."""
         return not (self._rows or self._numbers or self._unnamed.count or self.origin_restored)
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether there is neither anything to tell nor to write down: so it is nearly always."""
+        return self.is_empty and not self._made and not self.taken_back.gap_ids
+
     def number(self, epoch: int, number: int) -> None:
         """A segment is given up."""
         self._numbers.setdefault(epoch, IntervalSet()).add(number)

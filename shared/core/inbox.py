@@ -27,10 +27,12 @@ from shared.messages import RecordedEpoch
 from shared.sealing import Header, Kind, PairKeys
 
 _HELD_RELEASED_MAX: Final = 256
+# Segments are of the origin's present start, but for what waited through earlier ones.
+_EPOCHS_REMEMBERED_MAX: Final = 8
 
 
 class Inbox:
-    """Destination side of one pair's readings. Holds only which epochs changed since the last statement, and counts."""
+    """Destination side of one pair's readings. Holds only the last epochs, which of them changed, and counts."""
 
     def __init__(self, keys: PairKeys, codec: BatchCodec, room: QuarantineRoom | None = None) -> None:
         """`room` is what its quarantine may take."""
@@ -39,6 +41,7 @@ class Inbox:
         self.room = QuarantineRoom() if room is None else room
         self._changed: dict[int, None] = {}  # in order of change, so that statements repeat exactly
         self._applied: dict[str, int] = {}  # of this unit of work, by resource
+        self._epochs: dict[int, EpochIn] = {}  # as the store has them
         self._oldest_held_ms: Remembered[InboxStore, int | None] = Remembered(lambda store: store.oldest_held_ms())
         self.cuts = Cuts()
         self.replaced = Replaced()
@@ -47,6 +50,7 @@ class Inbox:
     def forget(self) -> None:
         """A unit of work was undone: forget what it counted."""
         self._applied.clear()
+        self._epochs.clear()
         self.cuts.forget()
         self.replaced.forget()
         self.room.forget()
@@ -62,6 +66,15 @@ class Inbox:
             store.count_applied(self._applied)
             self._applied.clear()
 
+    def _epoch(self, store: InboxStore, number: int) -> EpochIn:
+        """Return an epoch as it stands. Who changes it saves it in the same unit of work."""
+        epoch = self._epochs.get(number)
+        if epoch is None:
+            if len(self._epochs) >= _EPOCHS_REMEMBERED_MAX:
+                self._epochs.clear()
+            epoch = self._epochs[number] = store.epoch_in(number) or EpochIn(number)
+        return epoch
+
     def _count_applied(self, resource: str, count: int) -> None:
         self._applied[resource] = self._applied.get(resource, 0) + count
         self.cuts.on_applied(resource, count)
@@ -74,7 +87,7 @@ class Inbox:
             return Arrival.SEAL_BROKEN  # claims no number and no count (G7)
         if is_replay(plain):
             return self._on_replayed(store, header, plain, (packed, body), now_ms)
-        epoch = store.epoch_in(header.epoch) or EpochIn(header.epoch)
+        epoch = self._epoch(store, header.epoch)
         self._changed[header.epoch] = None
         if header.number in epoch.recorded or header.number in epoch.closed:
             return Arrival.REPEATED
@@ -83,6 +96,7 @@ class Inbox:
             self._apply(store, epoch, header.count, plain, now_ms, sealed_ms=header.accepted_ms)
         except Undecodable as error:
             if not self.room.takes(store, SEGMENT_KIND, len(packed) + len(body)):
+                del self._epochs[header.epoch]
                 return Arrival.NO_ROOM  # nothing was saved: it never came
             epoch.quarantined += header.count
             epoch.apart.quarantine(header.number)
@@ -151,7 +165,7 @@ class Inbox:
         if is_replay(plain):
             self.replays.apply(store, header, plain, now_ms)
             return
-        epoch = store.epoch_in(item.epoch) or EpochIn(item.epoch)
+        epoch = self._epoch(store, item.epoch)
         moved = min(item.count, epoch.quarantined)
         self._apply(store, epoch, moved, plain, now_ms, sealed_ms=header.accepted_ms)
         epoch.quarantined -= moved
@@ -161,7 +175,7 @@ class Inbox:
 
     def discard(self, store: PairStore, item: Quarantined, tally: GapTally, now_ms: int) -> None:
         """Count a segment in quarantine as given up by a person; what is lost goes into `tally`."""
-        epoch = store.epoch_in(item.epoch) or EpochIn(item.epoch)
+        epoch = self._epoch(store, item.epoch)
         moved = min(item.count, epoch.quarantined)
         if not moved:
             return
@@ -212,7 +226,7 @@ class Inbox:
                 continue
             store.remove_held(chunk)
             self.forget_oldest()
-            epoch = store.epoch_in(chunk.epoch) or EpochIn(chunk.epoch)
+            epoch = self._epoch(store, chunk.epoch)
             moved = min(chunk.count, epoch.held, epoch.apart.waiting(chunk.resource, epoch.held))
             epoch.held -= moved
             epoch.applied += moved
@@ -233,7 +247,7 @@ class Inbox:
         """Count what was held as dropped, for the tally's cause, and name it there."""
         store.remove_held(chunk)
         self.forget_oldest()
-        epoch = store.epoch_in(chunk.epoch) or EpochIn(chunk.epoch)
+        epoch = self._epoch(store, chunk.epoch)
         moved = min(chunk.count, epoch.held, epoch.apart.waiting(chunk.resource, epoch.held))
         tally.batch(self._codec.decode(chunk.body), count=moved)
         epoch.held -= moved
@@ -253,7 +267,7 @@ class Inbox:
         """Close the numbers the origin gave up, unless they are recorded already: then our word corrects it (G1)."""
         store.add_gap(notice, ours=False)
         for number, flat in notice.epochs:
-            epoch = store.epoch_in(number) or EpochIn(number)
+            epoch = self._epoch(store, number)
             epoch.closed.update(IntervalSet(flat).minus(epoch.recorded))
             store.save_epoch_in(epoch, now_ms)
             self._changed[number] = None
@@ -270,7 +284,7 @@ class Inbox:
         if whole:
             epochs = store.epochs_in()[-EPOCHS_STATED_MAX:]
         else:
-            epochs = [epoch for epoch in map(store.epoch_in, self._changed) if epoch is not None]
+            epochs = [self._epoch(store, number) for number in self._changed]
         self._changed.clear()
         public = [RecordedEpoch(epoch.epoch, epoch.recorded.flat(), epoch.closed.flat()) for epoch in epochs]
         private = [

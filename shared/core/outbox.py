@@ -322,7 +322,7 @@ class Outbox:
 
     def _seal_ready_tail(self, store: OutboxStore) -> None:
         """Seal what waits in the tail, as soon as what was sent live before has found a word."""
-        if not (self._sending.is_open and self._sending.takes_at_once):
+        if self._tail.is_empty or not (self._sending.is_open and self._sending.takes_at_once):
             return
         left = _TAIL_SEALED_MAX
         for kept in (True, False):
@@ -541,6 +541,8 @@ class Outbox:
         """When `expire` or sealing by age has something to do next (wall clock), None where nothing waits."""
         oldest_ms = self._oldest_ms.get(store)
         due = [] if oldest_ms is None else [oldest_ms + self.limits.retention_ms]
+        if self._tail.is_empty:
+            return due[0] if due else None
         parts = [self._tail.ready(self._accepts, kept=kept) for kept in (False, True)]
         due += [ready.oldest_accepted_ms + TAIL_AGE_MS_MAX for ready in parts if ready.count]
         return min(due, default=None)

@@ -81,6 +81,11 @@ class Tail:
             part = columns.pick([name[1] == resource for name in columns.series])
             self.add(store, Packed(part, self._codec), accepted_ms, kept=kept, resource=resource)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return not any(total.count for total in self._totals.values())
+
     def ready(self, accepts: frozenset[str], *, kept: bool) -> TailTotal:
         """Return what may be sealed: what was ready, and what the target takes by now."""
         if not self._totals:
