@@ -7,6 +7,7 @@ what they were made of is still there is looked at in the transaction that write
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -16,13 +17,19 @@ from connector.history_parts import Part, pack_chunk, tidy, unpack_chunk
 from shared.columns import Values
 from shared.limits import HISTORY_CHUNK_READINGS_MAX, HISTORY_CHUNK_READINGS_MIN, HISTORY_CHUNK_TEXT_BYTES_MAX
 
-# Small chunks of a series taken up by one that is written; chunks looked into for readings that are there already.
+# Small chunks of a series that new readings may be put into, the latest ones; chunks looked into for readings that are
+# there already.
 _GROWING_MAX: Final = 4
 _OVERLAPPING_MAX: Final = 4
 # A chunk of so many times the readings that were added last is left as it is: writing it again costs more than it saves.
 _ADDED_WORTH: Final = 12
 # Of a chunk that leaves more of the pages empty, the rest is worth writing it again.
 _WASTED_PART: Final = 0.08
+# Readings with a hole of so many times their own span between them are not put into one chunk, unless they are few. While a
+# backlog drains, its oldest and its newest readings come side by side: a chunk of both would span all that is still to
+# come, and be opened for each part of it.
+_HOLE_SPANS: Final = 4
+_FEW: Final = 256
 # Rows that follow each other are not quite of one size.
 _ROW_SPREAD: Final = 1.02
 # Pages of the database, their head, what a chunk has beside its body, and the part of a long row that stands in a leaf.
@@ -43,8 +50,10 @@ class MadeChunks:
     series_id: int
     part: Part
     """The new readings that they were made of."""
+    growing: tuple[_Seen, ...]
+    """The small chunks that there were."""
     grown: tuple[_Seen, ...]
-    """The small chunks that they take the place of."""
+    """Those of them that they take the place of."""
     relied_on: tuple[_Seen, ...]
     """Chunks that hold some of the readings already."""
     rows: tuple[tuple[int, int, int, bool, bytes], ...]
@@ -59,26 +68,62 @@ class MadeChunks:
 def make_chunks(connection: sqlite3.Connection, series_id: int, part: Part) -> MadeChunks:
     """Make chunks of new readings of a series; only reads."""
     growing = connection.execute(
-        "SELECT row, first_ms, last_ms, count, body FROM chunk WHERE series_id = ? AND growing ORDER BY row LIMIT ?",
+        "SELECT row, first_ms, last_ms, count, body FROM chunk WHERE series_id = ? AND growing ORDER BY row DESC LIMIT ?",
         (series_id, _GROWING_MAX),
     ).fetchall()
-    # What is there already stays in front: of equal values the first one counts.
-    whole = tidy([*(unpack_chunk(row[4]) for row in growing), part])
-    grown = tuple(_seen(row) for row in growing)
-    relied_on, fresh = _not_there(connection, series_id, whole, grown)
-    pieces = _pieces(fresh)
+    left = growing[::-1]
+    grown: list[_Seen] = []
+    relied_on: list[_Seen] = []
+    rows: list[tuple[int, int, int, bool, bytes]] = []
+    for some in _without_holes(part):
+        mine = [row for row in left if _is_near(row, some)]
+        left = [row for row in left if row not in mine]
+        grown += map(_seen, mine)
+        # What is there already stays in front: of equal values the first one counts.
+        whole = tidy([*(unpack_chunk(row[4]) for row in mine), some])
+        there, fresh = _not_there(connection, series_id, whole, grown)
+        relied_on += there
+        rows += _packed(fresh, len(some[0]))
+    return MadeChunks(series_id, part, tuple(map(_seen, growing)), tuple(grown), tuple(relied_on), tuple(rows))
+
+
+def _packed(part: Part, added: int) -> list[tuple[int, int, int, bool, bytes]]:
+    """Return the rows of chunks for readings, `added` of which are new."""
+    pieces = _pieces(part)
     rows = []
-    for some in pieces:
-        times, values = some
-        body = pack_chunk(some)
+    for times, values in pieces:
+        body = pack_chunk((times, values))
         # Halves of what had grown too large would be opened again together, and again.
         grows = (
             len(pieces) == 1
-            and _grows(len(times), len(part[0]), len(body))
+            and _grows(len(times), added, len(body))
             and _text_bytes(values) < HISTORY_CHUNK_TEXT_BYTES_MAX // 2
         )
         rows.append((int(times[0]), int(times[-1]), len(times), grows, body))
-    return MadeChunks(series_id, part, grown, relied_on, tuple(rows))
+    return rows
+
+
+def _without_holes(part: Part) -> list[Part]:
+    """Cut readings where the widest hole between two of them is one; both sides in turn."""
+    part = tidy([part])
+    times, values = part
+    if len(times) < _FEW:
+        return [part]
+    at = int(np.argmax(times[1:] - times[:-1])) + 1
+    spans = int(times[at - 1] - times[0]), int(times[-1] - times[at])
+    if int(times[at] - times[at - 1]) <= _HOLE_SPANS * max(spans):
+        return [part]
+    return [*_without_holes((times[:at], values[:at])), *_without_holes((times[at:], values[at:]))]
+
+
+def _is_near(row: sqlite3.Row, part: Part) -> bool:
+    """Whether a chunk and new readings leave no hole between them, or are few together."""
+    _, first_ms, last_ms, count, _ = row
+    times = part[0]
+    if not len(times) or count + len(times) < _FEW:
+        return True
+    hole_ms = max(int(times[0]) - last_ms, first_ms - int(times[-1]))
+    return bool(hole_ms <= _HOLE_SPANS * max(last_ms - first_ms, int(times[-1] - times[0])))
 
 
 def write_chunks(connection: sqlite3.Connection, made: MadeChunks) -> None:
@@ -96,10 +141,10 @@ def write_chunks(connection: sqlite3.Connection, made: MadeChunks) -> None:
 
 def _is_as_seen(connection: sqlite3.Connection, made: MadeChunks) -> bool:
     growing = connection.execute(
-        "SELECT row, first_ms, last_ms, count FROM chunk WHERE series_id = ? AND growing ORDER BY row LIMIT ?",
+        "SELECT row, first_ms, last_ms, count FROM chunk WHERE series_id = ? AND growing ORDER BY row DESC LIMIT ?",
         (made.series_id, _GROWING_MAX),
     )
-    if tuple(map(_seen, growing.fetchall())) != made.grown:
+    if tuple(map(_seen, growing.fetchall())) != made.growing:
         return False
     for seen in made.relied_on:
         row = connection.execute("SELECT row, first_ms, last_ms, count FROM chunk WHERE row = ?", seen[:1]).fetchone()
@@ -153,12 +198,12 @@ def _text_bytes(values: Values) -> int:
 
 
 def _not_there(
-    connection: sqlite3.Connection, series_id: int, part: Part, grown: tuple[_Seen, ...]
-) -> tuple[tuple[_Seen, ...], Part]:
+    connection: sqlite3.Connection, series_id: int, part: Part, grown: Sequence[_Seen]
+) -> tuple[list[_Seen], Part]:
     """Leave out what other chunks than the grown ones hold with the same value; return those, too."""
     times, values = part
     if not len(times):
-        return (), part
+        return [], part
     overlapping = connection.execute(
         "SELECT row, first_ms, last_ms, count, body FROM chunk WHERE series_id = ? AND first_ms <= ? AND last_ms >= ?"
         " LIMIT ?",
@@ -175,4 +220,4 @@ def _not_there(
         at = np.minimum(np.searchsorted(there, times), len(there) - 1)
         fresh = (there[at] != times) | (valued[at] != values).astype(bool)
         times, values = times[fresh], values[fresh]
-    return tuple(relied_on), (times, values)
+    return relied_on, (times, values)

@@ -214,6 +214,35 @@ def test_a_chunk_grown_too_large_is_cut_in_two_that_are_not_opened_again() -> No
     assert [tuple(row) for row in found] == [(4_250, 0), (4_250, 0)]
 
 
+def test_a_backlog_that_comes_from_both_its_ends_leaves_no_chunk_across_what_is_still_to_come() -> None:
+    connection, (series_id,) = database("number")
+    sent, part = 60_000, 2_000
+    for low in range(0, sent // 2, part):
+        oldest, newest = range(low // 10, (low + part) // 10), range(sent - low - part, sent - low)
+        add(connection, series_id, {1_000 * at: float(at) for at in (*newest, *oldest)})
+        fold_all(connection)
+        spans = connection.execute("SELECT last_ms - first_ms FROM chunk").fetchall()
+        assert max(span for (span,) in spans) <= 1_000 * HISTORY_CHUNK_READINGS_MAX
+    (chunks,) = connection.execute("SELECT COUNT(*) FROM chunk").fetchone()
+    assert chunks <= 8
+    assert [at for at, _ in history.between(connection, series_id)] == [
+        1_000 * at for at in (*range(sent // 20), *range(sent // 2, sent))
+    ]
+
+
+@pytest.mark.parametrize("at_once", [1, 60, 300])
+def test_bursts_that_lie_far_apart_do_not_end_in_tiny_chunks(at_once: int) -> None:
+    connection, (series_id,) = database("number")
+    bursts = 6_000 // at_once
+    for burst in range(bursts):
+        add(connection, series_id, {burst * 7 * DAY_MS + at: float(at) for at in range(at_once)})
+        if at_once > 1 or burst % 100 == 99:
+            fold_all(connection)
+    (chunks,) = connection.execute("SELECT COUNT(*) FROM chunk").fetchone()
+    assert chunks <= max(6_000 // 256, bursts if at_once >= 256 else 0) + 1
+    assert len(history.between(connection, series_id)) == 6_000
+
+
 def test_batches_of_many_series_with_few_readings_are_folded_into_greater_ones_first() -> None:
     store = open_store(devices=tuple(f"d{at}" for at in range(HISTORY_FOLD_SERIES_MAX + 50)))
     names = [f"d{at}" for at in range(HISTORY_FOLD_SERIES_MAX + 50)]
