@@ -13,6 +13,7 @@ import msgspec
 import websockets
 from websockets.asyncio.client import connect
 
+from connector.arriving import FRAMES_AT_ONCE_MAX
 from connector.hub_watch import HubWatch
 from connector.hub_way import HubWay
 from connector.identity import Identity
@@ -46,6 +47,7 @@ from shared.limits import (
 )
 from shared.messages import (
     LANE_BACKFILL,
+    LANE_CONTROL,
     LANE_LIVE,
     PROTOCOL_HIGHEST,
     PROTOCOL_LOWEST,
@@ -59,8 +61,6 @@ from shared.messages import (
 )
 
 _log = logging.getLogger(__name__)
-# Frames taken into one unit of work: enough to share a commit, few enough that live data slips between.
-_FRAMES_AT_ONCE_MAX = 64
 
 
 class HubClient:
@@ -178,21 +178,30 @@ def _refusal(status: int, body: bytes) -> Refused | LinkLost:
 Handler = Callable[[list[AnyFrame]], Awaitable[None]]
 # Takes a frame that waits for nothing and that nothing waits for; says whether it did.
 AtOnce = Callable[[AnyFrame], bool]
+# Begins with a frame that is no backlog's and that nothing waits before; says whether it did. Nobody waits for its end.
+Begin = Callable[["Link", AnyFrame], bool]
 
 
 class Link:
     """An open link: `run` handles what arrives until it ends; `send` sends, or queues by lane where the hub is slow."""
 
     def __init__(
-        self, socket: LinkSocket, start_id: bytes, at_once: AtOnce, on_silence: Callable[[], None] = lambda: None
+        self,
+        socket: LinkSocket,
+        start_id: bytes,
+        at_once: AtOnce,
+        on_silence: Callable[[], None] = lambda: None,
+        begin: Begin = lambda _link, _frame: False,
     ) -> None:
         """What `at_once` takes passes what waits for the engine: a lookup must not queue behind readings.
 
+        What `begin` takes goes there without a turn of a task; what it does not take, `run` hands to its handler.
         `on_silence` is called while the hub leaves a heartbeat unanswered, every second, and once more when it is over.
         """
         self._socket = socket
         self._start_id = start_id
         self._at_once = at_once
+        self._begin = begin
         self._lanes = Lanes()
         self._to_send = asyncio.Event()
         self._sending = False  # a frame that was taken from the lanes waits for the socket
@@ -205,6 +214,7 @@ class Link:
         self._taken = asyncio.Event()
         self._held = False  # nothing is read from the network until enough is handled
         self._ended = asyncio.Event()
+        self._failure: Exception | None = None
         self.why = ""
         self.hello: HelloBack | None = None
         self._round_trip_s = 0.0
@@ -237,6 +247,12 @@ class Link:
         if not self._ended.is_set():
             self.why = why
             self._ended.set()
+
+    def fail(self, error: Exception) -> None:
+        """End the link soon: `run` raises this."""
+        if self._failure is None:
+            self._failure = error
+        self._ended.set()
 
     async def greet(self) -> HelloBack:
         """Exchange the first frames; raises Refused('version_mismatch'), LinkLost, ProtocolError."""
@@ -272,7 +288,7 @@ class Link:
             for task in done:
                 if task.exception() is not None:
                     raise task.exception()  # type: ignore[misc]
-            raise LinkLost(self.why or "the link ended")
+            raise self._failure or LinkLost(self.why or "the link ended")
         except websockets.ConnectionClosed as error:
             said = error.rcvd.reason if error.rcvd is not None else ""
             raise LinkLost(f"the hub closed the link: {said or error}") from error
@@ -307,13 +323,17 @@ class Link:
         if self._at_once(frame):
             self._waited_for_s = asyncio.get_running_loop().time()
             return
-        self._arrived.put(frame)
-        if isinstance(frame, Sealed) and frame.lane == LANE_BACKFILL:
+        lane = frame.lane if isinstance(frame, Sealed) else LANE_CONTROL
+        if lane == LANE_BACKFILL:
+            self._arrived.put(frame)
             self._to_take_backfill.set()
             return
-        if isinstance(frame, Sealed) and frame.lane == LANE_LIVE:
+        if lane == LANE_LIVE:
             self._waited_for_s = asyncio.get_running_loop().time()
-        else:
+        if self._steady.is_set() and not self._to_take.is_set() and self._begin(self, frame):
+            return
+        self._arrived.put(frame)
+        if lane != LANE_LIVE:
             self._steady.clear()
         self._to_take.set()
 
@@ -329,7 +349,7 @@ class Link:
         """Handle what is urgent, in its order, and what is live."""
         while True:
             await self._to_take.wait()
-            frames = self._arrived.take_some(_FRAMES_AT_ONCE_MAX)
+            frames = self._arrived.take_some(FRAMES_AT_ONCE_MAX)
             if frames:
                 self._go_on_reading()
                 await handle(frames)

@@ -6,12 +6,15 @@ question itself (docs/performance.md).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import Event, State
+
+from shared.websocket_frames import MASK_BYTES, binary_frame
 
 TakeMessage = Callable[[bytes | bytearray | memoryview], bool]
 
@@ -45,8 +48,7 @@ class LinkSocket(ClientConnection):
 
     def send_now(self, message: bytes) -> None:
         """Send a binary message without waiting; only while `is_writable`."""
-        self.protocol.send_binary(message)
-        self.send_data()
+        self.transport.write(binary_frame(message, os.urandom(MASK_BYTES)))
 
     def hold(self, *, held: bool) -> None:
         """Stop reading from the network, or go on: what has arrived has to be handled first."""

@@ -101,6 +101,8 @@ class _Group:
 
     def after(self, outcome: BaseException | None) -> None:
         """Tell everybody soon: the writer comes first, which has nothing to do until it is asked again."""
+        with self._lock:
+            self._is_under_way = True  # also where it never began: nobody would tell those who came later
         answers: list[Answer] = self._answers if outcome is None else [outcome for _ in self._requests]
         asyncio.get_running_loop().call_soon(self._tell, answers)
 

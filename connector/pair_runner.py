@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import os
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from math import inf
 from typing import Protocol, TypeVar
 
+from connector.arriving import Arriving, ForEngine
 from connector.catalogue import Catalogue
 from connector.connectors import Pair
 from connector.crowd import Crowd
+from connector.deadline import Deadline
 from connector.streams import Streams
 from shared.clock import Clock
 from shared.core.clock_guard import ClockGuard
@@ -23,14 +24,12 @@ from shared.core.engine_effects import Changed, Effect, Fault, PeerTime, Relink,
 from shared.core.outbox import OutboxLimits
 from shared.database import Database
 from shared.errors import Refused, StorageFailed
-from shared.messages import LANE_BACKFILL, AnyFrame, AskStatement, Credit, Held, Sealed, Statement
+from shared.messages import LANE_BACKFILL, AnyFrame, Credit, Sealed
 
 T = TypeVar("T")
 Work = Callable[[PairEngine, Streams, int], tuple[T, list[Effect]]]
 LastWord = Callable[[sqlite3.Connection, Streams, int], None]
 _log = logging.getLogger(__name__)
-# Sleeping longer than this would miss a wall clock that somebody sets forward.
-_SLEEP_S_MAX = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +90,15 @@ class PairRunner:
         self._guard = guard
         self._crowd = Crowd() if crowd is None else crowd
         self._ring = ring
-        self._engine = PairEngine(keys=pair.keys, site_id=site_id, chance=secrets.token_bytes, limits=limits)
+        self._engine = PairEngine(keys=pair.keys, site_id=site_id, chance=os.urandom, limits=limits)
         self._outlet: Outlet | None = None
         self._stale = True  # the first unit of work loads
         self._reloaded = False
         self._effects: list[Effect] = []  # of the units of the present transaction
         self._gatherings: dict[Gathering, None] = {}
         self._finishing: dict[Gathering, None] = {}
-        self._deadline_ms: int | None = None
-        self._sleeps_until_ms: float = 0  # what `keep_time` waits for; 0 while it is awake, and will look by itself
-        self._rearmed = asyncio.Event()
+        self._arriving: Arriving | None = None
+        self._deadline = Deadline(clock)
         self._last_word: LastWord | None = None
         self.over = False
         """Whether the pair is over: what is asked of the engine from then on is refused."""
@@ -116,7 +114,9 @@ class PairRunner:
         """
         return await self._database.write(lambda c: self._unit(c, work, gathering), self._after, self, patient=patient)
 
-    def begin(self, work: Work[T], after: Callable[[T | BaseException], None], gathering: Gathering) -> None:
+    def begin(
+        self, work: Work[T], after: Callable[[T | BaseException], None], gathering: Gathering | None = None
+    ) -> None:
         """Run an event as `run` does, for whom it is enough to be called; raises and calls as Database.begin."""
 
         def done(outcome: T | BaseException) -> None:
@@ -206,9 +206,7 @@ class PairRunner:
         if outcome.reloaded and self._outlet is not None:
             self._outlet.abort("its state was loaded again")
         self._obey(outcome.effects)
-        self._deadline_ms = outcome.deadline_ms
-        if outcome.deadline_ms is not None and outcome.deadline_ms < self._sleeps_until_ms:
-            self._rearmed.set()  # one that moved further away is found at the end of the sleep: a wake costs each commit
+        self._deadline.move(outcome.deadline_ms)
         if outcome.over and not self.over:
             self.over = True
             self._outlet = None
@@ -279,17 +277,34 @@ class PairRunner:
         except StorageFailed:
             self._stale = True  # it may not have heard; what is loaded again knows of no link
 
-    async def take(self, frames: list[Sealed | Statement | AskStatement | Held | Credit]) -> None:
+    async def take(self, frames: list[ForEngine]) -> None:
         """Take frames that arrived, many in one transaction; those of a backlog give way to all that waits."""
         self._grants += sum(isinstance(frame, Credit) for frame in frames)
+        await self._run_unless_over(Arriving(*frames).take, patient=all(map(_is_backfill, frames)))
 
-        def work(engine: PairEngine, store: Streams, now_ms: int) -> tuple[None, list[Effect]]:
-            effects: list[Effect] = []
-            for frame in frames:
-                effects += engine.on_frame(store, frame, now_ms)
-            return None, effects
+    def begin_take(self, frame: ForEngine, failed: Callable[[Exception], None]) -> bool:
+        """Take a frame that arrived and is no backlog's, as `take` does, with all that come before its unit of work begins.
 
-        await self._run_unless_over(work, patient=all(map(_is_backfill, frames)))
+        Return whether it is taken: not so while too much waits, or nothing can be stored. `failed` is called on the event
+        loop where that came to nothing.
+        """
+        if self._arriving is None or not self._arriving.add(frame):
+            if self._arriving is not None and not self._arriving.is_under_way:
+                return False  # as much waits as one unit of work may take
+            arriving = Arriving(frame)
+
+            def after(outcome: BaseException | None) -> None:
+                arriving.end()
+                if isinstance(outcome, Exception) and not (isinstance(outcome, Refused) and self.over):
+                    failed(outcome)
+
+            try:
+                self.begin(arriving.take, after)
+            except StorageFailed:
+                return False
+            self._arriving = arriving
+        self._grants += isinstance(frame, Credit)
+        return True
 
     async def set_presence(self, *, linked: bool) -> None:
         """The other side got or lost its link."""
@@ -331,21 +346,10 @@ class PairRunner:
 
     async def keep_time(self) -> None:
         """Run deadlines until cancelled."""
-        self._deadline_ms = 0  # at once: to be loaded
+        self._deadline.move(0)  # at once: to be loaded
         while True:
             await self._database.until_storing()
-            self._rearmed.clear()
-            wait_s, self._sleeps_until_ms = _SLEEP_S_MAX, inf
-            wanted_ms = self._deadline_ms
-            if wanted_ms is not None:
-                wait_s = min(wait_s, max(0.0, (wanted_ms - self._clock.wall_ms()) / 1000))
-                self._sleeps_until_ms = wanted_ms
-            try:
-                await asyncio.wait_for(self._rearmed.wait(), wait_s)
-                continue  # something happened; look at the deadline again
-            except TimeoutError:
-                if wait_s < _SLEEP_S_MAX and self._deadline_ms != wanted_ms:
-                    continue  # it moved further away meanwhile
+            await self._deadline.wait()
             self._guard.on_tick(self._clock.wall_ms(), self._clock.monotonic_ms())
             expire = not self._guard.in_doubt
             try:
@@ -354,5 +358,5 @@ class PairRunner:
                 await asyncio.sleep(1)  # said in the log and on the pages; tried again until the disk is back
 
 
-def _is_backfill(frame: Sealed | Statement | AskStatement | Held | Credit) -> bool:
+def _is_backfill(frame: ForEngine) -> bool:
     return isinstance(frame, Sealed) and frame.lane == LANE_BACKFILL

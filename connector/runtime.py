@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from connector import connectors
+from connector.arriving import ForEngine
 from connector.calls import Calls
 from connector.catalogue import Catalogue
 from connector.connectors import Connector, Pair
@@ -53,7 +54,6 @@ from shared.sealing import Kind, Side
 
 _log = logging.getLogger(__name__)
 _IDLE_LOOK_S = 1.0
-ForEngine = Sealed | Statement | AskStatement | Held | Credit
 # A tuple: a union would be made anew for each frame.
 _FOR_ENGINE = (Sealed, Statement, AskStatement, Held, Credit)
 
@@ -407,7 +407,7 @@ class ConnectorRuntime:
                 # A hub that lost its disk: show the certificate, or enrol anew where even its key is new.
                 await self._around.enrolment.ensure(forgotten=True)
             raise
-        link = Link(socket, self._around.start_id, self._at_once, lambda: self._ring("link"))
+        link = Link(socket, self._around.start_id, self._at_once, lambda: self._ring("link"), self._begin)
         try:
             hello = await link.greet()
         except BaseException:
@@ -483,6 +483,13 @@ class ConnectorRuntime:
             return False
         self.calls.on_frame(frame)
         return True
+
+    def _begin(self, link: Link, frame: AnyFrame) -> bool:
+        """Hand a frame to the engine, where nothing stands in the way; nobody waits for what becomes of it."""
+        around = self._around
+        if self.runner is None or not isinstance(frame, _FOR_ENGINE) or around.reserve.is_touched:
+            return False
+        return around.database.trouble is None and self.runner.begin_take(frame, link.fail)
 
     async def _handle(self, link: Link, frames: list[AnyFrame]) -> None:
         for_engine: list[ForEngine] = []

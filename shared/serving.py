@@ -40,6 +40,7 @@ from shared.limits import (
 )
 from shared.settings import AddressUnavailable
 from shared.short_way import ShortWayProtocol
+from shared.websocket_frames import binary_frame
 
 _log = logging.getLogger(__name__)
 ABORT_KEY = "abort_connection"
@@ -208,8 +209,7 @@ class GuardedWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def send_now(self, message: bytes) -> None:
         """Send a binary message without waiting."""
-        self.conn.send_binary(message)
-        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.write(binary_frame(message))
 
     def send_receive_event_to_app(self) -> None:
         self._message_done()

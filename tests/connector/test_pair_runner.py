@@ -176,3 +176,18 @@ async def test_g6_what_came_of_a_backlog_gives_way_at_the_writer_to_what_is_live
         go_on.set()
         await asyncio.gather(holding, *taking)
         assert over == ["live", "old"]
+
+
+async def test_frames_that_nobody_waits_for_are_taken_also_after_a_transaction_that_was_undone(tmp_path: Path) -> None:
+    async with linked(tmp_path) as (runner, outlet):
+        failed: asyncio.Queue[Exception] = asyncio.Queue()
+        undone = asyncio.ensure_future(runner.run(store("one", failure=sqlite3.OperationalError("no"))))
+        await asyncio.sleep(0)
+        assert runner.begin_take(Credit(5), failed.put_nowait)
+        assert isinstance(await asyncio.wait_for(failed.get(), 5), StorageFailed)
+        await asyncio.gather(undone, return_exceptions=True)
+        await runner.open_link(outlet, peer_linked=True, credit_bytes=1_000)
+        assert all(runner.begin_take(Credit(amount), failed.put_nowait) for amount in (7, 8))
+        await runner.run(store("two"))
+        assert runner.credit is not None
+        assert (runner.credit[0], failed.empty()) == (1_015, True)
