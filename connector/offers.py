@@ -43,9 +43,13 @@ class Offers:
         if self._group is not None and self._group.add(request, done):
             return
         group = _Group(request, done)
+        # It only looks and gathers, but for series that may as well be there: most of a savepoint's cost is its own.
         if self._runner is None:
             self._database.begin(
-                lambda connection: group.offer(self._intake, connection, source), group.after, self._intake
+                lambda connection: group.offer(self._intake, connection, source),
+                group.after,
+                self._intake,
+                is_harmless=True,
             )
         else:
 
@@ -56,7 +60,7 @@ class Offers:
                 group.offer(self._intake, store.connection, source, refuse_when_full)
                 return None, []
 
-            self._runner.begin(work, group.after, self._intake)
+            self._runner.begin(work, group.after, self._intake, is_harmless=True)
         self._group = group
 
 

@@ -115,7 +115,12 @@ class PairRunner:
         return await self._database.write(lambda c: self._unit(c, work, gathering), self._after, self, patient=patient)
 
     def begin(
-        self, work: Work[T], after: Callable[[T | BaseException], None], gathering: Gathering | None = None
+        self,
+        work: Work[T],
+        after: Callable[[T | BaseException], None],
+        gathering: Gathering | None = None,
+        *,
+        is_harmless: bool = False,
     ) -> None:
         """Run an event as `run` does, for whom it is enough to be called; raises and calls as Database.begin."""
 
@@ -123,7 +128,7 @@ class PairRunner:
             self._after(outcome)
             after(outcome)
 
-        self._database.begin(lambda c: self._unit(c, work, gathering), done, self)
+        self._database.begin(lambda c: self._unit(c, work, gathering), done, self, is_harmless=is_harmless)
 
     async def end(self, check: Callable[[Streams], None], last_word: LastWord, on_over: Callable[[], None]) -> None:
         """End the pair (G16): `check` may refuse; `last_word` is the last thing in the transaction that holds for it.

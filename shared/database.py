@@ -173,12 +173,20 @@ class Database:
         self._offer(Waiting(_conditional(unit), future, after, closing), patient=patient)
         return await asyncio.shield(future)
 
-    def begin(self, unit: Unit[T], after: Callable[[T | BaseException], None], closing: Closing | None = None) -> None:
+    def begin(
+        self,
+        unit: Unit[T],
+        after: Callable[[T | BaseException], None],
+        closing: Closing | None = None,
+        *,
+        is_harmless: bool = False,
+    ) -> None:
         """Run a unit of work as `write` does, for whom `after` is enough: nothing waits for it.
 
-        Raises StorageFailed where nothing can be stored; then `after` is not called.
+        `is_harmless`: nothing that it stores has to go where it fails. Raises StorageFailed where nothing can be stored;
+        then `after` is not called.
         """
-        self._offer(Waiting(_conditional(unit), None, after, closing))
+        self._offer(Waiting(_conditional(unit), None, after, closing, is_harmless))
 
     def _offer(self, waiting: Waiting, *, patient: bool = False) -> None:
         if self._closing:

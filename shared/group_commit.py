@@ -36,6 +36,8 @@ class Waiting:
     """Of whoever waits for it; None where `after` is all that is wanted."""
     after: Callable[[Any], None] | None
     closing: Closing | None = None
+    is_harmless: bool = False
+    """Whether nothing that it has stored has to go where it fails: then it needs no savepoint."""
 
 
 class ClosingFailed(Exception):
@@ -55,6 +57,11 @@ def _close(connection: sqlite3.Connection, closings: list[Closing]) -> list[Any]
         raise ClosingFailed(error) from error
 
 
+def _undo(connection: sqlite3.Connection, waiting: Waiting) -> None:
+    if not waiting.is_harmless:
+        connection.execute("ROLLBACK TO unit")
+
+
 def commit(
     connection: sqlite3.Connection, units: list[Waiting], closings: list[Closing]
 ) -> tuple[list[Any], list[Any]]:
@@ -65,16 +72,18 @@ def commit(
     connection.execute("BEGIN IMMEDIATE")
     try:
         for waiting in units:
-            connection.execute("SAVEPOINT unit")
+            if not waiting.is_harmless:
+                connection.execute("SAVEPOINT unit")
             try:
                 outcomes.append(waiting.unit(connection))
             except sqlite3.IntegrityError as error:
-                connection.execute("ROLLBACK TO unit")
+                _undo(connection, waiting)
                 outcomes.append(Misuse(f"a unit of work broke a constraint: {error}"))
             except _UNIT_FAILURES as error:
-                connection.execute("ROLLBACK TO unit")
+                _undo(connection, waiting)
                 outcomes.append(error)
-            connection.execute("RELEASE unit")
+            if not waiting.is_harmless:
+                connection.execute("RELEASE unit")
         closed = _close(connection, closings)
         connection.execute("COMMIT")
     except BaseException:

@@ -146,7 +146,7 @@ async def test_what_cannot_be_taken_is_refused_by_the_long_way_and_the_next_requ
     assert [each["code"] for each in found[1][2]["refusals"]] == ["not_publish_as"]
     assert found[2][2]["accepted"] == 1
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **_more: object) -> None:
         raise StorageFailed("no room")
 
     with monkeypatch.context() as broken:
