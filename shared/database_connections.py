@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import aiosqlite
 
-from shared.limits import LOG_FRAMES_BESIDE_MAX
+from shared.limits import LOG_FRAMES_BESIDE_MAX, READER_CACHE_KIB, WRITER_CACHE_KIB
 
 T = TypeVar("T")
 Unit = Callable[[sqlite3.Connection], T]
@@ -21,7 +21,6 @@ _PRAGMAS: Final = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA busy_timeout=5000",
-    "PRAGMA cache_size=-16384",
     "PRAGMA journal_size_limit=67108864",
 )
 _OF_WRITERS: Final = 2  # the first of them
@@ -42,6 +41,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     connection.row_factory = sqlite3.Row
     for pragma in _PRAGMAS[_OF_WRITERS:] if read_only else _PRAGMAS:
         connection.execute(pragma)
+    connection.execute(f"PRAGMA cache_size=-{READER_CACHE_KIB if read_only else WRITER_CACHE_KIB}")
     return connection
 
 

@@ -394,6 +394,10 @@ CHECKPOINT_LOG_BYTES_MIN: Final = 1024 * 1024
 # beside the writer do not keep up, and it makes them itself; that is also what is left of the file between two uses.
 LOG_FRAMES_MAX: Final = 4_096
 LOG_FRAMES_BESIDE_MAX: Final = 16_384
+# Pages that a connection keeps beside the system's own cache, from which another one comes in microseconds. A site has one
+# writer and four others on its database: caches that take an hour to fill make memory seem to grow with what is stored.
+WRITER_CACHE_KIB: Final = 4_096
+READER_CACHE_KIB: Final = 1_024
 # A database that nobody has written to for so long gives the room of its write-ahead log back, if that is more than this.
 LOG_TRUNCATED_AFTER_S: Final = 1.0
 LOG_KEPT_BYTES: Final = 64 * 1024
