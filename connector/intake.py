@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from connector import connectors, devices
+from connector import devices
 from connector.absorbing import Request, absorb
 from connector.catalogue import Catalogue
-from connector.connectors import Connector
 from connector.ingest.permission import locked_devices, turned_away
 from connector.readings import definitions_of
 from connector.streams import Streams
@@ -19,12 +19,20 @@ from shared.core.engine_effects import Effect
 from shared.errors import Refused
 from shared.limits import ABSORB_READINGS_MAX
 
+_AT_THE_DOOR: Final = (
+    "SELECT role, disabled, creates_devices,"
+    " EXISTS (SELECT 1 FROM device WHERE device.connector_id = connector.connector_id AND locked <> 0)"
+    " FROM connector WHERE connector_id = ?"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Door:
     """What is asked of a connector for each request: look once for all that are offered one after the other."""
 
-    connector: Connector
+    role: str
+    is_disabled: bool
+    creates_devices: bool
     locked: frozenset[str]
     """Devices that may not report."""
 
@@ -40,8 +48,11 @@ class Intake:
 
     def door(self, connection: sqlite3.Connection) -> Door:
         """Look who may come in; raises Refused('not_found')."""
-        connector = connectors.get_connector(connection, self.connector_id)
-        return Door(connector, locked_devices(connection, self.connector_id))
+        row = connection.execute(_AT_THE_DOOR, (self.connector_id,)).fetchone()
+        if row is None:
+            raise Refused("not_found", what="connector")
+        locked = locked_devices(connection, self.connector_id) if row[3] else frozenset()
+        return Door(row[0], bool(row[1]), bool(row[2]), locked)
 
     def offer(
         self,
@@ -58,16 +69,15 @@ class Intake:
         'target_not_writable', 'not_found'); `source` is whom to name.
         """
         door = self.door(connection) if door is None else door
-        connector = door.connector
-        if connector.disabled:
+        if door.is_disabled:
             raise Refused("connector_disabled")
-        if connector.role == "target":
+        if door.role == "target":
             raise Refused("target_not_writable", source=source)
         if door.locked or request.reporters:
             named = (device for device, _ in request.lines.keys)
             if refused := turned_away(connection, self.connector_id, named, door.locked, request.reporters):
                 request.turn_away(refused)
-        if may_create and connector.creates_devices and (missing := self._missing(connection, request)):
+        if may_create and door.creates_devices and (missing := self._missing(connection, request)):
             return missing
         self._waiting.append(request)
         return []
