@@ -14,8 +14,9 @@ from connector.settings import SETTINGS_NAME as SITE_NAME
 from connector.settings import SiteSettings
 from hub.settings import SETTINGS_NAME as HUB_NAME
 from hub.settings import HubSettings
-from shared.command_line import DataDir, Json, print_figures, print_json, progress, run_to_end, told_in_words
+from shared.command_line import DataDir, Json, measured, print_json, progress, run_to_end, told_in_words
 from shared.exit_codes import ExitCode
+from shared.provenance import version as release
 from shared.rig.commands import bench_app, rig_app
 from shared.service_manager import this_process
 from shared.settings import Loaded, SettingWrong, load
@@ -28,20 +29,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as package_version
-
-    try:
-        return package_version("pairhub")
-    except PackageNotFoundError:
-        return "0 (not installed)"
-
-
 main = App(
     name="pairhub",
     help="Pair two sites through a hub and stream readings from one to the other, losing none.",
-    version=_version,
+    version=release,
     help_format="plaintext",
 )
 hub_app = App(name="hub", help="The hub that both sites dial.")
@@ -327,7 +318,7 @@ def backup(
             manifest = read_through(file, passphrase, progress=progress)
         else:
             whose = _belongings(data_dir, key_file)
-            manifest = take(whose, file, version=_version(), passphrase=passphrase, progress=progress)
+            manifest = take(whose, file, version=release(), passphrase=passphrase, progress=progress)
     if json:
         print_json(manifest_json(file, manifest))
     else:
@@ -384,7 +375,7 @@ def bench_lookup(
     """Measure live lookups across the pair, asked as a library: one device, and a page of 50."""
     from connector.bench_lookup import measure
 
-    print_figures(run_to_end(measure(devices, lookups, progress)), json=json)
+    measured(measure(devices, lookups, progress), json=json)
 
 
 @bench_app.command(name="peers")
@@ -403,16 +394,16 @@ def bench_peers(
     async def look_up(count: int) -> float:
         return float((await bench_lookup.measure(10_000, count, lambda _: None))["p50_ms"])
 
-    print_figures(run_to_end(measure(readings, single, lookups, rounds, look_up, progress)), json=json)
+    measured(measure(readings, single, lookups, rounds, look_up, progress), json=json)
 
 
 @main.command
 def version(*, json: Json = False) -> None:
     """Print the version."""
     if json:
-        print_json({"version": _version()})
+        print_json({"version": release()})
     else:
-        print(f"pairhub {_version()}")
+        print(f"pairhub {release()}")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ import logging
 import secrets
 import time
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
 from connector.backup import belongings
 from shared.backup import Manifest, take
 from shared.errors import PairhubError, Refused, StorageFailed
+from shared.provenance import version
 
 _log = logging.getLogger(__name__)
 FOLDER: Final = "backups"
@@ -68,7 +68,7 @@ class BackupDesk:
                 take,
                 belongings(self._data_dir),
                 folder / name,
-                version=_version(),
+                version=version(),
                 passphrase=passphrase,
                 progress=self._progress,
             )
@@ -86,10 +86,3 @@ class BackupDesk:
         if self._stopping:
             raise StorageFailed("the site stops")
         self._view = BackupView("running", doing, done, total)
-
-
-def _version() -> str:
-    try:
-        return version("pairhub")
-    except PackageNotFoundError:
-        return "unknown"

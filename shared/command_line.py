@@ -15,6 +15,7 @@ from cyclopts import Parameter
 
 from shared.errors import PairhubError
 from shared.exit_codes import ExitCode, code_of
+from shared.provenance import provenance
 
 T = TypeVar("T")
 
@@ -59,6 +60,14 @@ def print_json(value: object) -> None:
 def progress(line: str) -> None:
     """Tell how long work goes on, beside what is printed."""
     print(line, file=sys.stderr, flush=True)
+
+
+def measured(work: Coroutine[Any, Any, dict[str, Any]], *, json: bool) -> dict[str, Any]:
+    """Measure, print what was found and with which code (shared.provenance), and return it."""
+    code = provenance()
+    found = run_to_end(work) | code
+    print_figures(found, json=json)
+    return found
 
 
 def print_figures(found: dict[str, Any], *, json: bool) -> None:

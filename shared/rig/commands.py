@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from shared.command_line import DataDir, Json, print_figures, print_json, progress, run_to_end
+from shared.command_line import DataDir, Json, measured, print_json, progress, run_to_end
 from shared.exit_codes import ExitCode
 
 rig_app = App()
@@ -92,11 +92,7 @@ def chaos(
     """
     from shared.rig.chaos.run import measure
 
-    found = run_to_end(measure(minutes, seed, progress, keep))
-    if json:
-        print_json(found)
-    else:
-        print("\n".join(f"{name}: {value}" for name, value in found.items()))
+    found = measured(measure(minutes, seed, progress, keep), json=json)
     if not found["clean"]:
         raise SystemExit(ExitCode.FAILED)
 
@@ -158,7 +154,7 @@ def bench_stream(
     """Measure readings per second from HTTP at the source to queryable and durable at the target."""
     from shared.rig.bench_stream import measure
 
-    print_figures(run_to_end(measure(readings, batch, progress, outage=outage, series=series)), json=json)
+    measured(measure(readings, batch, progress, outage=outage, series=series), json=json)
 
 
 @bench_app.command(name="live")
@@ -171,7 +167,7 @@ def bench_live(
     """Measure how long one reading takes from accepted at the source to applied at the target."""
     from shared.rig.bench_live import measure
 
-    print_figures(run_to_end(measure(readings, per_s, progress)), json=json)
+    measured(measure(readings, per_s, progress), json=json)
 
 
 @bench_app.command(name="drain")
@@ -183,7 +179,7 @@ def bench_drain(
     """Measure live readings and lookups while a backlog drains, and how soon all flows again."""
     from shared.rig.bench_drain import measure
 
-    print_figures(run_to_end(measure(behind, progress)), json=json)
+    measured(measure(behind, progress), json=json)
 
 
 @bench_app.command(name="growth")
@@ -197,7 +193,7 @@ def bench_growth(
     """Measure whether a reading costs more with much in history, or behind."""
     from shared.rig.bench_growth import measure
 
-    print_figures(run_to_end(measure(readings, progress)), json=json)
+    measured(measure(readings, progress), json=json)
 
 
 @bench_app.command(name="pairs")
@@ -210,7 +206,7 @@ def bench_pairs(
     """Measure live readings on many pairs at once: 500 readings a second each, 50 in a request."""
     from shared.rig.bench_pairs import measure
 
-    print_figures(run_to_end(measure(pairs, seconds, progress)), json=json)
+    measured(measure(pairs, seconds, progress), json=json)
 
 
 @bench_app.command(name="idle")
@@ -224,4 +220,4 @@ def bench_idle(
     """Measure what a quiet link costs the hub in memory."""
     from shared.rig.bench_idle import measure
 
-    print_figures(run_to_end(measure(links, progress, settle_s=settle_s, watch_s=watch_s)), json=json)
+    measured(measure(links, progress, settle_s=settle_s, watch_s=watch_s), json=json)

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
+from shared.provenance import provenance
 from tests.mutants.bugs import Bug, Stale, all_bugs
 from tests.mutants.hunt import WAYS, Hunt, honest_failure, hunt
 from tests.mutants.tree import Tree
@@ -32,6 +33,7 @@ def main() -> int:
     bugs = [bug for bug in all_bugs() if not options.only or bug.name in options.only]
     if unknown := set(options.only) - {bug.name for bug in bugs}:
         parser.error(f"no bug is named {', '.join(sorted(unknown))}")
+    code = provenance()
     began_s, hunts = time.perf_counter(), list[Hunt]()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         honest = Tree(Path(folder) / "0")
@@ -49,7 +51,7 @@ def main() -> int:
         for found in _hunt_all(bugs, trees, options.seeds):
             hunts.append(found)
             print(_line(found, len(hunts), len(bugs)), file=sys.stderr, flush=True)
-    result = _result(hunts) | {"seconds": round(time.perf_counter() - began_s), "cpu_s": round(_cpu_s())}
+    result = _result(hunts) | {"seconds": round(time.perf_counter() - began_s), "cpu_s": round(_cpu_s())} | code
     print(json.dumps(result) if options.json else "\n".join(f"{name}: {value}" for name, value in result.items()))
     return 0 if result["caught"] == result["mutants"] else 1
 

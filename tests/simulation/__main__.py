@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from typing import Final
 
+from shared.provenance import provenance
 from tests.simulation.run import Outcome, run_seeds
 
 _PROGRESS_S: Final = 10.0
@@ -26,6 +27,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     first, last = (int(part) for part in options.seeds.split(":"))
+    code = provenance()
     began_s, began_cpu_s = time.perf_counter(), _cpu_s()
     failed: list[Outcome] = []
     fired: Counter[str] = Counter()
@@ -46,7 +48,7 @@ def main() -> int:
         "cpu_ms_per_seed": round((_cpu_s() - began_cpu_s) / (last - first) * 1_000, 1),
         "failed": [outcome.seed for outcome in failed[:100]],
         "fired": dict(sorted(fired.items())),
-    }
+    } | code
     print(json.dumps(result) if options.json else "\n".join(f"{name}: {value}" for name, value in result.items()))
     return 1 if failed else 0
 
