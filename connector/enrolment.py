@@ -6,8 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from connector.hub_client import HubClient
 from connector.identity import Identity, enrolled
-from connector.link import HubClient
 from shared.clock import Clock
 from shared.database import Database
 from shared.errors import LinkLost, PairhubError, Refused

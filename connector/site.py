@@ -25,11 +25,11 @@ from connector.gaps import GapRow
 from connector.health_facts import site_facts
 from connector.history_folding import Folding
 from connector.host_desk import HostDesk
+from connector.hub_client import HubClient
 from connector.hub_way import hub_way
 from connector.identity import Identity, load_or_create
 from connector.ingest.mqtt_desk import MqttDesk
 from connector.ingestion import Ingestion
-from connector.link import HubClient
 from connector.lookups import Lookups
 from connector.quarantine import QuarantineDesk
 from connector.readings import Outcome

@@ -18,7 +18,8 @@ from shared.rig.fault_proxy import FaultProxy
 
 async def test_n2_a_half_open_link_is_found_out_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connector.link.PING_INTERVAL_S", 0.3)
-    monkeypatch.setattr("connector.link.PING_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("connector.hub_client.PING_INTERVAL_S", 0.3)
+    monkeypatch.setattr("connector.hub_client.PING_TIMEOUT_S", 0.3)
     settings = HubSettings(port=0, data_dir=tmp_path / "hub", open_enrolment=True)
     async with running_hub(settings) as hub, FaultProxy(hub.url) as proxy:
         site = await Site.open(SiteSettings(data_dir=tmp_path / "plant", site_name="plant", hub_url=proxy.url))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from connector.hub_client import HubClient
 from connector.hub_way import hub_way
-from connector.link import HubClient
 from connector.serve import running_site
 from connector.settings import SiteSettings
 from hub.serve import RunningHub, running_hub

@@ -1,0 +1,141 @@
+"""What a site asks a hub over HTTP: a nonce, enrolment, presentation; and the opening of a link's WebSocket."""
+
+from __future__ import annotations
+
+import secrets
+
+import httpx2
+import msgspec
+import websockets
+from websockets.asyncio.client import connect
+
+from connector.hub_watch import HubWatch
+from connector.hub_way import HubWay
+from connector.identity import Identity
+from connector.link_socket import LinkSocket
+from shared.certificates import public_bytes
+from shared.errors import LinkLost, Refused, refused_there
+from shared.joining import (
+    ENROL_PATH,
+    LINK_PATH,
+    NONCE_PATH,
+    PRESENT_PATH,
+    EnrolAnswer,
+    EnrolRequest,
+    NonceAnswer,
+    PresentRequest,
+    make_assertion,
+)
+from shared.limits import FRAME_BYTES_MAX, HANDSHAKE_DEADLINE_S, PING_INTERVAL_S, PING_TIMEOUT_S
+
+
+class HubClient:
+    """HTTP requests to one hub: nonce, enrolment, presentation."""
+
+    def __init__(self, way: HubWay) -> None:
+        self.hub_url = way.url
+        self.is_reachable = True
+        """Whether the hub answered when it was asked last."""
+        self.watch = HubWatch(self.nonce)
+        self._way = way
+        self._http = httpx2.AsyncClient(
+            base_url=way.url,
+            timeout=HANDSHAKE_DEADLINE_S,
+            trust_env=False,
+            proxy=way.proxy or None,
+            verify=way.tls if way.tls is not None else True,
+        )
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._http.aclose()
+
+    async def nonce(self) -> NonceAnswer:
+        """Ask for a nonce; raises LinkLost where the hub cannot be reached."""
+        try:
+            answer = await self._ask("GET", NONCE_PATH)
+        except LinkLost:
+            self.is_reachable = False
+            raise
+        self.is_reachable = True
+        return msgspec.json.decode(answer, type=NonceAnswer)
+
+    async def enrol(self, identity: Identity, token: str, now_s: float) -> EnrolAnswer:
+        """Enrol the site; raises Refused with the hub's reason, LinkLost."""
+        nonce = await self.nonce()
+        request = EnrolRequest(
+            token,
+            identity.site_id,
+            identity.site_name,
+            public_bytes(identity.hub_private).hex(),
+            public_bytes(identity.identity_private).hex(),
+            self._assertion(identity, "", nonce, now_s),
+        )
+        return msgspec.json.decode(await self._ask("POST", ENROL_PATH, request), type=EnrolAnswer)
+
+    async def present(self, identity: Identity) -> None:
+        """Show the enrolment certificate to a hub that lost its disk; raises Refused, LinkLost."""
+        await self._ask("POST", PRESENT_PATH, PresentRequest(identity.enrolment.hex()))
+
+    async def open(self, identity: Identity, connector_id: str, start_id: bytes, now_s: float) -> LinkSocket:
+        """Open an authenticated WebSocket; raises Refused with the hub's reason, LinkLost."""
+        nonce = await self.nonce()
+        if identity.hub_key and nonce.hub_key != identity.hub_key:
+            raise Refused("certificate_refused", why="the hub has another key than the one this site enrolled with")
+        assertion = self._assertion(identity, connector_id, nonce, now_s)
+        try:
+            socket = await connect(
+                self._way.link_address + LINK_PATH,
+                additional_headers={"Authorization": f"Bearer {assertion}", "Pairhub-Start": start_id.hex()},
+                compression=None,
+                max_size=FRAME_BYTES_MAX,
+                proxy=self._way.proxy or None,
+                ssl=self._way.tls,
+                open_timeout=HANDSHAKE_DEADLINE_S,
+                ping_interval=PING_INTERVAL_S,
+                ping_timeout=PING_TIMEOUT_S,
+                close_timeout=2,
+                create_connection=LinkSocket,
+            )
+            assert isinstance(socket, LinkSocket)
+            return socket
+        except websockets.InvalidStatus as error:
+            raise _refusal(error.response.status_code, bytes(error.response.body or b"")) from error
+        except (OSError, TimeoutError, websockets.WebSocketException) as error:
+            raise self._way.failure(error) from error
+
+    def _assertion(self, identity: Identity, connector_id: str, nonce: NonceAnswer, now_s: float) -> str:
+        return make_assertion(
+            identity.hub_private,
+            site_id=identity.site_id,
+            connector_id=connector_id,
+            hub_key=nonce.hub_key,
+            nonce=nonce.nonce,
+            token_id=secrets.token_hex(8),
+            now_s=now_s,
+        )
+
+    async def _ask(self, method: str, path: str, body: msgspec.Struct | None = None) -> bytes:
+        content = None if body is None else msgspec.json.encode(body)
+        try:
+            response = await self._http.request(
+                method, path, content=content, headers={"Content-Type": "application/json"}
+            )
+        except (httpx2.HTTPError, OSError) as error:
+            raise self._way.failure(error) from error
+        if response.status_code >= 400:
+            raise _refusal(response.status_code, response.content)
+        return response.content
+
+
+class _Answer(msgspec.Struct):
+    code: str = ""
+    facts: dict[str, str] = {}
+
+
+def _refusal(status: int, body: bytes) -> Refused | LinkLost:
+    try:
+        answer = msgspec.json.decode(body, type=_Answer)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # a proxy's page
+        return LinkLost(f"the hub, or something before it, answered {status} in a way this site does not understand")
+    return refused_there(answer.code, answer.facts)
