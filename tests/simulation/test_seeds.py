@@ -12,7 +12,7 @@ from tests.simulation.faults import FAULTS
 from tests.simulation.run import failures, faults_of, run_seed
 
 pytestmark = pytest.mark.simulation
-_CHUNKS, _SEEDS = 40, 600
+_CHUNKS, _SEEDS = 80, 2_000
 
 
 @pytest.mark.parametrize("chunk", range(_CHUNKS))  # tests/conftest.py spreads them over processes
