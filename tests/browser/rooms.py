@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 
 from shared.rig.client import until
 from shared.rig.daemons import Daemon
-from tests.browser.house import House, Visits
+from tests.browser.house import House, Visits, url_of
 from tests.e2e.stage import Paired, Site
 
 READINGS: Final = 120
@@ -79,9 +79,12 @@ class Room:
     logged_in: bool = True
 
 
-async def enter(visits: Visits, room: Room) -> Page:
-    """Open the page of a room."""
-    page = await visits.open(room.at, room.path, logged_in=room.logged_in)
+async def enter(visits: Visits, room: Room, page: Page | None = None) -> Page:
+    """Open the page of a room: in a window of its own, or in one that is there and keeps what it has loaded."""
+    if page is None:
+        page = await visits.open(room.at, room.path, logged_in=room.logged_in)
+    else:
+        await page.goto(url_of(room.at) + room.path)
     if room.act is not None:
         await room.act(page)
     return page

@@ -6,10 +6,11 @@ from typing import Final
 
 import anyio
 import pytest
+from playwright.async_api import Page
 
 from tests.browser.house import House, Visits
 from tests.browser.rooms import Room, enter, furnish, rooms
-from tests.chromium import DESKTOP, PHONE, Look, inspect
+from tests.chromium import DESKTOP, PHONE, Look, bring_axe, inspect
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -28,10 +29,13 @@ async def test_every_page_of_both_sites_and_the_hub_is_accessible_and_fits_both_
     problems: list[str] = []
 
     async def walk(through: list[Room]) -> None:
+        windows: dict[bool, Page] = {}  # by whether somebody is logged in: a new one would load and compile all anew
         for room in through:
-            page = await enter(visits, room)
+            page = await enter(visits, room, windows.get(room.logged_in))
+            if room.logged_in not in windows:
+                windows[room.logged_in] = page
+                await bring_axe(page)
             problems.extend(await inspect(page, room.name, LOOKS, widths=(PHONE,)))
-            await page.close()
 
     every = rooms(house, paired, waiting)
     # Two pages at once: the browser gives each a process of its own.

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
-from tests.chromium import DESKTOP, PHONE, Look, inspect, listen, running_chromium
+from tests.chromium import DESKTOP, PHONE, Look, bring_axe, inspect, listen, running_chromium
 from tests.web import samples
 from tests.web.sample_app import World, running_app
 from web import pairing_text
@@ -55,6 +55,7 @@ async def opened_page(
 async def look_through(browser: Browser, base: str, names: list[str], problems: list[str]) -> None:
     page = await browser.new_page(reduced_motion="reduce")
     listen(page, problems)
+    await bring_axe(page)
     for name in names:
         response = await page.goto(f"{base}/samples/{name}")
         assert response
