@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Final
 
 from connector.repair_rows import RepairRows
 from shared.clock import Clock
@@ -11,10 +13,13 @@ from shared.core.health import ConnectorFacts, SiteFacts, judge_connector, judge
 from shared.core.repairs import Repair
 from shared.database import Database
 from shared.disk import disk_use
-from shared.errors import StorageFailed
+from shared.errors import PairhubError, StorageFailed
 from shared.notices.desk import NoticeDesk, TrialOutcome
 from shared.notices.keeper import RepairKeeper
 from shared.notices.notice import Sender
+
+# All links of a site may come back at once: hundreds looked at in a row would hold up every reading meanwhile.
+_BETWEEN_LOOKS_S: Final = 0.05
 
 
 class RepairDesk:
@@ -45,6 +50,8 @@ class RepairDesk:
             on_changes=self._on_changes,
         )
         self._connectors: dict[str, ConnectorFacts] = {}
+        self._moved: dict[str, None] = {}  # connectors whose link came or went since the last look
+        self._some_moved = asyncio.Event()
         self.free_bytes: int | None = None
         """Room on the disk of the database, as last seen."""
         self.read_problem = ""
@@ -66,6 +73,13 @@ class RepairDesk:
         judgement = judge_connector(facts, self._clock.wall_ms(), lambda code: self._keeper.is_open(code, scope))
         self._keeper.observe(scope, judgement)
         self.observe_site()
+
+    def on_link(self, connector_id: str, *, is_linked: bool, peer_is_linked: bool) -> None:
+        """Hear of a link: one that came or went is looked at soon, for it raises and disproves repairs."""
+        facts = self._connectors.get(connector_id)
+        if facts is not None and (facts.link.is_linked, facts.link.peer_is_linked) != (is_linked, peer_is_linked):
+            self._moved[connector_id] = None
+            self._some_moved.set()
 
     def observe_site(self) -> None:
         """Look at the site as a whole."""
@@ -114,7 +128,18 @@ class RepairDesk:
 
     async def run(self) -> None:
         """Keep what changes and have it told, until cancelled."""
-        await self._keeper.run(self._look)
+        await asyncio.gather(self._keeper.run(self._look), self._look_at_moved())
+
+    async def _look_at_moved(self) -> None:
+        while True:
+            await self._some_moved.wait()
+            self._some_moved.clear()
+            moved, self._moved = self._moved, {}
+            for connector_id in moved:
+                with suppress(PairhubError):  # deleted meanwhile, or the disk fails: looked at again in any case
+                    if self.look is not None:
+                        await self.look(connector_id)
+                await asyncio.sleep(_BETWEEN_LOOKS_S)
 
     async def save(self) -> None:
         """Keep what changed, at the end."""

@@ -44,6 +44,7 @@ from connector.settings import SiteSettings
 from shared.clock import Clock, SystemClock
 from shared.core.clock_guard import ClockGuard
 from shared.core.completion import PairState
+from shared.core.link_state import LinkState
 from shared.core.outbox import OutboxLimits
 from shared.core.window import Window
 from shared.database import Database
@@ -224,6 +225,9 @@ class Site:
         self.catalogue.feed.publish()
         if what in ("enrolment", "storage"):
             self.repairs.observe_site()
+        if what == "link" and (runtime := self.runtimes.get(connector_id)) is not None:
+            is_linked = runtime.view.state is LinkState.LINKED
+            self.repairs.on_link(connector_id, is_linked=is_linked, peer_is_linked=runtime.view.peer_linked)
         self.bell(connector_id).ring()
         if what not in ("readings", "account"):
             self.bell("").ring()

@@ -34,7 +34,11 @@ class Mended(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RepairKind:
-    """One kind. It is raised after holding for `raise_after_ms`, and cleared after being gone for `clear_after_ms`."""
+    """One kind. It is raised after holding for `raise_after_ms`, and cleared after being gone for `clear_after_ms`.
+
+    `is_of_link`: a link that is up disproves it, so that it is not shown meanwhile; should it come back within that time, it
+    is the same repair as before, and nobody is told twice.
+    """
 
     title: str
     cause: str
@@ -44,6 +48,7 @@ class RepairKind:
     is_urgent: bool = False
     raise_after_ms: int = 0
     clear_after_ms: int = REPAIR_CLEAR_AFTER_MS
+    is_of_link: bool = False
 
 
 REPAIRS: Final[dict[str, RepairKind]] = {
@@ -106,6 +111,7 @@ REPAIRS: Final[dict[str, RepairKind]] = {
         Mended.HUB,
         is_urgent=True,
         raise_after_ms=OFFLINE_AFTER_MS,
+        is_of_link=True,
     ),
     "link_problem": RepairKind(
         "The link has a problem",
@@ -114,6 +120,7 @@ REPAIRS: Final[dict[str, RepairKind]] = {
         "Open Remote-Sync, which says what it tries.",
         Mended.REMOTE_SYNC,
         raise_after_ms=REPAIR_RAISE_AFTER_MS,
+        is_of_link=True,
     ),
     "duplicate_instance": RepairKind(
         "Two copies of this site run",
@@ -156,6 +163,7 @@ REPAIRS: Final[dict[str, RepairKind]] = {
         "See that its daemon runs and reaches the hub.",
         Mended.REMOTE_SYNC,
         raise_after_ms=PEER_OFFLINE_AFTER_MS,
+        is_of_link=True,
     ),
     "stalled": RepairKind(
         "Nothing moves",

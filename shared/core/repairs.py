@@ -178,11 +178,20 @@ class RepairBook:
 
     def open(self, scopes: Sequence[str] | None = None) -> tuple[Repair, ...]:
         """Return the open repairs of these scopes (None: of all), the urgent first, then the oldest."""
-        found = [
-            entry.repair
+        return self._sorted(entry for key, entry in self._entries.items() if scopes is None or key[1] in scopes)
+
+    def shown(self, scopes: Sequence[str] | None = None) -> tuple[Repair, ...]:
+        """Return those of them that people are to see: not what the link that is up now disproves."""
+        return self._sorted(
+            entry
             for key, entry in self._entries.items()
-            if entry.repair is not None and (scopes is None or key[1] in scopes)
-        ]
+            if (scopes is None or key[1] in scopes)
+            and not (entry.gone_ms is not None and entry.finding.kind.is_of_link)
+        )
+
+    @staticmethod
+    def _sorted(entries: Iterable[_Entry]) -> tuple[Repair, ...]:
+        found = [entry.repair for entry in entries if entry.repair is not None]
         return tuple(sorted(found, key=lambda repair: (not repair.is_urgent, repair.since_ms, repair.key)))
 
 

@@ -88,8 +88,8 @@ class RepairKeeper:
         return self._book.is_open(code, scope)
 
     def open(self, scopes: Sequence[str] | None = None) -> tuple[Repair, ...]:
-        """Return the open repairs of these scopes (None: of all), the urgent first."""
-        return self._book.open(scopes)
+        """Return the open repairs of these scopes (None: of all) that people are to see, the urgent first."""
+        return self._book.shown(scopes)
 
     async def cleared(self, limit: int) -> list[Repair]:
         """Return repairs that are over, the last one first; raises StorageFailed."""

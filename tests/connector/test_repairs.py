@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from connector.pages import samples
+from shared.core.health import ConnectorFacts
 from shared.limits import HOUR_MS
 from shared.logs import set_up_logging
 from shared.redaction import Redactor
@@ -239,3 +240,28 @@ def test_a_redactor_knows_secrets_by_shape_too() -> None:
     }
     assert {given: redactor.text(given) for given in cases} == cases
     assert redactor.value({"s3cr3t-value": ["s3cr3t-value", HOUR_MS]}) == {"s3cr3t-value": ["(left out)", HOUR_MS]}
+
+
+async def test_page12_a_link_that_comes_or_goes_is_judged_at_once_and_not_with_the_next_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "EVERY_S", 3_600.0)
+    async with two_sites(tmp_path) as two:
+        source_id = (await two.source.site.create_connector("pumps")).connector_id
+        await two.pair(source_id)
+        site = two.source.site
+        judged: list[bool] = []
+        observe = site.repairs.observe
+
+        def heard(facts: ConnectorFacts) -> None:
+            judged.append(facts.link.is_linked)
+            observe(facts)
+
+        monkeypatch.setattr(site.repairs, "observe", heard)
+        await site.repairs.facts_now(source_id)
+        await two.hub.stop()
+
+        async def is_judged() -> bool:
+            return judged[-1:] == [False]
+
+        await until(is_judged, "the lost link to be judged")

@@ -269,6 +269,19 @@ def test_what_flaps_is_neither_raised_nor_cleared() -> None:
     assert look.book.open() == ()
 
 
+def test_what_a_link_that_is_up_disproves_is_not_shown_meanwhile_and_comes_back_as_the_same() -> None:
+    look = Look()
+    look.at("peer_offline", "stalled", for_s=121)
+    look.at("stalled")
+    assert [repair.finding.code for repair in look.book.shown()] == ["stalled"]
+    assert look.book.is_open("peer_offline", "C")
+    look.at("peer_offline")
+    assert {repair.finding.code for repair in look.book.shown(("C",))} == {"peer_offline", "stalled"}
+    look.at(for_s=2)
+    assert [repair.finding.code for repair in look.book.shown()] == ["stalled"]  # figures stay calm
+    assert look.seen == [("stalled", True), ("peer_offline", True)]
+
+
 def test_what_cannot_be_known_now_stays_as_it_is() -> None:
     look = Look()
     look.at("stalled")
