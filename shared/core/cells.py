@@ -13,7 +13,7 @@ from hashlib import sha256
 
 import msgspec
 
-from shared.core.fields import EXISTS, generation_of
+from shared.core.fields import EXISTS, generation_of, set_alias
 from shared.limits import HLC_AHEAD_MS_MAX
 from shared.sealing import Side
 
@@ -118,13 +118,23 @@ def merged(mine: Cell | None, theirs: Cell, policy: Policy = Policy.NEWER) -> tu
     elif mine.dominates(theirs):
         return mine, None
     assert mine is not None
-    winner, loser = (mine, theirs) if mine.rank(policy) >= theirs.rank(policy) else (theirs, mine)
+    winner, loser = (mine, theirs) if _wins(mine, theirs, policy) else (theirs, mine)
     kept = msgspec.structs.replace(
         winner,
         source_count=max(mine.source_count, theirs.source_count),
         target_count=max(mine.target_count, theirs.target_count),
     )
     return kept, loser if _contradicts(winner, loser) else None
+
+
+def _wins(one: Cell, other: Cell, policy: Policy) -> bool:
+    """Tell which of two versions that did not know each other stands.
+
+    Of two refusals of what the device is to be set to, the source's: it alone judges what its device can take (G19).
+    """
+    if one.refused and other.refused and one.side != other.side and set_alias(one.field) is not None:
+        return one.side == Side.SOURCE
+    return one.rank(policy) >= other.rank(policy)
 
 
 def _contradicts(winner: Cell, loser: Cell) -> bool:

@@ -206,6 +206,19 @@ def test_a_value_that_the_source_refuses_is_taken_back_at_the_target_too() -> No
     assert (last_change(two.target).state, last_change(two.target).reason) == ("refused", "not_settable")
 
 
+def test_g19_what_the_source_refuses_does_not_stand_where_the_target_refuses_its_value_at_the_same_moment() -> None:
+    two = paired("pump")
+    forbid(two.target, "set_values")
+    apart(two, FIELDS, set_field("r"), "3.5", '"no number"')
+    two.settle()
+    assert [site.rows("SELECT set_value FROM series") for site in two.sites.values()] == [[(3.5,)], [(3.5,)]]
+    told = edit_queries.list_changes(two.target.connection, CONNECTOR, identity="pump", limit=2)
+    assert {(change.state, change.reason) for change in told} == {
+        ("refused", "edit_not_allowed"),
+        ("refused", "wrong_format"),
+    }
+
+
 # --- generations ------------------------------------------------------------------------------------------------------
 
 
