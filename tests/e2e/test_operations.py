@@ -158,7 +158,8 @@ async def test_a_source_says_its_account_its_link_and_its_backlog(house: House) 
     # The canary and the first ping may still be on their way.
     on_their_way = {"pairhub_pair_round_trip_seconds", "pairhub_link_round_trip_seconds"}
     # By cause: nothing was dropped.
-    of_nothing = {f"pairhub_{name}_total" for name in ("dropped", "resource_dropped", "gap_notices", "gap_readings")}
+    causes = ("dropped", "resource_dropped", "gap_notices", "gap_readings", "gap_readings_taken_back")
+    of_nothing = {f"pairhub_{name}_total" for name in causes}
     check_declared(found, SITE_MEASURES, on_their_way | of_nothing | OF_A_QUIET_DAEMON)
     values, _ = found
     ids = {"connector": house.source_id, "pair": house.pair_id}
