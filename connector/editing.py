@@ -42,7 +42,7 @@ from shared.core.engine import PairEngine
 from shared.core.engine_effects import Effect
 from shared.core.fields import CONNECTOR_OBJECT, Grant, Subject, json_text, known_class, policy_field
 from shared.core.judge import PeerRights
-from shared.database import Unit
+from shared.database_connections import Unit
 from shared.errors import Refused
 from shared.limits import BULK_DEVICES_MAX
 from shared.sealing import Side

@@ -15,7 +15,8 @@ from connector.streams import Streams
 from shared.clock import Clock
 from shared.core.engine import PairEngine
 from shared.core.engine_effects import Effect
-from shared.database import Database, Unit
+from shared.database import Database
+from shared.database_connections import Unit
 
 T = TypeVar("T")
 
