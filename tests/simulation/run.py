@@ -127,12 +127,17 @@ class Run:
     def _insist(self) -> None:
         """Strike again with what found nothing to happen to."""
         world = self.world
-        for _ in range(60):
+        for turn in range(60):
             missing = [fault for fault in self.outcome.chosen if not world.fault_count[fault]]
             if not missing:
                 break
             world.apart_until_ms.clear()
             world.weather = Weather()  # what has happened need not stand in the way of the rest
+            if turn >= 30:  # a crawl of four segments at a time, or a hub that sits on all of them
+                for hub in world.hubs:
+                    hub.be_honest()
+                for site in world.everyone:
+                    site.slow = False
             if not any(fault.endswith("_cloned") for fault in missing):
                 self.faults.end_clones()
             for fault in missing:
