@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any, Final
 
 import anyio
 import msgspec
-from anyio.streams.memory import MemoryObjectSendStream
-from sse_starlette import ServerSentEvent
+from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
 from connector import edit_queries
@@ -24,7 +22,6 @@ from connector.reading_feed import Heard, Listener
 from shared.core.fields import pattern_matches
 from shared.errors import PairhubError, Refused
 from shared.limits import EVENT_BEAT_S, EVENT_STREAMS_PER_KEY_MAX
-from web.updates import ClosingEventResponse
 
 KINDS: Final = ("readings", "changes", "devices", "account")
 EVENT_STREAM: Final = "text/event-stream"
@@ -73,22 +70,24 @@ async def stream_events(call: Call) -> Response:
     if open_streams[key] >= EVENT_STREAMS_PER_KEY_MAX:
         raise Refused("too_many_streams", most=EVENT_STREAMS_PER_KEY_MAX)
     stream = _Stream(call, kinds, await _first_change(call))
-    send_stream, receive_stream = anyio.create_memory_object_stream[ServerSentEvent](0)
-    return ClosingEventResponse(
-        receive_stream,
-        send_stream,
+    return EventSourceResponse(
+        _counted(open_streams, key, stream.told()),
         ping=EVENT_BEAT_S,
         ping_message_factory=lambda: ServerSentEvent(comment="beat"),
-        data_sender_callable=partial(_counted, open_streams, key, partial(stream.run, send_stream)),
+        data_sender_callable=stream.look_around,
         headers={"Cache-Control": "no-store"},
         send_timeout=_SEND_TIMEOUT_S,
     )
 
 
-async def _counted(open_streams: Counter[str], key: str, run: Any) -> None:
+async def _counted(
+    open_streams: Counter[str], key: str, told: AsyncGenerator[ServerSentEvent]
+) -> AsyncGenerator[ServerSentEvent]:
     open_streams[key] += 1
     try:
-        await run()
+        async with aclosing(told):
+            async for event in told:
+                yield event
     finally:
         open_streams[key] -= 1
         if not open_streams[key]:
@@ -155,6 +154,7 @@ class _Stream:
         self._told_account: BothAccounts | None = None
         self._account_due_s = self._look_due_s = 0.0
         self._listener = Listener(self._wants, self._woken.set)
+        self._end: str | None = None  # why the stream is over, empty where there is nothing to say about it
 
     def _wants(self, device: str, resource: str) -> bool:
         return self._fits(device) and self._resource in ("", resource)
@@ -162,19 +162,27 @@ class _Stream:
     def _fits(self, device: str | None) -> bool:
         return not self._device or (device is not None and pattern_matches(self._device, device))
 
-    async def run(self, out: MemoryObjectSendStream[ServerSentEvent]) -> None:
-        """Send events until the client leaves, the key is revoked, or the site stops."""
-        async with out, anyio.create_task_group() as tasks:
+    async def told(self) -> AsyncGenerator[ServerSentEvent]:
+        """Yield events until the key is revoked, or the site stops; `look_around` runs beside it.
+
+        Whoever sends them asks for them here, without a task or a queue between: a reading is on its way at once.
+        """
+        with self._hearing():
+            yield ServerSentEvent(comment="open")
+            while self._end is None:
+                self._woken.clear()  # before looking: what comes while this looks or sends is not waited for
+                async for event in self._events():
+                    yield event
+                await self._rest()
+        if self._end:
+            yield ServerSentEvent(self._end, event="end")
+
+    async def look_around(self) -> None:
+        """Wake the stream where something changed, and end it where it has to; until it is cancelled."""
+        async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._listen)
-            tasks.start_soon(self._end_when_stopping, tasks.cancel_scope)
-            tasks.start_soon(self._end_when_revoked, out, tasks.cancel_scope)
-            with suppress(anyio.BrokenResourceError), self._hearing():
-                await out.send(ServerSentEvent(comment="open"))
-                while True:
-                    async for event in self._events():
-                        await out.send(event)
-                    await self._rest()
-            tasks.cancel_scope.cancel()
+            tasks.start_soon(self._end_when_stopping)
+            tasks.start_soon(self._end_when_revoked)
 
     @contextmanager
     def _hearing(self) -> Iterator[None]:
@@ -186,7 +194,6 @@ class _Stream:
 
     async def _rest(self) -> None:
         """Wait for something to tell, or for the moment in which what was put off is due."""
-        self._woken.clear()
         timeout_s = EVENT_BEAT_S
         if self._rung:
             due_s = min(self._look_due_s, self._account_due_s) if "account" in self._kinds else self._look_due_s
@@ -199,11 +206,11 @@ class _Stream:
             self._rung = True
             self._woken.set()
 
-    async def _end_when_stopping(self, scope: anyio.CancelScope) -> None:
+    async def _end_when_stopping(self) -> None:
         await self._call.request.app.state.stopping.wait()
-        scope.cancel()
+        self._over("")
 
-    async def _end_when_revoked(self, out: MemoryObjectSendStream[ServerSentEvent], scope: anyio.CancelScope) -> None:
+    async def _end_when_revoked(self) -> None:
         """A key that is revoked, or a connector that is deleted, ends its streams."""
         while True:
             await anyio.sleep(EVENT_BEAT_S)
@@ -211,9 +218,11 @@ class _Stream:
                 await self._call.access.require(self._call.request, self._call.operation.action)
                 self._call.site.runtime(self._call.connector_id)
             except Refused as refused:
-                with suppress(anyio.BrokenResourceError):
-                    await out.send(ServerSentEvent(refused.code, event="end"))
-                scope.cancel()
+                self._over(refused.code)
+
+    def _over(self, why: str) -> None:
+        self._end = why
+        self._woken.set()
 
     # --- events -----------------------------------------------------------------------------------------------------------
 
