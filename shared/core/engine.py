@@ -246,8 +246,10 @@ class PairEngine:
             case AskStatement():
                 effects = self._heard(store, link, now_ms)
                 effects.append(self._statement(store, nonce=frame.nonce, whole=True, now_ms=now_ms))
-                if not link.stated and not effects[:-1]:
-                    # A peer whose engine has only just begun missed our question: ask it again, with the same nonce.
+                if not link.stated and link.asked_again != link.nonce and not effects[:-1]:
+                    # A peer whose engine has only just begun missed our question: ask it again, with the same nonce. Once:
+                    # two sides that both wait for a word would ask each other for ever.
+                    link.asked_again = link.nonce
                     effects.append(Send(AskStatement(self._keys.pair_id, link.nonce)))
                 return effects
             case Held():

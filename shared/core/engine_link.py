@@ -23,6 +23,7 @@ class EngineLink:
     peer_counter: int = 0
     opened_ms: int = 0
     asked_ms: int = 0
+    asked_again: bytes = b""  # the nonce of the question that was sent a second time
     ledger_ms: int = 0
     consumed_bytes: int = 0
     unstated: int = 0  # segments that came since the last statement
