@@ -383,7 +383,8 @@ class Outbox:
         segments = store.segments_numbered(stated.epoch, numbers)
         if not segments:
             return 0
-        aside = IntervalSet(stated.apart.quarantined)
+        # The first word of a segment may come when a person has discarded it already.
+        aside = IntervalSet(stated.apart.quarantined + stated.apart.discarded)
         for segment in segments:
             if segment.dropped is not None:
                 self._take_back(store, segment, tally)

@@ -96,6 +96,17 @@ def test_n4_what_is_in_quarantine_and_discarded_there_is_counted_by_resource_her
     }
 
 
+def test_n4_what_was_discarded_there_before_its_first_word_came_is_counted_by_resource_here() -> None:
+    store = open_store("r", "q")
+    box = outbox(store)
+    accept(store, box, r=[1, 2], q=[3])
+    state(store, box, [1, 1], discarded=3, apart=Apart(discarded=[1, 1]))
+    assert store.resource_ledgers() == {
+        "q": Ledger(1, dropped={CAUSE_DISCARDED: 1}),
+        "r": Ledger(2, dropped={CAUSE_DISCARDED: 2}),
+    }
+
+
 def test_n4_what_leaves_quarantine_to_be_applied_is_applied_by_resource() -> None:
     store = open_store("r", "q")
     box = outbox(store)
