@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Literal
 
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, ViewportSize, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, async_playwright
 
 FLAGS: Final = [
     "--no-sandbox",
@@ -47,14 +47,17 @@ async def running_chromium() -> AsyncIterator[Browser]:
 
 
 def listen(page: Page, complaints: list[str]) -> None:
-    """Add to `complaints` whatever the page's console reports: failed requests, broken policies, errors of scripts."""
+    """Add to `complaints` whatever the page's console reports: failed requests, broken policies, errors of scripts.
 
-    def heard(kind: str, text: str) -> None:
-        if kind in {"error", "warning"}:
-            complaints.append(f"{page.url}: {text}")
+    Each says on which page, what, and of which address: a page may have gone on when its complaint arrives.
+    """
 
-    page.on("console", lambda said: heard(said.type, said.text))
-    page.on("pageerror", lambda error: heard("error", str(error)))
+    def heard(said: ConsoleMessage) -> None:
+        if said.type in {"error", "warning"}:
+            complaints.append(f"{page.url}: {said.text} ({said.type} about {said.location.get('url') or 'no address'})")
+
+    page.on("console", heard)
+    page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error.name}: {error.message} (not caught)"))
 
 
 Look = tuple[Literal["light", "dark"], ViewportSize]

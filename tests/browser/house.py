@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx2
+import pytest
 from playwright.async_api import Browser, BrowserContext, Page, StorageState
 
 from shared.rig.client import pair
@@ -92,7 +93,9 @@ class Visits:
         for context in self._contexts:
             await context.close()
         unexpected = [said for said in self._complaints if not any(re.search(one, said) for one in self._expected)]
-        assert not unexpected, "\n".join(unexpected)
+        if unexpected:
+            # Without the frames that lead here, which would bury what the console said.
+            pytest.fail("\n".join(["A console complained:", *unexpected]), pytrace=False)
 
 
 def url_of(at: Site | Daemon) -> str:
