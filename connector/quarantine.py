@@ -14,6 +14,7 @@ from shared.core.engine_effects import Effect
 from shared.core.ports import ENTRY_KIND
 from shared.database import Database
 from shared.errors import Refused, SealBroken
+from shared.limits import QUARANTINE_ROW_BYTES
 
 # Tried by one press of *Retry all*: one unit of work each, so that nothing else waits.
 _RETRIED_MAX: Final = 1_000
@@ -36,10 +37,12 @@ class QuarantineRow:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineTotal:
-    """How much is kept aside in all."""
+    """How much is kept aside in all; `segment_bytes` are those that `quarantine_bytes_max` is for."""
 
     rows: int
+    entries: int
     readings: int
+    segment_bytes: int
 
 
 def list_quarantine(
@@ -57,7 +60,10 @@ def list_quarantine(
 def total_quarantine(connection: sqlite3.Connection, connector_id: str) -> QuarantineTotal:
     """Return how much is kept aside."""
     row = connection.execute(
-        "SELECT COUNT(*), IFNULL(SUM(count), 0) FROM quarantine WHERE connector_id = ?", (connector_id,)
+        "SELECT COUNT(*), COUNT(*) FILTER (WHERE kind = :entry), IFNULL(SUM(count), 0),"
+        " IFNULL(SUM(LENGTH(header) + LENGTH(body) + :row) FILTER (WHERE kind <> :entry), 0)"
+        " FROM quarantine WHERE connector_id = :id",
+        {"entry": ENTRY_KIND, "row": QUARANTINE_ROW_BYTES, "id": connector_id},
     ).fetchone()
     return QuarantineTotal(*row)
 

@@ -46,7 +46,7 @@ async def _list(visit: Visit, seen: Situation, after: str) -> c.QuarantineList:
     more = f"{here}?{urlencode({'after': encode_cursor(rows[_ROWS - 1].quarantine_id)})}" if len(rows) > _ROWS else None
     return c.QuarantineList(
         connector_id=id_,
-        peer_site_name=seen.pair.peer_site_name if seen.pair is not None else "the other site",
+        peer_site_name=_peer(seen),
         things=tuple(_thing(row) for row in rows[:_ROWS]),
         total_count=total.rows,
         total_reading_count=total.readings,
@@ -54,7 +54,7 @@ async def _list(visit: Visit, seen: Situation, after: str) -> c.QuarantineList:
         next_url=more,
         can_retry=visit.may("edit") and seen.is_paired,
         can_discard=visit.may("manage") and seen.is_paired,
-        bytes_used=room.used_bytes,
+        bytes_used=total.segment_bytes,
         bytes_max=visit.site.settings.quarantine_bytes_max,
         is_full=room.is_full,
         is_full_there=room.is_full_there,
@@ -94,6 +94,18 @@ async def retry_all(visit: Visit) -> Response:
     return _back(visit, done(f"{formats.count(applied)} applied."))
 
 
+def _readings(count: int) -> str:
+    return f"{formats.count(count)} {'reading' if count == 1 else 'readings'}"
+
+
+def _said(seen: Situation) -> str:
+    return f"what {_peer(seen)} said, which is passed over for good"
+
+
+def _peer(seen: Situation) -> str:
+    return seen.pair.peer_site_name if seen.pair is not None else "the other site"
+
+
 async def ask_discard(visit: Visit) -> Response:
     """Ask before something goes, and say what goes with it."""
     id_, quarantine_id = visit.connector_id, _id(visit)
@@ -101,11 +113,10 @@ async def ask_discard(visit: Visit) -> Response:
     if not rows or rows[0].quarantine_id != quarantine_id:
         raise Refused("not_found", what="thing in quarantine")
     row, seen = rows[0], await visit.look()
-    peer = seen.pair.peer_site_name if seen.pair is not None else "the other site"
-    lost = [f"what {peer} said, which is passed over for good"]
     if row.kind == "segment":
-        readings = f"{formats.count(row.count)} {'reading' if row.count == 1 else 'readings'}"
-        lost = [f"{readings}, for good: they become a gap that both sides show"]
+        lost = f"{_readings(row.count)}, for good: they become a gap that both sides show"
+    else:
+        lost = _said(seen)
     page = c.ConfirmPage(
         await visit.shell(c.Section.GAPS, seen),
         f"Discard no. {quarantine_id}?",
@@ -113,7 +124,7 @@ async def ask_discard(visit: Visit) -> Response:
         "Discard",
         paths.fill(paths.QUARANTINE_DISCARD, connector_id=id_, quarantine_id=str(quarantine_id)),
         paths.fill(paths.QUARANTINE, connector_id=id_),
-        tuple(lost),
+        (lost,),
         {"confirmed": "yes"},
     )
     return visit.respond(page)
@@ -136,15 +147,19 @@ async def discard_all(visit: Visit) -> Response:
             visit, done(f"{formats.count(discarded)} discarded. What was lost stands under Gaps, at both sides.")
         )
     total, seen = await visit.site.quarantine.total(id_), await visit.look()
-    readings = f"{formats.count(total.readings)} {'reading' if total.readings == 1 else 'readings'}"
+    lost = []
+    if total.rows > total.entries:
+        lost.append(f"{_readings(total.readings)}, for good: they become gaps that both sides show")
+    if total.entries:
+        lost.append(_said(seen))
     page = c.ConfirmPage(
         await visit.shell(c.Section.GAPS, seen),
         "Discard all of it?",
-        f"{formats.count(total.rows)} are in quarantine. Discarding them gives up:",
+        f"{formats.count(total.rows)} in quarantine. To discard all of it gives up:",
         "Discard all",
         paths.fill(paths.QUARANTINE_DISCARD_ALL, connector_id=id_),
         paths.fill(paths.QUARANTINE, connector_id=id_),
-        (f"{readings}, for good: they become gaps that both sides show",),
+        tuple(lost),
         {"confirmed": "yes"},
     )
     return visit.respond(page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from secrets import token_urlsafe
 
@@ -49,6 +50,9 @@ async def test_n5_page11_what_cannot_be_applied_is_shown_with_its_reason_retried
             await two.source.site.ingest(source_id, line("pump", "flow", value))
             await shows(two.target, here, f"{value:.0f} in quarantine")
         assert "batch of version 9, this release reads 1" in await two.target.get(here)
+        runner._engine.inbox.room.forget()  # as after a start, or where a unit of work was undone
+        said = await two.target.get(here)
+        assert re.search(r"2 in quarantine, 2 readings in all; \d{3} B of 256 MiB taken", said.replace(" ,", ",")), said
         text = await shows(
             two.source, f"/connectors/{source_id}/quarantine", "2 readings are in quarantine at riverside"
         )

@@ -643,28 +643,29 @@ QUARANTINE = c.QuarantinePage(
     shell(c.Section.GAPS),
     c.QuarantineList(
         CONNECTOR_ID,
-        "hillside",
+        "riverside",
         (
             c.QuarantinedThing(
-                7, 4_096, "readings of 'flow' with times before 1970 or far ahead", NOW_MS, None, 20_480
+                7, 4_096, "readings of 'flow' with times before 1970 or far ahead", NOW_MS - DAY_MS, NOW_MS, 20_480
             ),
-            c.QuarantinedThing(9, None, "a request with names that are too long", NOW_MS - HOUR_MS, NOW_MS, 312),
-            c.QuarantinedThing(12, 1, "malformed batch: truncated", NOW_MS - DAY_MS, NOW_MS - HOUR_MS, 64),
+            c.QuarantinedThing(
+                9, None, "a request with names that are too long", NOW_MS - DAY_MS, NOW_MS - HOUR_MS, 312
+            ),
+            c.QuarantinedThing(12, 1, "malformed batch: truncated", NOW_MS - HOUR_MS, None, 64),
         ),
         51,
         4_097,
-        12,
+        0,
         "/connectors/K7/quarantine?after=x",
         can_retry=True,
         can_discard=True,
-        bytes_used=268_435_000,
+        bytes_used=254_803_968,
         bytes_max=268_435_456,
         is_full=True,
-        is_full_there=True,
     ),
 )
 QUARANTINE_NONE = c.QuarantinePage(
-    shell(c.Section.GAPS), c.QuarantineList(CONNECTOR_ID, "riverside", (), 0, 0, elsewhere_count=1)
+    shell(c.Section.GAPS), c.QuarantineList(CONNECTOR_ID, "riverside", (), 0, 0, elsewhere_count=1, is_full_there=True)
 )
 REPLAYS_NONE = replace(REPLAYS, list=c.ReplayList(CONNECTOR_ID, ()), form=None)
 RESOURCE = c.ResourcePage(
