@@ -73,6 +73,7 @@ class ControlLane:
         self._outbox = outbox
         self._inbox = inbox
         self._epochs_over: set[int] = set()  # earlier epochs of our log that the peer was told of
+        self._came_late = False  # edits that the other side may have forgotten since it made them
 
     def load(self, store: PairStore, now_ms: int) -> None:
         """Take up what is stored, under a new epoch."""
@@ -185,6 +186,8 @@ class ControlLane:
                 for epoch in entry.epochs:
                     store.save_control_in(epoch, SEALED_NUMBER_MAX, now_ms)
                 self.peer_log.forget()
+                # The hub had entries of theirs from before; some may have come after both sides were compared.
+                self._came_late = True
             case CreateResourceEntry():
                 effects.append(Changed("resources"))
                 self._take_request(store, entry, now_ms)
@@ -205,6 +208,7 @@ class ControlLane:
         entry = decode_entry(plain)
         if not isinstance(entry, DefinitionsEntry):
             self._apply(store, entry, effects, now_ms)
+            self._came_late |= isinstance(entry, CellsEntry)
         elif not all(definition.well_formed for definition in entry.definitions):
             raise ValueError(_WRONG_DEFINITIONS)
         # Else the next link's opening brings them: it compares. These may be older than what is known by now.
@@ -265,13 +269,22 @@ class ControlLane:
     def exchange_cells(self, store: PairStore, link: EngineLink, theirs: bytes, now_ms: int) -> None:
         """Send our whole versioned state where the digests differ (G13); merging makes both equal."""
         digest = store.cells_digest()
+        is_empty = not self.log.first_row(store)
         if digest == theirs and store.lost_edits() is not None:
-            store.save_lost_edits(None)  # all that a restore lost is here again
+            if is_empty:
+                store.save_lost_edits(None)  # all that a restore lost is here again
+            link.compare_later |= not is_empty  # some may still be at the hub, and what ends them under way
         if digest in (theirs, link.exchanged):
             return
-        if self.log.first_row(store):
+        if not is_empty:
             # What is under way may be all the difference. On a flapping link whole states would heap up in the log.
             link.compare_later = True
             return
         link.exchanged = digest
         self._queue(store, store.cells(), now_ms)
+
+    def takes_reason_to_compare(self) -> bool:
+        """Tell, once, whether the sides may differ although they were compared on this link; to be asked at every flush."""
+        found = self._came_late or self.edits.policy_changed
+        self._came_late = self.edits.policy_changed = False
+        return found

@@ -442,7 +442,7 @@ class PairEngine:
         if self.inbox.room.goes_on(store) and link is not None:
             effects.append(Relink("there is room in quarantine again"))
         if link is None:
-            self._control.edits.policy_changed = False  # the next link's opening compares all the same
+            self._control.takes_reason_to_compare()  # the next link's opening compares all the same
             return effects
         effects += self._compare_again(store, link, now_ms)
         changed = self.inbox.changed or self._control.peer_log.changed or self.quarantine.is_full is not self._told_full
@@ -475,8 +475,7 @@ class PairEngine:
 
     def _compare_again(self, store: PairStore, link: EngineLink, now_ms: int) -> list[Effect]:
         """Ask for the other side's digest once more when all of ours has arrived, if there is reason to."""
-        link.compare_later |= self._control.edits.policy_changed
-        self._control.edits.policy_changed = False
+        link.compare_later |= self._control.takes_reason_to_compare()
         if not link.compare_later or not link.stated or link.nonce or self._control.log.first_row(store):
             return []
         link.compare_later = False

@@ -14,7 +14,7 @@ from shared.core.engine_effects import Send
 from shared.core.ledger import Ledger
 from shared.core.ports import EpochIn, EpochOut
 from shared.limits import CREDIT_BYTES, SECOND_MS
-from shared.messages import AskHeld, AskStatement, Held, Sealed, Statement
+from shared.messages import AskHeld, AskStatement, Held, HeldEpoch, Sealed, Statement
 from shared.sealing import Side
 from tests.core.stores import CONNECTOR, NOW_MS, add_resource, keys, open_store
 from tests.databases import BEGIN, COMMIT, Databases, opened, undo
@@ -100,6 +100,8 @@ class TwoSites:
         self.now_ms = NOW_MS
         self.losses = 0.0
         self.crashes = 0.0
+        self.held: dict[Side, list[HeldEpoch]] = {}
+        """What the hub says at a link's opening that it holds of a side."""
         self.sites = {side: OneSite(side, chance, skews_ms[side]) for side in Side}
         self.source, self.target = self.sites[Side.SOURCE], self.sites[Side.TARGET]
         for site in self.sites.values():
@@ -135,7 +137,7 @@ class TwoSites:
         return True
 
     def send(self, site: OneSite, frame: object) -> None:
-        """Carry a frame; the hub holds nothing and says so."""
+        """Carry a frame; asked what it holds, the hub says that it is nothing."""
         if isinstance(frame, AskHeld):
             site.inbox.append(Held(True, []))
         elif isinstance(frame, Sealed | Statement | AskStatement):
@@ -174,7 +176,8 @@ class TwoSites:
 
         def opened(engine: PairEngine, store: Streams, now_ms: int) -> list[object]:
             made = engine.on_link_opened(store, peer_linked=there, credit_bytes=CREDIT_BYTES, now_ms=now_ms)
-            return made + engine.on_frame(store, Held(True, []), now_ms)  # type: ignore[return-value]
+            held = Held(True, self.held.get(site.side, []))
+            return made + engine.on_frame(store, held, now_ms)  # type: ignore[return-value]
 
         if self.work(site, opened) and site.linked:
             self._tell_presence(site.side.other, linked=True)
