@@ -57,33 +57,43 @@ def _close(connection: sqlite3.Connection, closings: list[Closing]) -> list[Any]
         raise ClosingFailed(error) from error
 
 
-def _undo(connection: sqlite3.Connection, waiting: Waiting) -> None:
-    if not waiting.is_harmless:
+def _run(connection: sqlite3.Connection, waiting: Waiting, *, is_first: bool) -> Any:
+    """Run a unit; return its result, or the exception that undid it.
+
+    The first one of a transaction needs no savepoint, which would keep every page it changes a second time: nothing else
+    is in there yet, so that the transaction can begin anew without it.
+    """
+    if is_saved := not (is_first or waiting.is_harmless):
+        connection.execute("SAVEPOINT unit")
+    outcome: Any
+    try:
+        outcome = waiting.unit(connection)
+    except sqlite3.IntegrityError as error:
+        outcome = Misuse(f"a unit of work broke a constraint: {error}")
+    except _UNIT_FAILURES as error:
+        outcome = error
+    else:
+        if is_saved:
+            connection.execute("RELEASE unit")
+        return outcome
+    if is_saved:
         connection.execute("ROLLBACK TO unit")
+        connection.execute("RELEASE unit")
+    elif not waiting.is_harmless:
+        connection.execute("ROLLBACK")
+        connection.execute("BEGIN IMMEDIATE")
+    return outcome
 
 
 def commit(
     connection: sqlite3.Connection, units: list[Waiting], closings: list[Closing]
 ) -> tuple[list[Any], list[Any]]:
     """Run units and closings in one transaction; return their results, or per unit the exception that undid it."""
-    outcomes: list[Any] = []
     if connection.in_transaction:  # a COMMIT that failed (disk full) can leave one open
         connection.execute("ROLLBACK")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for waiting in units:
-            if not waiting.is_harmless:
-                connection.execute("SAVEPOINT unit")
-            try:
-                outcomes.append(waiting.unit(connection))
-            except sqlite3.IntegrityError as error:
-                _undo(connection, waiting)
-                outcomes.append(Misuse(f"a unit of work broke a constraint: {error}"))
-            except _UNIT_FAILURES as error:
-                _undo(connection, waiting)
-                outcomes.append(error)
-            if not waiting.is_harmless:
-                connection.execute("RELEASE unit")
+        outcomes = [_run(connection, waiting, is_first=at == 0) for at, waiting in enumerate(units)]
         closed = _close(connection, closings)
         connection.execute("COMMIT")
     except BaseException:

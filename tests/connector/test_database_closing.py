@@ -55,6 +55,11 @@ def refuse(_: sqlite3.Connection) -> int:
     raise Refused("not_found", what="thing")
 
 
+def fail_half_way(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO thing VALUES ('half')")
+    raise ValueError("no further")
+
+
 async def names(database: Database) -> list[str]:
     return await database.read(lambda c: [row[0] for row in c.execute("SELECT name FROM thing ORDER BY rowid")])
 
@@ -85,15 +90,27 @@ async def test_a_closing_that_fails_undoes_its_whole_transaction_and_everybody_h
 
 
 async def test_of_a_unit_that_fails_half_way_nothing_is_kept_and_the_others_are_stored(tmp_path: Path) -> None:
-    def fail_half_way(connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT INTO thing VALUES ('half')")
-        raise ValueError("no further")
-
     async with opened(tmp_path) as database:
         units = [put("a"), put(None), fail_half_way, put("b")]
         results = await asyncio.gather(*map(database.write, units), return_exceptions=True)
         assert [type(result) for result in results] == [int, Misuse, ValueError, int]
         assert await names(database) == ["a", "b"]
+
+
+async def test_of_a_first_unit_that_fails_half_way_nothing_is_kept_and_what_comes_after_it_is_stored(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as database:
+        tally = Tally()
+        writes = [database.write(unit, closing=tally) for unit in (fail_half_way, put("a"))]
+        results = await asyncio.gather(*writes, return_exceptions=True)
+        assert [type(result) for result in results] == [ValueError, int]
+        assert await names(database) == ["a", "end"]
+        with pytest.raises(ValueError, match="no further"):
+            await database.write(fail_half_way, closing=tally)
+        assert await names(database) == ["a", "end", "end"], (
+            "alone in its transaction, whose end is stored all the same"
+        )
 
 
 async def test_a_caller_hears_of_its_unit_once_that_is_on_the_disk(tmp_path: Path) -> None:
