@@ -15,6 +15,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from tests.web import samples
+from tests.web.samples.frame import CONNECTOR_ID, NOW_MS
+from tests.web.samples.messages import CONFIRM
+from tests.web.samples.overview import OVERVIEW
+from tests.web.samples.resources import RESOURCES
 from web import contexts as c
 from web.csrf import CrossSiteGuard
 from web.headers import SecurityHeaders
@@ -47,7 +51,7 @@ def sample_app(world: World) -> Starlette:
     pages = Pages()
 
     def viewer(request: Request) -> Viewer:
-        return Viewer.of(request, samples.NOW_MS)
+        return Viewer.of(request, NOW_MS)
 
     async def show(request: Request) -> Response:
         page = samples.PAGES.get(request.path_params["name"])
@@ -56,14 +60,14 @@ def sample_app(world: World) -> Starlette:
         return pages.respond(page, viewer(request))
 
     def live_parts() -> tuple[c.BacklogCard, c.RepairsCard]:
-        assert samples.OVERVIEW.backlog
-        backlog = replace(samples.OVERVIEW.backlog, tail_count=world.queued_count, outbox_count=0, held_count=0)
-        return (backlog, samples.OVERVIEW.repairs)
+        assert OVERVIEW.backlog
+        backlog = replace(OVERVIEW.backlog, tail_count=world.queued_count, outbox_count=0, held_count=0)
+        return (backlog, OVERVIEW.repairs)
 
     async def live(request: Request) -> Response:
         backlog, _ = live_parts()
-        frame = replace(samples.OVERVIEW.shell, updates_url="/live/updates")
-        page = replace(samples.OVERVIEW, shell=frame, backlog=backlog)
+        frame = replace(OVERVIEW.shell, updates_url="/live/updates")
+        page = replace(OVERVIEW, shell=frame, backlog=backlog)
         return pages.respond(page, viewer(request))
 
     async def updates(request: Request) -> Response:
@@ -80,17 +84,17 @@ def sample_app(world: World) -> Starlette:
         return update_response(world.bell.ticks(), render, is_open, stopping=world.stopping, refresh_s=0.2, beat_s=0.5)
 
     async def resources(request: Request) -> Response:
-        rows = tuple(replace(row, is_synced=world.is_synced) for row in samples.RESOURCES.table.rows[:1])
-        page = replace(samples.RESOURCES, table=replace(samples.RESOURCES.table, rows=rows))
+        rows = tuple(replace(row, is_synced=world.is_synced) for row in RESOURCES.table.rows[:1])
+        page = replace(RESOURCES, table=replace(RESOURCES.table, rows=rows))
         return pages.respond(page, viewer(request))
 
     async def switch(request: Request) -> Response:
         async with request.form() as form:
             world.is_synced = form["is_synced"] == "on"
-        return RedirectResponse(f"/connectors/{samples.CONNECTOR_ID}/resources", 303)
+        return RedirectResponse(f"/connectors/{CONNECTOR_ID}/resources", 303)
 
     async def confirm(request: Request) -> Response:
-        return pages.respond(samples.CONFIRM, viewer(request))
+        return pages.respond(CONFIRM, viewer(request))
 
     async def on_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -102,8 +106,8 @@ def sample_app(world: World) -> Starlette:
             Route("/samples/{name}", show),
             Route("/live", live),
             Route("/live/updates", updates),
-            Route(f"/connectors/{samples.CONNECTOR_ID}/resources", resources),
-            Route(f"/connectors/{samples.CONNECTOR_ID}/resources/cpu_percent/remote-sync", switch, methods=["POST"]),
+            Route(f"/connectors/{CONNECTOR_ID}/resources", resources),
+            Route(f"/connectors/{CONNECTOR_ID}/resources/cpu_percent/remote-sync", switch, methods=["POST"]),
             Route("/api-key/{key_id}/revoke", confirm),
             *preference_routes(),
             static_mount(),

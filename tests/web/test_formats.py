@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.web.samples import DAY_MS, NOW_MS
+from tests.web.samples.frame import DAY_MS, NOW_MS
 from web import formats, pairing_text, paths
 from web.preferences import local_path
 from web.viewer import Theme, theme_named, zone_named

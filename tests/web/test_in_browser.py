@@ -13,6 +13,7 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 from tests.chromium import DESKTOP, PHONE, Look, bring_axe, inspect, listen, running_chromium
 from tests.web import samples
 from tests.web.sample_app import World, running_app
+from tests.web.samples.frame import CONNECTOR_ID
 from web import pairing_text
 
 # One browser for all: starting it takes longer than most of these tests.
@@ -132,7 +133,7 @@ async def test_page_says_that_the_session_ended(open_page: OpenPage) -> None:
 
 async def test_switch_changes_in_place(open_page: OpenPage) -> None:
     world = World()
-    async with open_page(world, f"/connectors/{samples.CONNECTOR_ID}/resources") as (page, complaints, _):
+    async with open_page(world, f"/connectors/{CONNECTOR_ID}/resources") as (page, complaints, _):
         switch = page.get_by_role("switch", name="Remote-Sync of cpu_percent")
         await expect(switch).to_have_attribute("aria-checked", "false")
         await switch.click()
@@ -143,7 +144,7 @@ async def test_switch_changes_in_place(open_page: OpenPage) -> None:
 
 async def test_switch_works_without_scripts(open_page: OpenPage) -> None:
     world = World()
-    path = f"/connectors/{samples.CONNECTOR_ID}/resources"
+    path = f"/connectors/{CONNECTOR_ID}/resources"
     async with open_page(world, path, java_script_enabled=False) as (page, _, base):
         await page.get_by_role("switch", name="Remote-Sync of cpu_percent").click()
         await expect(page).to_have_url(base + path)

@@ -11,13 +11,15 @@ from msgspec.structs import replace
 
 from shared.core.health import FlowState
 from tests.web import samples
+from tests.web.samples.frame import CONNECTED, NOT_PAIRED, NOW_MS, STALLED
+from tests.web.samples.overview import OVERVIEW
 from web import contexts, rendering, static_files
 from web.contexts.base import TEMPLATES, is_fragment, template_of
 from web.rendering import Pages, WrongContextError
 from web.viewer import Viewer
 
 PAGES = Pages()
-VIEWER = Viewer(samples.NOW_MS)
+VIEWER = Viewer(NOW_MS)
 EVERY_CONTEXT = [each for page in samples.PAGES.values() for each in samples.contexts_within(page)]
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -75,8 +77,8 @@ def test_every_fragment_carries_its_element_id_at_its_root() -> None:
 
 
 def test_fragment_is_the_same_markup_alone_and_in_its_page() -> None:
-    assert samples.OVERVIEW.backlog
-    assert render(samples.OVERVIEW.backlog) in render(samples.OVERVIEW)
+    assert OVERVIEW.backlog
+    assert render(OVERVIEW.backlog) in render(OVERVIEW)
 
 
 @pytest.mark.parametrize("name", samples.PAGES)
@@ -143,34 +145,34 @@ def test_hostile_text_stays_text(name: str, poison: str) -> None:
 
 def test_wrong_context_is_refused() -> None:
     with pytest.raises(WrongContextError):
-        PAGES.render("gaps.html", samples.OVERVIEW, VIEWER)
+        PAGES.render("gaps.html", OVERVIEW, VIEWER)
     with pytest.raises(WrongContextError):
-        PAGES.fragments((samples.OVERVIEW,), VIEWER)
+        PAGES.fragments((OVERVIEW,), VIEWER)
 
 
 def test_fragments_come_by_element_id() -> None:
-    html = PAGES.fragments((samples.OVERVIEW.repairs, samples.OVERVIEW.pairing), VIEWER)
+    html = PAGES.fragments((OVERVIEW.repairs, OVERVIEW.pairing), VIEWER)
     assert list(html) == ["repairs", "pairing-card"]
 
 
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (samples.CONNECTED, "connected via hub, 12 ms"),
+        (CONNECTED, "connected via hub, 12 ms"),
         (contexts.LinkStatus(FlowState.RECONNECTING, retry_in_s=4), "reconnecting in 4 s"),
         (contexts.LinkStatus(FlowState.RECONNECTING, retry_in_s=0.2), "reconnecting"),
-        (samples.STALLED, "stalled: nothing applied for 3 min"),
+        (STALLED, "stalled: nothing applied for 3 min"),
         (contexts.LinkStatus(FlowState.HUB_SILENT, silent_for_s=4), "no answer from hub for 4 s"),
         (
             contexts.LinkStatus(FlowState.PEER_SILENT, silent_for_s=7),
             "hub reached, no answer from the peer for 7 s",
         ),
-        (contexts.LinkStatus(FlowState.OFFLINE, since_ms=samples.NOW_MS), "off line since 14:02 UTC"),
+        (contexts.LinkStatus(FlowState.OFFLINE, since_ms=NOW_MS), "off line since 14:02 UTC"),
         (
-            contexts.LinkStatus(FlowState.PEER_OFFLINE, since_ms=samples.NOW_MS),
+            contexts.LinkStatus(FlowState.PEER_OFFLINE, since_ms=NOW_MS),
             "hub reached, peer off line since 14:02 UTC",
         ),
-        (samples.NOT_PAIRED, "not paired"),
+        (NOT_PAIRED, "not paired"),
         (contexts.LinkStatus(FlowState.CONNECTING), "connecting to hub"),
         (contexts.LinkStatus(FlowState.DISABLED), "disabled"),
     ],
