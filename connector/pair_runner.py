@@ -208,6 +208,8 @@ class PairRunner:
             self._catalogue.forget()  # whoever comes first in the next transaction
             return
         self._finishing = {}
+        # Who listens hears of a reading before frames are sent: what they are about waits for nobody.
+        self._catalogue.feed.publish()
         if outcome.reloaded and self._outlet is not None:
             self._outlet.abort("its state was loaded again")
         self._obey(outcome.effects)

@@ -62,7 +62,7 @@ class Listener:
 
     def offer(self, columns: Columns, kept: Sequence[bool]) -> None:
         """Keep what is wanted, as far as there is room."""
-        start = 0
+        start, is_more = 0, False
         for (device, resource, format_), length, keep in zip(
             columns.series, columns.lengths.tolist(), kept, strict=True
         ):
@@ -76,13 +76,25 @@ class Listener:
                     readings = list(zip(columns.times_ms[start:stop].tolist(), shown, strict=True))
                     self._heard.append(Heard(device, resource, readings))
                     self._waiting += length
-                    self._wake()
+                    is_more = True
             start = stop
+        if is_more:
+            self._wake()
 
     def miss(self, count: int) -> None:
         """Count readings that this listener does not get."""
         self._missed += count
         self._wake()
+
+    @property
+    def waiting(self) -> int:
+        """How many readings wait to be taken."""
+        return self._waiting
+
+    @property
+    def missed(self) -> int:
+        """How many were lost since `take_missed`."""
+        return self._missed
 
     def take(self) -> Heard | None:
         """Return the next readings, None where there are none."""

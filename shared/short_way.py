@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 SHORT_WAY_KEY: Final = "short_way"
 REST_KEY: Final = "rest_of_short_way"
+DIRECT_BODY_KEY: Final = "direct_body"
 Rest: TypeAlias = Callable[[], Awaitable[bytes]]
 """What is left to do for a request: returns the body of its answer, or raises."""
 
@@ -53,6 +54,36 @@ class Reply:
         self._protocol.go_long(self._cycle, rest)
 
 
+class DirectBody:
+    """The body of an answer that the app is sending, for what must not wait for the turn of a task.
+
+    In the state of each request's scope under DIRECT_BODY_KEY; pieces go between those that the app sends.
+    """
+
+    __slots__ = ("_cycle",)
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether `write_now` may be called: the body has begun, has no length and no end yet, and its client reads."""
+        cycle = self._cycle
+        is_open = cycle.response_started and not (cycle.response_complete or cycle.disconnected)
+        return is_open and cycle.chunked_encoding is True and not (cycle.flow.write_paused or self._is_closing)
+
+    @property
+    def _is_closing(self) -> bool:
+        return bool(self._cycle.transport.is_closing())
+
+    def write_now(self, piece: bytes) -> None:
+        """Send a piece; only while `is_writable`."""
+        transport = self._cycle.transport
+        transport.set_write_buffer_limits(high=0)  # else it is put off until all else is done that came just now
+        transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        transport.set_write_buffer_limits()
+
+
 class ShortWayProtocol(HttpToolsProtocol):
     """HTTP with a short way, where the app has one."""
 
@@ -67,6 +98,7 @@ class ShortWayProtocol(HttpToolsProtocol):
         if way is not None and app is self.app and not (cycle.waiting_for_100_continue or self.flow.write_paused):
             taken = way.take(cast("Scope", cycle.scope), Reply(self, cycle))
         if taken is None:
+            cycle.scope["state"][DIRECT_BODY_KEY] = DirectBody(cycle)
             super()._start_asgi_task(cycle, app)
             return
         self._taken = (cycle, taken)

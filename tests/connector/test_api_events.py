@@ -92,6 +92,40 @@ async def test_n1_a_stream_tells_new_readings_of_the_devices_and_the_resource_as
             assert (await told.next())[1]["readings"] == [[NOON_MS + 3, True]]
 
 
+async def test_n1_a_handful_of_readings_passes_by_tasks_and_overtakes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with walking(tmp_path) as walk:
+        connector_id = await make_connector(walk.running.site)
+        made: list[str] = []
+        make = events._event
+
+        def noted(name: str, *rest: Any) -> Any:
+            made.append(name)
+            return make(name, *rest)
+
+        monkeypatch.setattr(events, "_event", noted)
+        path = f"/api/v1/connectors/{connector_id}/events?kinds=readings,changes&device=pump"
+        async with listening(walk.http, path) as told:
+            await walk.ask("create_device", {"identity": "fan"}, connector_id=connector_id)
+            await post(walk, connector_id, line("pump", "flow", 0.5, NOON_MS))
+            assert (await told.next())[1]["readings"] == [[NOON_MS, 0.5]]
+            assert made == []
+            times_ms = [
+                NOON_MS + at for at in range(1, 1_800)
+            ]  # more than one event takes, so that they go the long way
+            many = asyncio.ensure_future(post(walk, connector_id, *(line("pump", "flow", 1.5, at) for at in times_ms)))
+            await post(walk, connector_id, line("pump", "on", True, NOON_MS))
+            await many
+            await post(walk, connector_id, line("pump", "flow", 2.5, NOON_MS + 9_000))
+            heard: list[int] = []
+            while NOON_MS + 9_000 not in heard:
+                _, data, _ = await told.next()
+                heard += [at for at, _ in data["readings"] if data["resource"] == "flow"]
+            assert heard == [*times_ms, NOON_MS + 9_000]
+            assert "readings" in made
+
+
 async def test_w8_changes_are_told_once_and_resumed_after_the_last_one_seen(tmp_path: Path) -> None:
     async with walking(tmp_path) as walk:
         connector_id = await make_connector(walk.running.site)
