@@ -27,6 +27,7 @@ from shared.joining import (
     make_assertion,
 )
 from shared.limits import FRAME_BYTES_MAX, HANDSHAKE_DEADLINE_S, PING_INTERVAL_S, PING_TIMEOUT_S
+from shared.trust import trust_for
 
 
 class HubClient:
@@ -43,7 +44,7 @@ class HubClient:
             timeout=HANDSHAKE_DEADLINE_S,
             trust_env=False,
             proxy=way.proxy or None,
-            verify=way.tls if way.tls is not None else True,
+            verify=way.tls if way.tls is not None else trust_for(way.url),
         )
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from shared.address_file import ADDRESS_FILE, local_trust
 from shared.doctor.findings import Finding, failed, ok, warning
+from shared.trust import trust_for
 
 _ANSWER_S = 5.0
 
@@ -29,9 +30,7 @@ async def check_daemon(data_dir: Path, start_with: str) -> Finding:
         return warning(check, f"none has run with {data_dir}", f"start it: {start_with}")
     trust = local_trust(data_dir)
     try:
-        async with httpx2.AsyncClient(
-            timeout=_ANSWER_S, trust_env=False, verify=True if trust is None else trust
-        ) as http:
+        async with httpx2.AsyncClient(timeout=_ANSWER_S, trust_env=False, verify=trust or trust_for(url)) as http:
             answer = await http.get(url + "/readyz")
     except (httpx2.ConnectError, httpx2.ConnectTimeout):
         return warning(check, f"it does not run; it was at {url}", f"start it: {start_with}")

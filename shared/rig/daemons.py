@@ -14,6 +14,7 @@ import httpx2
 import psutil
 
 from shared.errors import PairhubError
+from shared.trust import trust_for
 
 _READY_S = 30.0
 _STOP_S = 8.0
@@ -67,7 +68,7 @@ class Daemon:
         await self._until_ready()
 
     async def _until_ready(self) -> None:
-        async with httpx2.AsyncClient(trust_env=False) as http:
+        async with httpx2.AsyncClient(trust_env=False, verify=trust_for(self.url)) as http:
             end = asyncio.get_running_loop().time() + _READY_S
             while asyncio.get_running_loop().time() < end:
                 if self._process is None or self._process.returncode is not None:

@@ -20,6 +20,7 @@ from connector.api.registry import OPERATIONS
 from connector.api.routing import PREFIX, document
 from connector.serve import RunningSite, running_site
 from connector.settings import SiteSettings
+from shared.trust import trust_for
 from tests.connector.site_stage import SetClock
 
 
@@ -98,5 +99,7 @@ async def walking(folder: Path, clock: SetClock | None = None, **settings: Any) 
     async with running_site(chosen, clock or SetClock()) as running:
         token = (folder / "site" / "operator.token").read_text().strip()
         headers = {"Authorization": f"Bearer {token}"}
-        async with httpx2.AsyncClient(base_url=running.url, headers=headers, trust_env=False, timeout=30) as http:
+        async with httpx2.AsyncClient(
+            base_url=running.url, headers=headers, trust_env=False, verify=trust_for(running.url), timeout=30
+        ) as http:
             yield Walk(running, http)

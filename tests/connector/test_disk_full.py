@@ -13,6 +13,7 @@ from connector.serve import running_site
 from connector.settings import SiteSettings
 from shared.database import Database
 from shared.errors import StorageFailed
+from shared.trust import trust_for
 from tests.connector.site_stage import NOON_MS, SetClock, line, lone_site, make_connector, stored
 
 
@@ -31,7 +32,9 @@ async def test_n6_what_is_refused_for_a_full_disk_is_said_so_and_not_stored_once
         path = f"/api/v1/connectors/{connector_id}/readings"
         token = (tmp_path / "site" / "operator.token").read_text().strip()
         headers = {"Authorization": f"Bearer {token}"}
-        async with httpx2.AsyncClient(base_url=running.url, headers=headers, trust_env=False, timeout=30) as http:
+        async with httpx2.AsyncClient(
+            base_url=running.url, headers=headers, trust_env=False, verify=trust_for(running.url), timeout=30
+        ) as http:
             await _set_pages_max(site.database, 1)  # as many as there are
             large = [line("pump", "note", os.urandom(15_000).hex(), NOON_MS + at) for at in range(8)]
             refused = await http.post(path, content=b"\n".join(large))

@@ -14,6 +14,7 @@ from connector.access import ACTIONS, KEY_SCOPES
 from connector.serve import RunningSite, running_site
 from connector.settings import SiteSettings
 from shared.limits import INGEST_BODY_BYTES_MAX, INGEST_LINES_MAX
+from shared.trust import trust_for
 from tests.connector.site_stage import NOON_MS, SetClock, line, make_connector, stored
 
 
@@ -41,7 +42,9 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
         connector_id = await make_connector(running.site)
         token = (tmp_path / "site" / "operator.token").read_text().strip()
         headers = {"Authorization": f"Bearer {token}"}
-        async with httpx2.AsyncClient(base_url=running.url, headers=headers, trust_env=False, timeout=30) as http:
+        async with httpx2.AsyncClient(
+            base_url=running.url, headers=headers, trust_env=False, verify=trust_for(running.url), timeout=30
+        ) as http:
             yield Door(running, connector_id, http)
 
 

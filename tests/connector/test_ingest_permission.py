@@ -14,6 +14,7 @@ import pytest_asyncio
 from connector.serve import RunningSite, running_site
 from connector.settings import SiteSettings
 from connector.site import Site
+from shared.trust import trust_for
 from tests.connector.mqtt_broker import MOSQUITTO, broker, until_status
 from tests.connector.site_stage import NOON_MS, SetClock, line, make_connector, stored
 
@@ -56,7 +57,9 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
         await running.site.editing.add_publish_as(connector_id, "gateway", "boiler-*", who="ann")
         headers = {"Authorization": f"Bearer {(tmp_path / 'site' / 'operator.token').read_text().strip()}"}
         base = running.url + "/api/v1"
-        async with httpx2.AsyncClient(base_url=base, headers=headers, trust_env=False, timeout=30) as http:
+        async with httpx2.AsyncClient(
+            base_url=base, headers=headers, trust_env=False, verify=trust_for(base), timeout=30
+        ) as http:
             yield Door(running, connector_id, http)
 
 

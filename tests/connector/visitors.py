@@ -20,6 +20,7 @@ from hub.serve import RunningHub, running_hub
 from hub.settings import HubSettings
 from shared.clock import Clock, SystemClock
 from shared.core.completion import PairState
+from shared.trust import trust_for
 from web import pairing_text
 
 PASSWORD = "correct horse battery"
@@ -82,7 +83,9 @@ async def visitor(
 @asynccontextmanager
 async def browsing(running: RunningSite) -> AsyncIterator[Visitor]:
     """Visit a site that is being served, as somebody not logged in."""
-    async with httpx2.AsyncClient(base_url=running.url, headers=FLAGS, trust_env=False, timeout=30) as http:
+    async with httpx2.AsyncClient(
+        base_url=running.url, headers=FLAGS, trust_env=False, verify=trust_for(running.url), timeout=30
+    ) as http:
         yield Visitor(running, http)
 
 

@@ -30,6 +30,7 @@ from shared.joining import (
 )
 from shared.limits import FRAME_BYTES_MAX
 from shared.messages import AnyFrame, Hello, HelloBack, PairKnown, PresentPair, decode_frame, encode_frame
+from shared.trust import trust_for
 from tests.hub.builders import TestPair, TestSite
 
 F = TypeVar("F")
@@ -56,7 +57,9 @@ class SiteClient:
     async def ask(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None) -> Any:
         """Make a request; return the decoded JSON, or raise Denied."""
         content = msgspec.json.encode(body) if body is not None else None
-        async with httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=WAIT_S) as http:
+        async with httpx2.AsyncClient(
+            base_url=self.url, trust_env=False, verify=trust_for(self.url), timeout=WAIT_S
+        ) as http:
             response = await http.request(method, path, content=content, headers=headers)
         answer = msgspec.json.decode(response.content)
         if response.status_code >= 400:
