@@ -89,6 +89,10 @@ class ApiClient:
             raise PairhubError(
                 f"{self.url} cannot be reached ({str(error) or type(error).__name__}). Is it running?"
             ) from error
+        except AttributeError as error:
+            if not _is_of_lost_socket(error):
+                raise
+            raise PairhubError(f"{self.url} cannot be reached (the connection was lost). Is it running?") from error
         if response.status_code >= 400:
             try:
                 told = msgspec.json.decode(response.content)
@@ -115,6 +119,14 @@ class ApiClient:
     async def post(self, path: str, body: Any = None) -> Any:
         """POST."""
         return await self.ask("POST", path, body)
+
+
+def _is_of_lost_socket(error: AttributeError) -> bool:
+    """Whether this is what httpx2 raises where a connection is lost as soon as it is made, as by a kill -9.
+
+    It asks for what stands behind the connection, and anyio for the peer of its socket, which uvloop has none of any more.
+    """
+    return error.obj is None and error.name == "getpeername"
 
 
 async def until(

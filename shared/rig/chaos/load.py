@@ -51,7 +51,10 @@ def value(device: int, resource: int, time_ms: int) -> float:
 
 @dataclass(slots=True)
 class Done:
-    """What the load did. `accepted` tells of each request when its answer came (monotonic seconds)."""
+    """What the load did. `accepted` tells of each request when its answer came (monotonic seconds).
+
+    `unanswered` are requests of readings whose connection was lost, or could not be made; they were sent again.
+    """
 
     accepted: dict[int, float] = field(default_factory=dict)
     edits: int = 0
@@ -59,6 +62,7 @@ class Done:
     lookups: int = 0
     lookups_failed: int = 0
     lookups_wrong: int = 0
+    unanswered: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
 
 
@@ -141,6 +145,7 @@ class Load:
             self.done.refusals[refused.code or str(refused.status)] += 1
             return False
         except PairhubError:
+            self.done.unanswered += 1
             return False
         for refusal in answer.get("errors", ()):
             self.done.refusals[str(refusal.get("code", "?"))] += 1

@@ -76,6 +76,7 @@ async def _run(folder: Path, minutes: float, seed: int, say: Callable[[str], Non
             "edits_unequal": verdict.edits_unequal,
             "named": verdict.named,
             "settled_s": round(settled_s, 1),
+            "unanswered": done.unanswered,
             "refusals": dict(sorted(done.refusals.items())),
             "samples": verdict.samples,
             "clean": verdict.clean and not done.lookups_wrong,
