@@ -14,6 +14,7 @@ from connector.settings import SETTINGS_NAME as SITE_NAME
 from connector.settings import SiteSettings
 from hub.settings import SETTINGS_NAME as HUB_NAME
 from hub.settings import HubSettings
+from shared.allocator import give_memory_back
 from shared.command_line import DataDir, Json, measured, print_json, progress, run_to_end, told_in_words
 from shared.exit_codes import ExitCode
 from shared.provenance import version as release
@@ -65,6 +66,7 @@ def _load_from(kind: type[T], name: str, config: Path | None, flags: Mapping[str
 @takes_settings(HubSettings, name=HUB_NAME)
 def hub_serve(*, config: Config = None, **flags: str | None) -> None:
     """Run a hub until SIGTERM or Ctrl-C."""
+    give_memory_back()
     from hub.serve import serve
     from shared.logs import set_up_logging
 
@@ -82,6 +84,7 @@ def hub_serve(*, config: Config = None, **flags: str | None) -> None:
 @takes_settings(SiteSettings, name=SITE_NAME)
 def site_serve(*, config: Config = None, **flags: str | None) -> None:
     """Run a site until SIGTERM or Ctrl-C."""
+    give_memory_back()
     from connector.serve import RunningSite, serve
     from shared.logs import set_up_logging
 

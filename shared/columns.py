@@ -196,11 +196,13 @@ def regrouped(*parts: Columns) -> Columns:
         return Columns([], np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float64))
     owner = np.concatenate(owners)
     order = np.argsort(owner, kind="stable")
-    numeric = all(part.numeric for part in parts)
-    values = np.concatenate([part.values if numeric else part.values.astype(object) for part in parts])
-    times = np.concatenate([part.times_ms for part in parts])
     lengths = np.bincount(owner, minlength=len(places)).astype(np.int64)
-    return Columns(list(places), lengths, times[order], values[order], _all_generations(parts))
+    numeric = all(part.numeric for part in parts)
+    # One column after the other: of a great batch each is a megabyte, and so is what it is made of.
+    del owners, owner
+    values = np.concatenate([part.values if numeric else part.values.astype(object) for part in parts])[order]
+    times = np.concatenate([part.times_ms for part in parts])[order]
+    return Columns(list(places), lengths, times, values, _all_generations(parts))
 
 
 def _all_generations(parts: Sequence[Columns]) -> Mapping[str, int] | None:

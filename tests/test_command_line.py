@@ -275,8 +275,20 @@ async def test_sigterm_ends_a_daemon_within_5_s_also_with_open_update_streams(tm
             async with http.stream("GET", stream) as open_stream:
                 assert open_stream.status_code == 200
                 assert "text/event-stream" in open_stream.headers["content-type"]
+                assert _heaps_of_threads(served.pid) == 0  # threads share one (shared.allocator)
                 assert await served.stop() < 5
     assert not served.running
+
+
+def _heaps_of_threads(pid: int) -> int:
+    """How many heaps of its own glibc has made for threads: each reserves 64 MiB at a multiple of that."""
+    size = 64 * 1024 * 1024
+    rows = [line.split() for line in Path(f"/proc/{pid}/maps").read_text().splitlines()]
+    spans = [tuple(int(end, 16) for end in row[0].split("-")) for row in rows]
+    return sum(
+        first % size == 0 and last - first == size and (row[1], rest[1]) == ("rw-p", "---p")
+        for (first, _), (_, last), row, rest in zip(spans, spans[1:], rows, rows[1:], strict=False)
+    )
 
 
 def _quoted(text: str) -> list[str]:
