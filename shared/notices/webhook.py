@@ -19,6 +19,7 @@ import msgspec
 
 from shared.limits import NOTICE_DEADLINE_S
 from shared.notices.notice import Notice, NoticeFailed
+from shared.trust import trust_for
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105  # what a secret begins with
 SECRET_BYTES_MIN: Final = 24
@@ -61,7 +62,7 @@ class Webhook:
         headers = {"content-type": "application/json", "webhook-id": notice.id, "webhook-timestamp": str(at_s)}
         if self._key is not None:
             headers["webhook-signature"] = signature(self._key, notice.id, at_s, body)
-        verify: ssl.SSLContext | bool = True if self._tls is None else self._tls
+        verify = self._tls or trust_for(self._url)
         try:
             async with httpx2.AsyncClient(verify=verify, trust_env=False, timeout=NOTICE_DEADLINE_S) as http:
                 answer = await http.post(self._url, content=body, headers=headers)

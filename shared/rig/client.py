@@ -14,6 +14,7 @@ import msgspec
 
 from shared.address_file import local_trust
 from shared.errors import PairhubError
+from shared.trust import trust_for
 
 
 class ApiRefused(PairhubError):
@@ -61,7 +62,7 @@ class ApiClient:
             headers={"Authorization": f"Bearer {token}"},
             timeout=timeout_s,
             trust_env=False,
-            verify=True if trust is None else trust,
+            verify=trust or trust_for(url),
         )
 
     async def __aenter__(self) -> ApiClient:

@@ -12,6 +12,7 @@ import httpx2
 from hub.serve import RunningHub, running_hub
 from hub.settings import HubSettings
 from shared.messages import HelloBack
+from shared.trust import trust_for
 from tests.hub.client import both_linked, enrolled
 from tests.hub.test_links import a_pair
 
@@ -23,7 +24,11 @@ DATA = "hub"
 async def a_browser(running: RunningHub) -> AsyncIterator[httpx2.AsyncClient]:
     """A browser at the hub: keeps cookies, names its origin, follows no redirects."""
     async with httpx2.AsyncClient(
-        base_url=running.url, headers={"Origin": running.url}, trust_env=False, timeout=20
+        base_url=running.url,
+        headers={"Origin": running.url},
+        trust_env=False,
+        verify=trust_for(running.url),
+        timeout=20,
     ) as browser:
         yield browser
 
