@@ -34,7 +34,22 @@ class House:
     def __init__(self, stage: Stage, browser: Browser, cookies: StorageState) -> None:
         self.stage = stage
         self.browser = browser
-        self.cookies = cookies
+        self._cookies = cookies
+        self._windows: dict[str, BrowserContext] = {}
+
+    async def window(self, *, logged_in: bool, **options: Any) -> BrowserContext:
+        """Return the browser's window for pages of this kind; a new one for each walk would load and compile all anew."""
+        kind = repr((logged_in, sorted(options.items())))
+        if kind not in self._windows:
+            self._windows[kind] = await self.browser.new_context(
+                **{
+                    "viewport": DESKTOP,
+                    "timezone_id": "Europe/Prague",
+                    "storage_state": self._cookies if logged_in else None,
+                    **options,
+                }
+            )
+        return self._windows[kind]
 
     @property
     def plant(self) -> Site:
@@ -64,22 +79,14 @@ class Visits:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._contexts: list[BrowserContext] = []
+        self._pages: list[Page] = []
         self._expected: list[str] = []
         self._complaints: list[str] = []
 
     async def open(self, at: Site | Daemon, path: str = "/", *, logged_in: bool = True, **options: Any) -> Page:
-        """Open a page at a site or the hub, in a browser window of its own; `options` are those of a browser context."""
-        context = await self._house.browser.new_context(
-            **{
-                "viewport": DESKTOP,
-                "timezone_id": "Europe/Prague",
-                "storage_state": self._house.cookies if logged_in else None,
-                **options,
-            }
-        )
-        self._contexts.append(context)
-        page = await context.new_page()
+        """Open a page at a site or the hub; `options` are those of a browser context."""
+        page = await (await self._house.window(logged_in=logged_in, **options)).new_page()
+        self._pages.append(page)
         listen(page, self._complaints)
         await page.goto(url_of(at) + path)
         return page
@@ -90,8 +97,8 @@ class Visits:
 
     async def close(self) -> None:
         """Close all pages; fails where a console complained of something that was not expected."""
-        for context in self._contexts:
-            await context.close()
+        for page in self._pages:
+            await page.close()
         unexpected = [said for said in self._complaints if not any(re.search(one, said) for one in self._expected)]
         if unexpected:
             # Without the frames that lead here, which would bury what the console said.
