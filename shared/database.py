@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -24,7 +23,7 @@ from shared.checkpoints import Checkpoints
 from shared.database_connections import Threaded, Unit, connect, open_all
 from shared.database_rescue import check_at_start, copy_out, put_in_place, try_to_write
 from shared.errors import StorageFailed
-from shared.group_commit import Closing, ClosingFailed, Transaction, Waiting, commit
+from shared.group_commit import Closing, ClosingFailed, Waiting, commit
 from shared.limits import (
     COMMIT_UNITS_MAX,
     LOG_KEPT_BYTES,
@@ -195,14 +194,11 @@ class Database:
         if self.trouble is not None:
             raise StorageFailed(self.trouble.why)
         if patient:
-            self._patient.append((time.monotonic() + WRITER_PATIENCE_S, waiting))
+            self._patient.append((asyncio.get_running_loop().time() + WRITER_PATIENCE_S, waiting))
         else:
             self._waiting.append(waiting)
         if self._pump is None or self._pump.done():
-            begun = self._begin_transaction()
-            self._pump = asyncio.get_running_loop().create_task(
-                self._commit_waiting(begun), name=f"writer {self.path.name}"
-            )
+            self._pump = asyncio.get_running_loop().create_task(self._commit_waiting(), name=f"writer {self.path.name}")
 
     async def read(self, unit: Unit[T]) -> T:
         """Run a read-only unit on one consistent snapshot, beside the writer; raises StorageFailed."""
@@ -268,35 +264,16 @@ class Database:
                 await connection.close()
         self._checkpoints.release()
 
-    def _begin_transaction(self) -> Transaction:
-        """Hand what waits to the writer's thread, which needs a moment to wake: what comes until then goes with it."""
-        transaction = Transaction()
-
-        def work(connection: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
-            transaction.fill(self._next_units())
-            return commit(connection, transaction.units, transaction.closings)
-
-        had_trouble = self.trouble is not None
-        try:
+    async def _commit_waiting(self) -> None:
+        while units := self._next_units():
+            closings = list(dict.fromkeys(waiting.closing for waiting in units if waiting.closing is not None))
             if self.trouble is not None:
-                raise StorageFailed(self.trouble.why)
-            self._refuse_moved()
-            transaction.done = self._writer.start(work)
-        except (StorageFailed, ValueError) as failure:
-            transaction.failure = failure
-            transaction.fill(self._next_units())
-            if had_trouble:
-                transaction.closings = []  # nothing was begun that would have to be ended
-        return transaction
-
-    async def _commit_waiting(self, begun: Transaction | None = None) -> None:
-        while begun is not None or self._waiting or self._patient:
-            transaction, begun = begun or self._begin_transaction(), None
-            outcomes, closed = await self._outcomes(transaction)
+                closings = []  # nothing was begun that would have to be ended
+            outcomes, closed = await self._outcomes(units, closings)
             self.commits += 1
-            for closing, outcome in zip(transaction.closings, closed, strict=True):
+            for closing, outcome in zip(closings, closed, strict=True):
                 closing.on_closed(outcome)
-            for waiting, outcome in zip(transaction.units, outcomes, strict=True):
+            for waiting, outcome in zip(units, outcomes, strict=True):
                 _tell(waiting, outcome)
             if self.trouble is None:
                 self._checkpoints.after_commit()
@@ -314,13 +291,13 @@ class Database:
             self._on_checkpoint_failed(error)
 
     def _next_units(self) -> list[Waiting]:
-        """Return what goes into the next transaction. On the writer's thread: the event loop only adds meanwhile.
+        """Return what goes into the next transaction; empty where nothing waits.
 
         No two patient ones go one after the other before what waits: on a slow machine all of them have waited for long.
         """
         if self._patient:
             tired_s, waiting = self._patient[0]
-            is_tired = not self._was_patient and tired_s <= time.monotonic()
+            is_tired = not self._was_patient and tired_s <= asyncio.get_running_loop().time()
             if not self._waiting or is_tired:
                 self._was_patient = True
                 self._patient.popleft()
@@ -328,13 +305,14 @@ class Database:
         self._was_patient = False
         return [self._waiting.popleft() for _ in range(min(len(self._waiting), COMMIT_UNITS_MAX))]
 
-    async def _outcomes(self, transaction: Transaction) -> tuple[list[Any], list[Any]]:
-        """Wait for the end of one; return what to tell units and closings: results, or why all of it is undone."""
+    async def _outcomes(self, units: list[Waiting], closings: list[Closing]) -> tuple[list[Any], list[Any]]:
+        """Run one transaction; return what to tell units and closings: results, or why all of it is undone."""
         failure: Exception
         try:
-            if transaction.done is None:
-                raise transaction.failure or StorageFailed("it was not begun")
-            done = await transaction.done
+            if self.trouble is not None:
+                raise StorageFailed(self.trouble.why)
+            self._refuse_moved()
+            done = await self._writer.run(lambda connection: commit(connection, units, closings))
             self._refuse_moved()  # what went into a file without a name is not stored
             self._error = ""
             return done
@@ -348,7 +326,6 @@ class Database:
                 self._begin_trouble(found)
             failure = StorageFailed(self.problem)
         self.undone.append(self.commits)
-        units, closings = transaction.units, transaction.closings
         return [failure for _ in units], [failure for _ in closings]
 
     # --- trouble ------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -33,16 +32,6 @@ class Threaded(aiosqlite.Connection):
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a unit of work on the thread; raises what it raises, ValueError where the connection is closed."""
         return await self._execute(work, self._conn)  # type: ignore[no-any-return, no-untyped-call]
-
-    def start(self, work: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
-        """Begin with a unit of work without the turn of a task; raises ValueError where the connection is closed.
-
-        The future has what `run` returns, or raises.
-        """
-        connection = self._conn
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._tx.put_nowait((future, lambda: work(connection)))
-        return future
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:

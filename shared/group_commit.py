@@ -40,22 +40,6 @@ class Waiting:
     """Whether nothing that it has stored has to go where it fails: then it needs no savepoint."""
 
 
-class Transaction:
-    """Units of work that go together, and what their closings are; filled where it begins, on the writer's thread."""
-
-    def __init__(self) -> None:
-        self.units: list[Waiting] = []
-        self.closings: list[Closing] = []
-        self.done: asyncio.Future[tuple[list[Any], list[Any]]] | None = None
-        """What becomes of it; None where it was not begun, for `failure`."""
-        self.failure: Exception | None = None
-
-    def fill(self, units: list[Waiting]) -> None:
-        """These are its units."""
-        self.units = units
-        self.closings = list(dict.fromkeys(waiting.closing for waiting in units if waiting.closing is not None))
-
-
 class ClosingFailed(Exception):
     """A closing raised: everything of its transaction is undone, and everybody in it hears why."""
 
