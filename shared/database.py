@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from shared.checkpoints import Checkpoints
 from shared.database_connections import Threaded, Unit, connect, open_all
-from shared.database_rescue import check_at_start, copy_out, put_in_place, try_to_write
+from shared.database_rescue import check_at_start, copy_out, put_in_place, truncate_log, try_to_write
 from shared.errors import StorageFailed
 from shared.group_commit import Closing, ClosingFailed, Waiting, commit
 from shared.limits import (
@@ -426,7 +426,7 @@ class Database:
     async def _checkpoint(self) -> None:
         await self._checkpoints.until_done()
         with contextlib.suppress(sqlite3.Error, ValueError):  # a log that stays is no harm
-            await self._writer.run(_truncate)
+            await self._writer.run(truncate_log)
         await self._commit_waiting()
 
 
@@ -450,12 +450,3 @@ def _snapshot(connection: sqlite3.Connection, unit: Unit[T]) -> T:
         return unit(connection)
     finally:
         connection.execute("ROLLBACK")
-
-
-def _truncate(connection: sqlite3.Connection) -> None:
-    """Empty the write-ahead log, unless somebody reads an older state right now."""
-    connection.execute("PRAGMA busy_timeout=0")
-    try:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    finally:
-        connection.execute("PRAGMA busy_timeout=5000")

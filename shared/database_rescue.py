@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -60,17 +61,32 @@ def try_to_write(connection: sqlite3.Connection, path: Path, kind: TroubleKind) 
 
 
 def copy_out(connection: sqlite3.Connection, path: Path) -> None:
-    """Copy an open database whose file has no name any more beside that name, durably."""
+    """Copy an open database whose file has no name any more beside that name, durably.
+
+    What the deleted files take stays taken until they are closed: their log is emptied first, so that a disk need have room
+    for two databases, not for two and a log.
+    """
     rescued = _rescued(path)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     rescued.unlink(missing_ok=True)
     rescued.touch(mode=0o600)
     if connection.in_transaction:
         connection.execute("ROLLBACK")
+    with contextlib.suppress(sqlite3.Error):  # a log that stays full is copied from all the same
+        truncate_log(connection)
     with closing(sqlite3.connect(rescued)) as target:
         target.execute("PRAGMA synchronous=OFF")
         connection.backup(target)
     _sync(rescued)
+
+
+def truncate_log(connection: sqlite3.Connection) -> None:
+    """Bring the write-ahead log into the file and cut it to nothing, unless somebody reads an older state right now."""
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.execute("PRAGMA busy_timeout=5000")
 
 
 def put_in_place(path: Path) -> None:

@@ -154,6 +154,19 @@ async def test_n6_a_database_that_was_deleted_is_put_back_with_everything_in_it(
     assert not list(folder.glob("*.rescued*"))
 
 
+async def test_n6_a_deleted_log_takes_no_room_from_the_copy_that_is_put_back(tmp_path: Path) -> None:
+    async with opened(tmp_path, puts_back=True) as database:
+        await store(database, "before", bytes(2**20))
+        with (tmp_path / "site.db-wal").open("rb") as log:
+            assert os.fstat(log.fileno()).st_size >= 2**20
+            (tmp_path / "site.db").unlink()
+            with pytest.raises(StorageFailed, match="was deleted"):
+                await store(database, "refused")
+            await until_well(database)
+            assert os.fstat(log.fileno()).st_size == 0
+        assert await stored(database) == {"before"}
+
+
 async def test_n6_what_goes_into_a_file_that_lost_its_name_meanwhile_is_not_called_stored(tmp_path: Path) -> None:
     async with opened(tmp_path, puts_back=True) as database:
 
