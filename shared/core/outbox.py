@@ -351,9 +351,10 @@ class Outbox:
         before = (known.recorded_count, known.recorded.flat(), known.closed.flat())
         expected = known.recorded_count
         expected += self._settle(store, known, stated, now_ms, tally)
-        self._close(store, known, stated, closed)
-        if fresh:
-            expected -= self._make_again(store, known, stated, now_ms, tally)
+        lacking = known.recorded.minus(stated.recorded) if fresh else IntervalSet()
+        expected -= self._make_again(store, known, lacking, now_ms, tally)
+        # Also what was made again just now: one that we, since restored, had given up there is never taken.
+        self._close(store, stated.epoch, stated.closed.minus(known.closed.minus(lacking)), closed)
         highest = max(stated.recorded.highest, stated.closed.highest)
         if highest > known.last_number:
             known.last_number = highest
@@ -402,8 +403,8 @@ class Outbox:
         if share is not None:
             tally.taken_back.add(segment.epoch, segment.number, share)
 
-    def _close(self, store: OutboxStore, known: EpochOut, stated: EpochOut, closed: GapTally) -> None:
-        for segment in store.segments_numbered(stated.epoch, stated.closed.minus(known.closed)):
+    def _close(self, store: OutboxStore, epoch: int, numbers: IntervalSet, closed: GapTally) -> None:
+        for segment in store.segments_numbered(epoch, numbers):
             if segment.dropped is None:
                 # Given up by an origin that was restored since; the destination will never take the number.
                 self._drop(store, segment, closed)
@@ -411,15 +412,14 @@ class Outbox:
             self._forget_oldest()
             self._sending.on_word(segment.row)
 
-    def _make_again(self, store: OutboxStore, known: EpochOut, stated: EpochOut, now_ms: int, tally: GapTally) -> int:
+    def _make_again(self, store: OutboxStore, known: EpochOut, lost: IntervalSet, now_ms: int, tally: GapTally) -> int:
         """Make segments again that a restored destination lacks; return the readings that are recorded no longer."""
-        lost = known.recorded.minus(stated.recorded)
         if not lost:
             return 0
         tally.destination_restored = True
         self._forget_oldest()
         readings = 0
-        for sent in store.sent_segments(stated.epoch, lost):
+        for sent in store.sent_segments(known.epoch, lost):
             readings += sent.count
             store.count_unrecorded(sent.counts)
             found, missing = self._seal_again(store, sent, now_ms)

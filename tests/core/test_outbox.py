@@ -369,6 +369,20 @@ def test_an_origin_restored_behind_its_own_notice_names_what_it_finds_closed() -
     assert store.ledger().dropped == {CAUSE_ORIGIN_RESTORED: 2}
 
 
+def test_what_a_restored_destination_lacks_and_an_origin_restored_since_gave_up_there_is_not_sent_for_ever() -> None:
+    store = open_store()
+    box = linked(store, outbox(store))
+    accept(store, box, 1, 2)
+    accept(store, box, 3)
+    state(store, box, [1, 2], applied=3)
+    _, closed = state(store, box, [2, 2], applied=1, closed=[1, 1], fresh=True)
+    (notice,) = closed.notices("g", NOW_MS)
+    assert (notice.cause, notice.count) == (CAUSE_ORIGIN_RESTORED, 2)
+    assert rows(store, "SELECT COUNT(*) FROM segment") == [(0,)]
+    assert box.pump(store, NOW_MS) == []
+    assert (store.ledger().applied, store.ledger().dropped) == (1, {CAUSE_ORIGIN_RESTORED: 2})
+
+
 def test_numbers_that_this_database_never_gave_are_adopted_and_something_is_called_unknown() -> None:
     store = open_store()
     box = linked(store, outbox(store))
