@@ -192,7 +192,8 @@ class StreamRelay:
             self._news.add(key)
             if waiting.copy.header != copy.header:  # sealed again meanwhile: the newer one is still to be stored
                 continue
-            if self.destination_linked and not waiting.forwarded:
+            # Forwarded from memory, and taken for lost with what was stored before it (`_redeliver`): it goes again as well.
+            if self.destination_linked and not (waiting.forwarded and key in self._forwarded):
                 self._shelves[copy.kind].behind = True
             self._memory_numbers.remove(key)
             self._forget(key)

@@ -374,6 +374,18 @@ def test_held_and_forwarded_but_never_acknowledged_is_delivered_again() -> None:
     assert bench.numbers(T) == [1, 1]
 
 
+def test_what_was_forwarded_from_memory_while_others_were_delivered_again_is_so_as_well_once_it_is_stored() -> None:
+    bench = Bench().link(S, T)
+    bench.frame(S, sealed(1))
+    bench.passing(RESYNC_AFTER_MS - 1)
+    bench.frame(S, sealed(2))  # and lost on its way
+    bench.passing(1)
+    assert bench.numbers(T) == [1, 2, 1]
+    bench.frame(T, statement(1, 1))
+    bench.passing(HUB_COPY_DELAY_MS)
+    assert bench.numbers(T) == [1, 2, 1, 2]
+
+
 def test_while_the_peer_keeps_acknowledging_a_backlog_passes_unwritten_for_a_while() -> None:
     bench = Bench().link(S, T)
     for number in range(1, 9):
