@@ -26,6 +26,7 @@ class ClockWatch:
         self._clock = clock
         self._guard = guard
         self._ring = ring
+        self._was_in_doubt = False
 
     async def load(self, *, has_peers: bool) -> None:
         """Compare the time with that of the last run. A site without peers has nobody to ask, so it may rest longer."""
@@ -47,9 +48,9 @@ class ClockWatch:
 
     def look(self) -> None:
         """Look at both clocks now."""
-        before = self._guard.in_doubt
         self._guard.on_tick(self._clock.wall_ms(), self._clock.monotonic_ms())
-        if self._guard.in_doubt != before:
+        if self._guard.in_doubt != self._was_in_doubt:  # also through what hub or peer said since the last look
+            self._was_in_doubt = self._guard.in_doubt
             self._ring("", "clock")
 
     def confirm(self) -> None:

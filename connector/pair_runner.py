@@ -237,7 +237,7 @@ class PairRunner:
                 case Changed():
                     rung[effect.what] = None
                 case PeerTime():
-                    self._guard.on_peer_time(effect.time_ms, self._clock.wall_ms())
+                    self._guard.on_peer_time(effect.time_ms, self._clock.wall_ms(), self._clock.monotonic_ms())
                 case Relink():
                     if self._outlet is not None:
                         self._outlet.abort(effect.why)

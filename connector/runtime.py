@@ -413,7 +413,8 @@ class ConnectorRuntime:
         except BaseException:
             await socket.close()
             raise
-        self._around.guard.on_hub_time(hello.time_ms, self._around.clock.wall_ms())
+        clock = self._around.clock
+        self._around.guard.on_hub_time(hello.time_ms, clock.wall_ms(), clock.monotonic_ms())
         self._link = link
         self._problem = self._problem_code = ""
         self._move(LinkEvent.CONNECTED)

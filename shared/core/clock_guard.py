@@ -49,14 +49,19 @@ class ClockGuard:
         if abs(moved_ms) > CLOCK_JUMP_MS_MAX:
             self._explain_by_what_was_heard()
 
-    def on_hub_time(self, hub_ms: int, wall_ms: int) -> None:
-        """The hub said what time it is; agreement explains a jump."""
+    def on_hub_time(self, hub_ms: int, wall_ms: int, monotonic_ms: int) -> None:
+        """The hub said what time it is; agreement explains a jump.
+
+        Looks at both clocks first: a jump that is noticed later would be taken off what was heard after it once more.
+        """
+        self.on_tick(wall_ms, monotonic_ms)
         self.hub_off_ms = hub_ms - wall_ms
         self._hub_heard = True
         self._explain_by_what_was_heard()
 
-    def on_peer_time(self, peer_ms: int, wall_ms: int) -> None:
-        """The other side said what time it is; agreement explains a jump."""
+    def on_peer_time(self, peer_ms: int, wall_ms: int, monotonic_ms: int) -> None:
+        """The other side said what time it is; as for the hub's."""
+        self.on_tick(wall_ms, monotonic_ms)
         self.peer_off_ms = peer_ms - wall_ms
         self._peer_heard = True
         self._explain_by_what_was_heard()

@@ -207,7 +207,7 @@ class Shell:
             if isinstance(effect, Send) and self.link is not None:
                 self.link.send_to_hub(effect.frame)
             elif isinstance(effect, PeerTime):
-                self.guard.on_peer_time(effect.time_ms, self.now_ms)
+                self.guard.on_peer_time(effect.time_ms, self.now_ms, self.world.now_ms)
             elif isinstance(effect, Relink):
                 self.world.note(f"{self.side.word} links anew: {effect.why}")
                 if self.link is not None:
@@ -263,7 +263,7 @@ class Shell:
             for frame in frames:
                 match frame:
                     case HelloBack():
-                        self.guard.on_hub_time(frame.time_ms, self.now_ms)
+                        self.guard.on_hub_time(frame.time_ms, self.now_ms, self.world.now_ms)
                     case PairKnown():
                         effects += engine.on_link_opened(
                             store,
