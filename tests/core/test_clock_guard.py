@@ -69,8 +69,9 @@ def test_a_jump_just_before_the_hub_says_the_time_is_not_taken_off_twice() -> No
     guard = ticking()
     guard.on_hub_time(NOW_MS + 1_000 - 40 * DAY_MS, NOW_MS + 1_000, 1_000)
     assert guard.in_doubt
-    guard.on_hub_time(NOW_MS + 2_000 - 40 * DAY_MS, NOW_MS + 2_000 - 40 * DAY_MS, 2_000)  # set right since the last look
-    guard.on_tick(NOW_MS + 3_000 - 40 * DAY_MS, 3_000)
+    right_ms = NOW_MS + 2_000 - 40 * DAY_MS
+    guard.on_hub_time(right_ms, right_ms, 2_000)  # set right since the last look
+    guard.on_tick(right_ms + 1_000, 3_000)
     assert (guard.in_doubt, guard.hub_off_ms) == (False, 0)
 
 
