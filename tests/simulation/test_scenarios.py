@@ -129,6 +129,8 @@ def test_what_expired_is_named_on_both_sides_with_device_resource_and_count(worl
 
 
 def test_nothing_expires_while_the_clock_is_in_doubt(world: World) -> None:
+    take(world, 2)
+    healed(world)
     world.cut_all()
     take(world, 3)
     world.now_ms += 400 * DAY_MS
@@ -136,6 +138,7 @@ def test_nothing_expires_while_the_clock_is_in_doubt(world: World) -> None:
     assert engine is not None
     world.source.work("doubts", lambda store: engine.on_deadline(store, world.now_ms, expire=False))
     assert world.source.store().ledger().dropped_total == 0
+    assert world.source.connection.execute("SELECT COUNT(*) FROM sent_segment").fetchone() == (2,)
     due_ms = engine.next_deadline_ms(world.source.store())
     assert due_ms is not None
     assert due_ms > world.now_ms  # nobody spins meanwhile
