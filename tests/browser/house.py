@@ -37,19 +37,16 @@ class House:
         self._cookies = cookies
         self._windows: dict[str, BrowserContext] = {}
 
-    async def window(self, *, logged_in: bool, **options: Any) -> BrowserContext:
-        """Return the browser's window for pages of this kind; a new one for each walk would load and compile all anew."""
-        kind = repr((logged_in, sorted(options.items())))
+    async def window(self, **options: Any) -> BrowserContext:
+        """Return the signed-in window for pages of this kind; a new one for each walk would load and compile all anew."""
+        kind = repr(sorted(options.items()))
         if kind not in self._windows:
-            self._windows[kind] = await self.browser.new_context(
-                **{
-                    "viewport": DESKTOP,
-                    "timezone_id": "Europe/Prague",
-                    "storage_state": self._cookies if logged_in else None,
-                    **options,
-                }
-            )
+            self._windows[kind] = await self.new_window(storage_state=self._cookies, **options)
         return self._windows[kind]
+
+    async def new_window(self, **options: Any) -> BrowserContext:
+        """Return a window of its own, where nobody is signed in unless the options say so."""
+        return await self.browser.new_context(**{"viewport": DESKTOP, "timezone_id": "Europe/Prague", **options})
 
     @property
     def plant(self) -> Site:
@@ -80,12 +77,18 @@ class Visits:
     def __init__(self, house: House) -> None:
         self._house = house
         self._pages: list[Page] = []
+        self._windows: list[BrowserContext] = []  # of those who are not signed in
         self._expected: list[str] = []
         self._complaints: list[str] = []
 
     async def open(self, at: Site | Daemon, path: str = "/", *, logged_in: bool = True, **options: Any) -> Page:
         """Open a page at a site or the hub; `options` are those of a browser context."""
-        page = await (await self._house.window(logged_in=logged_in, **options)).new_page()
+        if logged_in:
+            window = await self._house.window(**options)
+        else:  # one that signs in here leaves that to nobody else
+            window = await self._house.new_window(**options)
+            self._windows.append(window)
+        page = await window.new_page()
         self._pages.append(page)
         listen(page, self._complaints)
         await page.goto(url_of(at) + path)
@@ -97,8 +100,8 @@ class Visits:
 
     async def close(self) -> None:
         """Close all pages; fails where a console complained of something that was not expected."""
-        for page in self._pages:
-            await page.close()
+        for opened in (*self._pages, *self._windows):
+            await opened.close()
         unexpected = [said for said in self._complaints if not any(re.search(one, said) for one in self._expected)]
         if unexpected:
             # Without the frames that lead here, which would bury what the console said.
