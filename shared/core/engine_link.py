@@ -47,6 +47,7 @@ class EngineLink:
             self.word_due_ms = min(self.word_due_ms, now_ms + WORD_WAITS_MS_MAX)
         self.segments.on_time(now_ms)
         self.entries.on_time(now_ms)
+        self.replays.on_time(now_ms)
 
 
 def held_segments(held: dict[tuple[int, int], IntervalSet]) -> dict[int, IntervalSet]:

@@ -53,7 +53,11 @@ class Quarantine:
 
     def on_deadline(self, store: PairStore, now_ms: int) -> list[Effect]:
         """Try the next few again, if that is due."""
-        if self._next_ms is None or now_ms < self._next_ms:
+        if self._next_ms is None:
+            return []
+        # A clock that was set back by a year must not put it off for a year.
+        self._next_ms = min(self._next_ms, now_ms + QUARANTINE_TRY_EVERY_MS)
+        if now_ms < self._next_ms:
             return []
         found = store.quarantined_after(self._after_row, QUARANTINE_TRIED_MAX)
         effects: list[Effect] = []

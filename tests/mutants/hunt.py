@@ -10,7 +10,7 @@ from typing import Final
 from tests.mutants.bugs import Bug
 from tests.mutants.tree import Tree
 
-_STORIES: Final = ("tests/simulation/test_scenarios.py",)
+_STORIES: Final = ("tests/simulation/test_scenarios.py", "tests/simulation/test_clocks.py")
 _CORE: Final = ("tests/core", "--ignore=tests/core/test_two_way_edits.py")
 # Seeds before anything longer: they take as much processor time as a test or two.
 _FEW_SEEDS: Final = 25

@@ -17,16 +17,6 @@ from tests.simulation.world import TIGHT, World, bounds
 pytestmark = pytest.mark.simulation
 
 
-@pytest.fixture
-def world() -> World:
-    """Two paired sites, linked and quiet."""
-    world = World(1)
-    world.pair()
-    world.dial()
-    world.pass_time(SECOND_MS)
-    return world
-
-
 def take(world: World, *values: float, device: str = "d0") -> None:
     """Let the source accept readings, each by itself."""
     for value in values:

@@ -15,49 +15,13 @@ from shared.limits import DAY_MS, HOUR_MS, MINUTE_MS, RETENTION_MS, SECOND_MS, T
 from shared.messages import HeldEpoch, Statement, decode_frame, encode_frame
 from shared.sealing import Kind, Side
 from tests.simulation import quarantine_caps
-from tests.simulation.demands import check, notices, settle
+from tests.simulation.demands import notices, settle
 from tests.simulation.hub import PAIR_ID
 from tests.simulation.network import Link
-from tests.simulation.site import SimSite
+from tests.simulation.stories import at_target, healed, part, take
 from tests.simulation.world import TIGHT, TIGHT_CREDIT, World, bounds
 
 pytestmark = pytest.mark.simulation
-
-
-@pytest.fixture
-def world() -> World:
-    """Two paired sites, linked and quiet."""
-    world = World(1)
-    world.pair()
-    world.dial()
-    world.pass_time(SECOND_MS)
-    return world
-
-
-def healed(world: World) -> None:
-    """Link whoever is not, wait until all is quiet, demand everything."""
-    for site in world.sites.values():
-        if site.engine is None:
-            site.start()
-    world.dial()
-    settle(world)
-    assert check(world) == []
-
-
-def take(world: World, count: int, *, device: str = "d0", every_ms: int = 10) -> None:
-    """Let the source accept so many readings, each by itself."""
-    for _ in range(count):
-        world.now_ms += every_ms
-        assert world.reading(device, "temp", world.now_ms, float(world.now_ms % 1_000))
-
-
-def part(world: World, site: SimSite) -> None:
-    assert site.link is not None
-    world.cut(site.link)
-
-
-def at_target(world: World) -> int:
-    return len(world.target.readings())
 
 
 def test_a_reading_arrives_while_both_are_linked(world: World) -> None:
@@ -674,56 +638,6 @@ def test_a_comparison_whose_question_was_lost_is_asked_for_again(world: World) -
     engine._ask(engine._link, world.now_ms)  # and the frame never leaves
     world.pass_time(MINUTE_MS)
     assert engine._link.nonce == b""
-
-
-def set_clock(world: World, site: SimSite, skew_ms: int) -> None:
-    """Set a wall clock while its daemon runs and looks."""
-    world.clocks_are_off = True
-    site.on_deadline()
-    site.set_clock(skew_ms=skew_ms)
-    site.on_deadline()
-
-
-@pytest.mark.parametrize("behind_ms", [2 * HOUR_MS, 400 * DAY_MS])
-def test_what_was_accepted_by_a_clock_far_behind_does_not_expire_when_it_is_set_right(
-    world: World, behind_ms: int
-) -> None:
-    # Seed 268: the hub agreed with the new time, and all that had waited for minutes was a year old.
-    world.cut_all()
-    take(world, 2)
-    set_clock(world, world.source, -behind_ms)
-    take(world, 3)
-    world.source.work("seals nothing", lambda store: [])
-    set_clock(world, world.source, 0)
-    world.dial(Side.SOURCE)
-    world.pass_time(2 * MINUTE_MS)
-    world.cut_all()
-    world.sleep(RETENTION_MS - 3 * MINUTE_MS)
-    assert world.source.store().ledger().dropped_total == 0
-    world.sleep(5 * MINUTE_MS)
-    assert world.source.store().ledger().dropped == {CAUSE_RETENTION: 5}
-    healed(world)
-
-
-def test_what_was_accepted_by_a_clock_far_ahead_expires_after_thirty_days_all_the_same(world: World) -> None:
-    world.cut_all()
-    set_clock(world, world.source, 400 * DAY_MS)
-    take(world, 3)
-    set_clock(world, world.source, 0)
-    world.sleep(RETENTION_MS)
-    assert world.source.store().ledger().dropped == {CAUSE_RETENTION: 3}
-    healed(world)
-
-
-def test_a_clock_set_back_by_a_year_does_not_stop_what_was_lost_from_being_asked_for(world: World) -> None:
-    # Seed 182: the head of the queue had stood still since a time that was to come again in a year.
-    world.weather.drop = 1.0
-    take(world, 1)
-    world.drain()
-    world.weather.drop = 0.0
-    set_clock(world, world.source, -365 * DAY_MS)
-    world.pass_time(2 * MINUTE_MS)
-    assert at_target(world) == 1
 
 
 def test_edits_are_not_lost_when_a_second_copy_of_the_site_declares_the_log_of_the_first_over(world: World) -> None:
