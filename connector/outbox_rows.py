@@ -201,12 +201,16 @@ class OutboxRows(AccountRows, GapRows):
             self._move_stamps(table, "accepted_ms", by_ms, now_ms)
 
     def settle_segments(self, epoch: int, numbers: IntervalSet, segments: Sequence[Segment], now_ms: int) -> None:
-        """The other side recorded these numbers; `segments` are those of them that are here."""
+        """The other side recorded these numbers; `segments` are those of them that are here.
+
+        What is kept of them is as old as their latest reading at most: a clock far behind would else have it forgotten, the
+        moment that it is set right, while the history still has the readings.
+        """
         for low, high in numbers.intervals():
             which = (self._id, epoch, low, high)
             self._run(
                 "INSERT OR REPLACE INTO sent_segment SELECT connector_id, epoch, number, count, first_ms, last_ms, series,"
-                " ?5, counts FROM segment WHERE connector_id = ?1 AND epoch = ?2 AND number BETWEEN ?3 AND ?4",
+                " MAX(?5, last_ms), counts FROM segment WHERE connector_id = ?1 AND epoch = ?2 AND number BETWEEN ?3 AND ?4",
                 (*which, now_ms),
             )
             self._run("DELETE FROM segment WHERE connector_id = ? AND epoch = ? AND number BETWEEN ? AND ?", which)

@@ -9,6 +9,7 @@ from shared.core.engine_effects import Effect
 from shared.core.entries import CAUSE_RETENTION
 from shared.limits import DAY_MS, HOUR_MS, MINUTE_MS, QUARANTINE_TRY_EVERY_MS, RETENTION_MS
 from shared.sealing import Side
+from tests.simulation.demands import notices
 from tests.simulation.site import SimSite
 from tests.simulation.stories import at_target, healed, take
 from tests.simulation.world import World
@@ -103,3 +104,20 @@ def test_a_clock_set_back_by_a_year_does_not_keep_what_is_in_quarantine_from_bei
     ((again_ms,),) = world.target.rows("SELECT tried_ms FROM quarantine")
     assert isinstance(again_ms, int)
     assert again_ms < tried_ms - 364 * DAY_MS
+
+
+def test_a_clock_far_behind_that_is_set_right_does_not_forget_what_a_restored_destination_lacks(world: World) -> None:
+    # Seed 1022348: the account named nine readings of no device, while the source had all of them in its history.
+    backup = world.target.connection.serialize()
+    world.cut_all()
+    take(world, 9)
+    set_clock(world, world.source, -400 * DAY_MS)
+    world.dial()
+    world.pass_time(2 * MINUTE_MS)
+    assert at_target(world) == 9
+    set_clock(world, world.source, 0)
+    world.pass_time(HOUR_MS)
+    world.target.restore(backup)
+    healed(world)
+    assert at_target(world) == 9
+    assert notices(world.source, ours=True) == {}
