@@ -81,7 +81,14 @@ async def test_an_entry_of_a_hubs_audit_that_was_changed_or_taken_out_is_named(t
     assert [each.outcome for each in check_audit(path, broken_audit_number)] == [Outcome.OK]
     for statement in ("DELETE FROM audit WHERE number = 3", "UPDATE audit SET who = 'bob' WHERE number = 2"):
         with closing(sqlite3.connect(path)) as connection, connection:
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                connection.execute(statement)
+            for trigger in ("audit_is_never_changed", "audit_is_never_deleted"):
+                connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
             connection.execute(statement)
+            for at, of in (("changed", "UPDATE"), ("deleted", "DELETE")):  # back again, for the next
+                told = "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+                connection.execute(f"CREATE TRIGGER audit_is_never_{at} BEFORE {of} ON audit {told}")
         (found,) = check_audit(path, broken_audit_number)
         named = "entry 4 " if statement.startswith("DELETE") else "entry 2 "
         assert (found.outcome, found.what.startswith(named)) == (Outcome.FAILED, True)

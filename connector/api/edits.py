@@ -26,6 +26,17 @@ class NewPolicy(msgspec.Struct, forbid_unknown_fields=True):
     policy: Literal["newer", "source", "target"]
 
 
+# What is left out stays as it is: read as its default, a right that somebody forgot to name would be granted.
+RightsChange: Final = msgspec.defstruct(
+    "RightsChange",
+    [(name, bool | msgspec.UnsetType, msgspec.UNSET) for name in PeerRights.__struct_fields__],
+    module=__name__,
+    namespace={"__doc__": "What the partner may do here from now on; what is left out stays as it is."},
+    kw_only=True,
+    forbid_unknown_fields=True,
+)
+
+
 class Asked(msgspec.Struct, frozen=True):
     """A request to the other side, which the list of requests follows."""
 
@@ -97,7 +108,8 @@ async def get_peer_rights(call: Call) -> PeerRights:
 
 async def set_peer_rights(call: Call) -> PeerRights:
     """Set what this connector lets its partner do, for edits that arrive from now on."""
-    rights = await call.body(PeerRights)
+    change = await call.body(RightsChange)
+    rights = msgspec.structs.replace(await get_peer_rights(call), **msgspec.to_builtins(change))
     await call.site.editing.set_peer_rights(call.connector_id, rights, who=call.principal.name)
     return await get_peer_rights(call)
 
@@ -160,7 +172,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "manage",
         "Set what the partner may do here",
         set_peer_rights,
-        body=PeerRights,
+        body=RightsChange,
         answer=PeerRights,
         errors=("not_paired",),
     ),

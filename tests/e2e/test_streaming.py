@@ -336,7 +336,12 @@ async def test_w7_lookups_are_live_with_a_round_trip_or_the_last_good_copy_with_
 
     source = f"/connectors/{pair.source_id}/peer-rights"
     rights = await stage.plant.get(source)
-    await stage.plant.ask("PUT", source, {**rights, "look_up": False})
+    with pytest.raises(ApiRefused, match="look_upp"):
+        await stage.plant.ask("PUT", source, {"look_upp": False})
+    assert await stage.plant.get(source) == rights
+    assert await stage.plant.ask("PUT", source, {"edit_tags": False}) == {**rights, "edit_tags": False}
+    # A right that is not named stays as it is.
+    assert await stage.plant.ask("PUT", source, {"look_up": False}) == {**rights, "edit_tags": False, "look_up": False}
     denied = await stage.office.get(f"{devices}?from=peer")
     assert (denied["origin"], denied["why"][:58]) == (
         "copy",
