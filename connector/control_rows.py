@@ -65,13 +65,14 @@ class ControlRows(EditRows):
         return {row[0]: row[1] for row in rows}
 
     def save_control_in(self, epoch: int, up_to: int, now_ms: int) -> None:
+        updated_ms = self._last_stamp("control_in", now_ms)
         done = self._run(
             "UPDATE control_in SET up_to = ?, updated_ms = ? WHERE connector_id = ? AND epoch = ?",
-            (up_to, now_ms, self._id, epoch),
+            (up_to, updated_ms, self._id, epoch),
         )
         if done.rowcount:
             return
-        self._run("INSERT INTO control_in VALUES (?, ?, ?, ?)", (self._id, epoch, up_to, now_ms))
+        self._run("INSERT INTO control_in VALUES (?, ?, ?, ?)", (self._id, epoch, up_to, updated_ms))
         # One epoch per start of the other side: the old ones are of no use once their entries were carried over.
         self._run(
             "DELETE FROM control_in WHERE connector_id = ?1 AND epoch NOT IN"

@@ -26,6 +26,14 @@ class PairRows:
         self._id = connector_id
         self._catalogue = catalogue
 
+    def _last_stamp(self, table: str, now_ms: int) -> int:
+        """Return a stamp behind all others of a table that keeps its newest rows: now, unless the clock was set back.
+
+        By the clock alone the row just written would be the oldest then, and go at once.
+        """
+        sql = f"SELECT MAX(?, COALESCE(MAX(updated_ms) + 1, 0)) FROM {table} WHERE connector_id = ?"  # noqa: S608  # names of ours
+        return int(self._run(sql, (now_ms, self._id)).fetchone()[0])
+
     def _move_stamps(self, table: str, column: str, by_ms: int, now_ms: int) -> None:
         """Move the times of what waits along with a wall clock that was set by `by_ms` and now says `now_ms`.
 

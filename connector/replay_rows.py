@@ -201,8 +201,10 @@ class ReplayRows(PairRows):
         return [(row[0], IntervalSet(unpack(row[1]))) for row in rows]
 
     def save_replay_epoch(self, epoch: int, recorded: IntervalSet, now_ms: int) -> None:
+        updated_ms = self._last_stamp("replay_epoch", now_ms)
         self._run(
-            "INSERT OR REPLACE INTO replay_epoch VALUES (?, ?, ?, ?)", (self._id, epoch, pack(recorded.flat()), now_ms)
+            "INSERT OR REPLACE INTO replay_epoch VALUES (?, ?, ?, ?)",
+            (self._id, epoch, pack(recorded.flat()), updated_ms),
         )
         self._run(
             "DELETE FROM replay_epoch WHERE connector_id = ?1 AND epoch NOT IN"

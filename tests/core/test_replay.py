@@ -12,10 +12,18 @@ from connector.edit_rows import change_peer_rights
 from connector.replay_rows import list_replays
 from shared.columns import Series, as_columns
 from shared.core.engine import PairEngine
+from shared.core.intervals import IntervalSet
 from shared.core.judge import PeerRights
 from shared.core.replay_job import ReplayJob, ReplayState
 from shared.errors import Refused
-from shared.limits import DAY_MS, REPLAY_JOBS_OPEN_MAX, REPLAY_RANGE_MS_MAX, REPLAY_SEGMENTS_MAX, SECOND_MS
+from shared.limits import (
+    DAY_MS,
+    REPLAY_EPOCHS_KEPT_MAX,
+    REPLAY_JOBS_OPEN_MAX,
+    REPLAY_RANGE_MS_MAX,
+    REPLAY_SEGMENTS_MAX,
+    SECOND_MS,
+)
 from shared.messages import LANE_CONTROL, Sealed
 from shared.sealing import Side
 from tests.core.stores import CONNECTOR, NOW_MS, add_resource
@@ -368,3 +376,14 @@ def test_what_is_on_its_way_when_the_target_cancels_changes_nothing() -> None:
     go_on(two)
     assert there(two.target) == {}
     assert [job(each, job_id).state for each in two.sites.values()] == [ReplayState.CANCELLED] * 2
+
+
+def test_a_replay_ends_although_the_targets_clock_was_set_back_and_as_many_epochs_are_known_as_are_kept() -> None:
+    two = two_sites()
+    put(two.source, [NOW_MS - SECOND_MS, NOW_MS - 2 * SECOND_MS])
+    for epoch in range(1, REPLAY_EPOCHS_KEPT_MAX + 1):  # the source started often while the target's clock was ahead
+        two.target.store.save_replay_epoch(epoch, IntervalSet([1, 1]), NOW_MS + 7 * DAY_MS)
+    job_id = ask(two, two.source)
+    go_on(two)
+    assert figures(two.target, job_id) == (2, 2, 0, 0)
+    assert job(two.source, job_id).state is ReplayState.DONE
