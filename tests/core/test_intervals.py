@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,3 +69,37 @@ def test_an_empty_range_is_refused() -> None:
 def test_half_an_interval_is_refused() -> None:
     with pytest.raises(ValueError, match="pairs"):
         IntervalSet([1, 2, 3])
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 3)), max_size=80))
+def test_a_set_made_of_intervals_in_any_order_is_the_one_they_were_put_into(ranges: list[tuple[int, int]]) -> None:
+    made = IntervalSet()
+    for low, more in ranges:
+        made.add_range(low, low + more)
+    assert IntervalSet([end for low, more in ranges for end in (low, low + more)]) == made
+
+
+def test_an_empty_interval_among_others_is_refused() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        IntervalSet([9, 9, 5, 4, 1, 1])
+
+
+_MANY = 160_000
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = process_time()
+    work()
+    return process_time() - began
+
+
+def test_many_intervals_between_many_others_cost_no_more_than_a_pass_over_both() -> None:
+    evens = IntervalSet([end for each in range(_MANY) for end in (4 * each, 4 * each)])
+    odds = IntervalSet([end for each in range(_MANY) for end in (4 * each + 2, 4 * each + 2)])
+    assert _seconds(lambda: evens.update(odds)) < 1.5  # one by one: four to five seconds
+    assert len(evens) == 2 * _MANY
+
+
+def test_many_intervals_in_falling_order_cost_no_more_than_sorting_them() -> None:
+    falling = [end for each in range(_MANY, 0, -1) for end in (4 * each, 4 * each)]
+    assert _seconds(lambda: IntervalSet(falling)) < 1.5  # one by one: four to five seconds
