@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from connector.arriving import Arriving, ForEngine
 from connector.catalogue import Catalogue
@@ -30,6 +30,8 @@ T = TypeVar("T")
 Work = Callable[[PairEngine, Streams, int], tuple[T, list[Effect]]]
 LastWord = Callable[[sqlite3.Connection, Streams, int], None]
 _log = logging.getLogger(__name__)
+# What was due and failed is tried again after this.
+_DUE_AGAIN_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,21 +350,36 @@ class PairRunner:
     # --- time -----------------------------------------------------------------------------------------------------------
 
     def _on_time(self, engine: PairEngine, store: Streams, now_ms: int, *, expire: bool) -> tuple[None, list[Effect]]:
-        engine.on_clock(store, now_ms, self._clock.monotonic_ms())
-        return None, engine.on_deadline(store, now_ms, expire=expire) + engine.enforce_cap(store, now_ms)
+        try:
+            engine.on_clock(store, now_ms, self._clock.monotonic_ms())
+            return None, engine.on_deadline(store, now_ms, expire=expire) + engine.enforce_cap(store, now_ms)
+        except Refused:
+            self._stale = True  # unlike what a person asks for and is refused, this touched the engine before
+            raise
 
     async def keep_time(self) -> None:
-        """Run deadlines until cancelled."""
+        """Run deadlines until cancelled, or the pair is over.
+
+        Whatever one of them raises, the next one comes: expiry, resync and sealing by age hang on it, and nobody would miss
+        them while the link looks well.
+        """
         self._deadline.move(0)  # at once: to be loaded
+        said = ""
         while True:
-            await self._database.until_storing()
-            await self._deadline.wait()
-            self._guard.on_tick(self._clock.wall_ms(), self._clock.monotonic_ms())
-            expire = not self._guard.in_doubt
             try:
-                await self.run(partial(self._on_time, expire=expire))
-            except StorageFailed:
-                await asyncio.sleep(1)  # said in the log and on the pages; tried again until the disk is back
+                await self._database.until_storing()
+                await self._deadline.wait()
+                self._guard.on_tick(self._clock.wall_ms(), self._clock.monotonic_ms())
+                await self.run(partial(self._on_time, expire=not self._guard.in_doubt))
+                said = ""
+            except Exception as error:  # noqa: BLE001  # as above
+                if self.over:
+                    return
+                # What the disk refuses is said in the log and on the pages; tried again until that is over.
+                if not isinstance(error, StorageFailed) and repr(error) != said:
+                    said = repr(error)
+                    _log.error("what was due failed, and is tried again: %s", said, exc_info=error, extra=self._ids)
+                await asyncio.sleep(_DUE_AGAIN_S)
 
 
 def _is_backfill(frame: ForEngine) -> bool:

@@ -26,6 +26,7 @@ from shared.core.outbox import OutboxLimits
 from shared.database import Database
 from shared.errors import Refused, StorageFailed
 from shared.messages import LANE_BACKFILL, LANE_LIVE, AnyFrame, AskHeld, Credit, Sealed
+from shared.rig.client import until
 from shared.sealing import Kind, Side
 
 CONNECTOR = "C0NNECT0"
@@ -191,3 +192,45 @@ async def test_frames_that_nobody_waits_for_are_taken_also_after_a_transaction_t
         await runner.run(store("two"))
         assert runner.credit is not None
         assert (runner.credit[0], failed.empty()) == (1_015, True)
+
+
+@pytest.mark.parametrize("failure", [ValueError("odd"), Refused("invalid", what="What", why="too much")])
+async def test_g5_what_is_due_goes_on_whatever_the_transaction_failed_of_that_it_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    monkeypatch.setattr("connector.pair_runner._DUE_AGAIN_S", 0.01)
+    async with linked(tmp_path) as (runner, _outlet):
+        database, shared, go_on = runner._database, Gathered(failure), threading.Event()
+
+        def hold(engine: PairEngine, streams: Streams, now_ms: int) -> tuple[None, list[Effect]]:
+            assert go_on.wait(5)
+            return None, []
+
+        async def both_wait() -> bool:
+            return database.figures().waiting >= 2
+
+        async def was_at_work() -> bool:
+            return database.commits >= commits + 2  # the one that failed, and another that nobody else asked for
+
+        holding = asyncio.ensure_future(runner.run(hold))
+        await asyncio.sleep(0)
+        keeping = asyncio.ensure_future(runner.keep_time())
+        failing = asyncio.ensure_future(runner.run(store("one"), shared))
+        try:
+            await until(both_wait, timeout_s=5, every_s=0.005, what="the deadline to wait for the writer")
+            commits = database.commits + 1
+            go_on.set()
+            await asyncio.gather(holding, failing, return_exceptions=True)
+            assert shared.undone == 1
+            await until(was_at_work, timeout_s=5, every_s=0.005, what="the deadline to be looked at again")
+            assert not keeping.done()
+        finally:
+            go_on.set()
+            keeping.cancel()
+
+
+async def test_g16_what_is_due_ends_with_the_pair(tmp_path: Path) -> None:
+    async with linked(tmp_path) as (runner, _outlet):
+        keeping = asyncio.ensure_future(runner.keep_time())
+        await runner.end(lambda store: None, lambda connection, store, now_ms: None, lambda: None)
+        await asyncio.wait_for(keeping, 5)
