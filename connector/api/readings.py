@@ -101,7 +101,15 @@ OPERATIONS: Final = (
         body=bytes,
         media=(NDJSON, "application/json"),
         answer=Taken,
-        errors=("too_many_lines", "too_many_reporters", "target_not_writable", "connector_disabled", "outbox_full"),
+        errors=(
+            "too_many_lines",
+            "too_many_reporters",
+            "target_not_writable",
+            "connector_disabled",
+            "parted_meanwhile",
+            "outbox_full",
+            "disk_reserve",
+        ),
     ),
     Operation(
         "GET",
