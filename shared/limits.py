@@ -110,6 +110,8 @@ CUTS_KEPT_MAX: Final = 256
 CUTS_RESOURCES_MAX: Final = 16_384
 # Epochs stated in one acknowledgement: one per start of the origin; completed ones are forgotten after twice 30 days.
 EPOCHS_STATED_MAX: Final = 4_096
+# The readable part of one acknowledgement: 50,000 holes at the least, and each is a dropped piece of a backlog; read in 0.1 s.
+STATEMENT_PUBLIC_BYTES_MAX: Final = 1024 * 1024
 
 # --- replays (N9) ---------------------------------------------------------------------------------------------------------
 # Segments of a replay under way: enough to fill a link of 200 ms with 80,000 readings/s, few enough to cost nothing kept.
@@ -403,6 +405,9 @@ LOG_TRUNCATED_AFTER_S: Final = 1.0
 LOG_KEPT_BYTES: Final = 64 * 1024
 # A store that refused is tried again this often: soon enough for a person who has just made room.
 STORE_TRIED_EVERY_S: Final = 1.0
+# What the hub did not answer or refused is told again on the same link this often: a disk that was full for a moment must
+# not cost what a broken link would mend; a refusal that lasts costs a line in its log.
+TOLD_AGAIN_EVERY_S: Final = 60.0
 # The look at a database's structure before it is served: small ones are seen whole, large ones in part.
 STORE_CHECK_AT_START_S: Final = 0.3
 # A disk that was full has room again once this much is free: one page alone would be gone with the next reading.

@@ -44,7 +44,7 @@ from shared.core.ports import EpochOut, PairStore
 from shared.core.quarantine import Quarantine
 from shared.core.quarantine_room import QuarantineRoom
 from shared.core.replay_lane import Replays
-from shared.core.statements import stated_epochs
+from shared.core.statements import check_held, read_stated, stated_epochs
 from shared.errors import ProtocolError, SealBroken
 from shared.limits import (
     CREDIT_GRANT_BYTES,
@@ -65,7 +65,6 @@ from shared.messages import (
     Recorded,
     Sealed,
     Statement,
-    decode_recorded,
     encode_recorded,
 )
 from shared.sealing import NONCE_BYTES, Kind, PairKeys, Side
@@ -287,6 +286,7 @@ class PairEngine:
         return effects
 
     def _on_held(self, store: PairStore, link: EngineLink, frame: Held, now_ms: int) -> None:
+        check_held(frame)
         if frame.whole:
             link.held = {}
         if link.held is None:
@@ -311,7 +311,7 @@ class PairEngine:
     def _on_statement(self, store: PairStore, link: EngineLink, frame: Statement, now_ms: int) -> list[Effect]:
         try:
             header, plain = self._keys.open(Kind.STATEMENT, frame.header, frame.body, associated=frame.public)
-            public, private = decode_recorded(frame.public), decode_private(plain)
+            public, private = read_stated(frame.public), decode_private(plain)
         except (SealBroken, ProtocolError, msgspec.DecodeError) as error:
             return [Fault(f"a statement that cannot be believed: {error}")]
         fresh = public.whole and bool(link.nonce) and public.nonce == link.nonce

@@ -12,6 +12,7 @@ from typing import Final, assert_never
 from shared.core.intervals import IntervalSet
 from shared.core.relay_effects import Copy, Effect, Fault, LoadCopies, Send, StoreCopies, TrimCopies
 from shared.core.relay_stream import StreamRelay
+from shared.core.statements import read_stated
 from shared.errors import ProtocolError
 from shared.limits import (
     CALL_BODY_BYTES_MAX,
@@ -31,7 +32,6 @@ from shared.messages import (
     PeerPresence,
     Sealed,
     Statement,
-    decode_recorded,
 )
 from shared.sealing import Header, Kind, Side, is_call
 
@@ -191,16 +191,17 @@ class PairRelay:
     def _on_statement(self, side: Side, frame: Statement, now_ms: int) -> Iterator[Effect]:
         if self._header(side, frame.header).kind != Kind.STATEMENT:
             raise ProtocolError("a statement whose header says otherwise")
-        recorded = decode_recorded(frame.public)
+        recorded = read_stated(frame.public)
         if len(recorded.segments) + len(recorded.control) > 2 * EPOCHS_STATED_MAX:
             raise ProtocolError("a statement of too many epochs", 1009)
         stream = self.streams[side.other]
         for stated in recorded.segments:
-            numbers = IntervalSet(stated.recorded)
-            numbers.update(IntervalSet(stated.closed))
-            stream.on_recorded(Kind.SEGMENT, stated.epoch, numbers, now_ms)
+            if stream.knows_of(Kind.SEGMENT, stated.epoch):
+                numbers = IntervalSet(stated.recorded)
+                numbers.update(IntervalSet(stated.closed))
+                stream.on_recorded(Kind.SEGMENT, stated.epoch, numbers, now_ms)
         for epoch, applied_up_to in recorded.control:
-            if applied_up_to > 0:
+            if applied_up_to > 0 and stream.knows_of(Kind.CONTROL, epoch):
                 stream.on_recorded(Kind.CONTROL, epoch, IntervalSet((1, applied_up_to)), now_ms)
         yield from self._to_peer(side, frame)
 

@@ -159,8 +159,6 @@ class StreamRelay:
 
     def on_recorded(self, kind: Kind, epoch: int, stated: IntervalSet, now_ms: int) -> None:
         """The destination has these numbers: nothing of them is kept."""
-        if not self._knows_of(kind, epoch):
-            return
         self._forwarded.take(kind, epoch, stated)
         if kind is Kind.SEGMENT:
             self._on_word(epoch, stated)
@@ -174,7 +172,7 @@ class StreamRelay:
             self._progress_ms = now_ms
             self._redeliver_after_ms = RESYNC_AFTER_MS
 
-    def _knows_of(self, kind: Kind, epoch: int) -> bool:
+    def knows_of(self, kind: Kind, epoch: int) -> bool:
         """Whether anything of an epoch is here or on its way; most statements tell of the control log once more."""
         known = (self._memory_numbers, self._forwarded, self.held)
         return any(numbers.has_any(kind, epoch) for numbers in known)

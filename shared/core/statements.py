@@ -1,12 +1,49 @@
-"""Reading the two parts of a statement (G4): what the hub may see of it, and what only the origin may."""
+"""Reading the two parts of a statement (G4), what the hub may see of it and what only the origin may; and what it holds."""
 
 from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from operator import le, lt
 
 from shared.core.account import Apart
 from shared.core.entries import Private
 from shared.core.intervals import IntervalSet
 from shared.core.ports import EpochOut
-from shared.messages import Recorded
+from shared.errors import ProtocolError
+from shared.limits import SEALED_NUMBER_MAX, STATEMENT_PUBLIC_BYTES_MAX
+from shared.messages import FlatIntervals, Held, Recorded, decode_recorded
+
+
+def read_stated(public: bytes) -> Recorded:
+    """Read the public part of a statement; raises ProtocolError where it is more, or otherwise, than a destination says."""
+    if len(public) > STATEMENT_PUBLIC_BYTES_MAX:
+        raise ProtocolError("a statement that is too long", 1009)
+    recorded = decode_recorded(public)
+    _check_once([stated.epoch for stated in recorded.segments])
+    _check_once([epoch for epoch, _ in recorded.control])
+    for stated in recorded.segments:
+        _check_order(stated.recorded)
+        _check_order(stated.closed)
+    return recorded
+
+
+def check_held(held: Held) -> None:
+    """Raise ProtocolError where a hub says otherwise than in order, and once, what it holds."""
+    _check_once([(part.kind, part.epoch) for part in held.epochs])
+    for part in held.epochs:
+        _check_order(part.numbers)
+
+
+def _check_once(epochs: Sequence[Hashable]) -> None:
+    if len(set(epochs)) < len(epochs):
+        raise ProtocolError("an epoch that is named twice", 1007)
+
+
+def _check_order(flat: FlatIntervals) -> None:
+    lows, highs = flat[::2], flat[1::2]
+    in_order = len(lows) == len(highs) and all(map(le, lows, highs)) and all(map(lt, highs, lows[1:]))
+    if not in_order or (flat and not 0 <= flat[0] <= flat[-1] <= SEALED_NUMBER_MAX):
+        raise ProtocolError("intervals out of order", 1007)
 
 
 def stated_epochs(public: Recorded, private: Private) -> list[EpochOut] | None:

@@ -6,10 +6,15 @@ import pytest
 
 from shared.core import fields
 from shared.core.cells import Cell
+from shared.core.engine import PairEngine
 from shared.core.entries import Definition
 from shared.core.fields import device_object, fields_object, tag_field
 from shared.core.judge import why_wrong
-from shared.limits import ALIAS_CHARS_MAX, IDENTITY_CHARS_MAX, TAG_CHARS_MAX
+from shared.errors import ProtocolError
+from shared.limits import ALIAS_CHARS_MAX, CREDIT_BYTES, IDENTITY_CHARS_MAX, TAG_CHARS_MAX
+from shared.messages import Held, HeldEpoch
+from shared.sealing import Side
+from tests.core.stores import NOW_MS, chance, keys, open_store
 
 
 def cell(field: str, value: str | None, identity: str = "pump", source_count: int = 1) -> Cell:
@@ -68,3 +73,22 @@ def test_definitions_are_held_to_their_bounds() -> None:
         Definition("flow", "number", "", "{", False, False),
     ):
         assert not bad.well_formed
+
+
+@pytest.mark.parametrize(
+    "epochs",
+    [
+        [HeldEpoch(0, 1, [4, 4, 1, 1])],
+        [HeldEpoch(0, 1, [1])],
+        [HeldEpoch(0, 1, [1, 2**63])],
+        [HeldEpoch(0, 1, [1, 1]), HeldEpoch(0, 1, [2, 2])],
+    ],
+)
+def test_a_hub_that_says_in_no_order_what_it_holds_breaks_the_protocol_of_the_link(epochs: list[HeldEpoch]) -> None:
+    store = open_store()
+    engine = PairEngine(keys=keys(Side.SOURCE), site_id="here", chance=chance().randbytes)
+    engine.load(store, NOW_MS)
+    engine.on_link_opened(store, peer_linked=True, credit_bytes=CREDIT_BYTES, now_ms=NOW_MS)
+    with pytest.raises(ProtocolError):
+        engine.on_frame(store, Held(True, epochs), NOW_MS)
+    engine.on_frame(store, Held(True, []), NOW_MS)

@@ -65,6 +65,10 @@ def statement(
     return Statement(header.pack(), encode_recorded(Recorded(b"", True, segments, list(control))), b"sealed")
 
 
+def public(*segments: RecordedEpoch) -> Statement:
+    return Statement(statement(side=S).header, encode_recorded(Recorded(b"", True, list(segments), [])), b"sealed")
+
+
 def number_of(frame: AnyFrame) -> int:
     assert isinstance(frame, Sealed)
     return Header.unpack(frame.header).number
@@ -441,10 +445,14 @@ def test_presence_is_told_to_the_side_that_was_there_first() -> None:
         Sealed(LANE_LIVE, b"not a header", b"x" * 100),
         statement(1, 1, side=T),
         Statement(sealed(1, kind=Kind.STATEMENT).header, b"garbage", b""),
+        public(RecordedEpoch(EPOCH, [4, 4, 1, 1], [])),
+        public(RecordedEpoch(EPOCH, [], [1, 2**63])),
+        public(RecordedEpoch(EPOCH, [1, 1], []), RecordedEpoch(EPOCH, [2, 2], [])),
+        public(RecordedEpoch(EPOCH, [], [end for each in range(70_000) for end in (2**32 + 2 * each,) * 2])),
         AskStatement(b"q" * 16, b""),
         Credit(-1),
     ],
-    ids=str,
+    ids=lambda frame: str(frame)[:80],
 )
 def test_a_frame_of_another_pair_side_or_shape_is_a_fault_and_goes_nowhere(
     frame: Sealed | Statement | AskStatement | Credit,
