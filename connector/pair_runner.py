@@ -151,6 +151,10 @@ class PairRunner:
             raise Refused("parted_meanwhile")
         store, now_ms = self._open(connection)
         noted = self._catalogue.feed.noted
+        if (
+            gathering is not None
+        ):  # before it gathers: what fails with something gathered already has to be forgotten, too
+            self._gatherings[gathering] = None
         try:
             result, effects = work(self._engine, store, now_ms)
         except BaseException as error:
@@ -161,8 +165,6 @@ class PairRunner:
                 self._stale = True
             raise
         self._effects += effects
-        if gathering is not None:
-            self._gatherings[gathering] = None
         return result
 
     def _open(self, connection: sqlite3.Connection) -> tuple[Streams, int]:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from connector.absorbing import Request
+from connector.history import between, find_series
+from connector.intake import Intake
+from connector.lines import Line, Lines
+from connector.offers import Answer, Offers
+from connector.resources import NewResource, create_resource
 from connector.serve import running_site
 from connector.settings import SiteSettings
 from shared.database import Database
 from shared.errors import StorageFailed
 from shared.trust import trust_for
 from tests.connector.site_stage import NOON_MS, SetClock, line, lone_site, make_connector, stored
+from tests.connector.test_pair_runner import CONNECTOR, linked
 
 
 async def _set_pages_max(database: Database, count: int) -> None:
@@ -62,3 +70,39 @@ async def test_n6_readings_of_a_transaction_that_is_undone_are_not_stored_with_t
         assert [type(result) for result in results] == [StorageFailed, StorageFailed]
         assert (await site.ingest(connector_id, line("pump", "flow", 2.0, NOON_MS + 1))).accepted == 1
         assert await stored(site, connector_id, "flow") == [(NOON_MS + 1, 2.0)]
+
+
+async def test_n6_what_was_answered_with_storage_failed_is_not_stored_with_the_next_where_requests_share_a_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with linked(tmp_path) as (runner, _):
+        database, catalogue = runner._database, runner._catalogue
+
+        def prepare(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE connector SET creates_devices = 1")
+            for identity in ("pump", "fan"):
+                insert = "INSERT INTO device (connector_id, identity, created_ms) VALUES (?, ?, 0)"
+                connection.execute(insert, (CONNECTOR, identity))
+            create_resource(connection, CONNECTOR, NewResource(alias="flow", format="number"), 0)
+
+        await database.write(prepare)
+        offers = Offers(Intake(CONNECTOR, catalogue, SetClock()), database, runner)
+
+        async def posted(*devices: str) -> list[Answer]:
+            """Post a reading without a time for each of these devices, all at once."""
+            told: asyncio.Queue[Answer] = asyncio.Queue()
+            for device in devices:
+                offers.begin(Request.of(Lines.of([Line(device, "flow", 7.0)])), "nobody", told.put_nowait)
+            return [await told.get() for _ in devices]
+
+        def broken(*_: object) -> None:
+            raise sqlite3.OperationalError("disk I/O error")
+
+        with monkeypatch.context() as meanwhile:
+            find = catalogue.find
+            meanwhile.setattr(catalogue, "find", lambda *key: broken() if key[2] == "fan" else find(*key))
+            assert [type(answer) for answer in await posted("pump", "fan")] == [StorageFailed, StorageFailed]
+        assert await posted("pump") == [[]]
+        series_id = await database.read(lambda c: find_series(c, CONNECTOR, "pump", "flow"))
+        assert series_id is not None
+        assert len(await database.read(lambda c: between(c, series_id))) == 1
