@@ -70,7 +70,7 @@ from shared.messages import (
 from shared.sealing import NONCE_BYTES, Kind, PairKeys, Side
 
 Chance = Callable[[int], bytes]
-# While a backlog of expired readings is worked off, the next unit of work comes after this pause.
+# While a backlog of readings that are expired, or over the cap, is worked off, the next unit of work comes after this pause.
 _EXPIRE_AGAIN_MS = 20
 # While the clock is in doubt nothing expires (G5); then it is looked at again after this.
 _EXPIRE_DOUBTED_MS = 60 * SECOND_MS
@@ -108,6 +108,7 @@ class PairEngine:
         """Whether the other side said that its quarantine is full, so that what it cannot read waits here."""
         self._told_full = False
         self._expire_after_ms = 0
+        self._cap_again_ms: int | None = None  # when more of what is over the byte cap goes
         self._ages = Ages()
         self._appeared: list[tuple[str | None, str | None, int]] = []
 
@@ -507,6 +508,8 @@ class PairEngine:
         due: list[int] = []
         expiry = [self.outbox.next_deadline_ms(store), self.inbox.next_deadline_ms(store)]
         due += [max(time_ms, self._expire_after_ms) for time_ms in expiry if time_ms is not None]
+        if self._cap_again_ms is not None:
+            due.append(self._cap_again_ms)
         if (try_ms := self.quarantine.next_deadline_ms()) is not None:
             due.append(try_ms)
         if (replaced_ms := self.inbox.replaced.due_ms) is not None:
@@ -594,7 +597,11 @@ class PairEngine:
         effects += self._control.give_notice(store, held, now_ms)
 
     def enforce_cap(self, store: PairStore, now_ms: int) -> list[Effect]:
-        """Drop the oldest of what may be dropped where the outbox is over its byte cap."""
+        """Drop the oldest of what may be dropped where the outbox is over its byte cap.
+
+        To be called after `on_deadline`, and where readings came: what is left to be dropped is due soon.
+        """
         tally = GapTally(CAUSE_BYTE_CAP)
-        self.outbox.drop_over_cap(store, tally)
+        more = self.outbox.drop_over_cap(store, tally)
+        self._cap_again_ms = now_ms + _EXPIRE_AGAIN_MS if more else None
         return self._control.give_notice(store, tally, now_ms)

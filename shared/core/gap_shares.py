@@ -12,12 +12,13 @@ class GapShare(msgspec.Struct, frozen=True, array_like=True):
     """What one segment counts in the notices that gave it up.
 
     `gap_id` is that of the first of them; `rows` are (which notice, which of its rows, readings); `unnamed` readings are
-    in the first notice and in none of its rows.
+    in the first notice and in none of its rows. `number_part` is which notice has its number.
     """
 
     gap_id: str
     rows: list[tuple[int, int, int]]
     unnamed: int
+    number_part: int = 0
 
 
 def part_id(gap_id: str, part: int) -> str:
@@ -39,13 +40,13 @@ class TakenBack:
             counts = self._rows.setdefault(part_id(share.gap_id, part), {})
             counts[row] = counts.get(row, 0) + count
         self._unnamed[share.gap_id] = self._unnamed.get(share.gap_id, 0) + share.unnamed
-        numbers = self._numbers.setdefault(share.gap_id, {})
+        numbers = self._numbers.setdefault(part_id(share.gap_id, share.number_part), {})
         numbers.setdefault(epoch, IntervalSet()).add(number)
 
     @property
     def gap_ids(self) -> list[str]:
         """Which notices have to be corrected."""
-        return list(dict.fromkeys([*self._numbers, *self._rows]))
+        return list(dict.fromkeys([*self._unnamed, *self._numbers, *self._rows]))
 
     def corrected(self, notice: GapNotice) -> GapNotice:
         """Return a notice as it is now. Rows keep their places, with what is left of them, for shares go by these."""

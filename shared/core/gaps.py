@@ -15,6 +15,8 @@ from shared.limits import CONTROL_ENTRY_BYTES_MAX, GAP_ROWS_MAX
 # Rows of one notice, by bytes: it has to fit into one control entry with room to spare.
 _ROWS_BYTES_MAX: Final = CONTROL_ENTRY_BYTES_MAX // 2
 _ROW_BYTES: Final = 48  # beside its two names
+# And its numbers, by intervals: where kept segments lie between those that are dropped, each number is one.
+_INTERVALS_MAX: Final = CONTROL_ENTRY_BYTES_MAX // 4 // 24
 
 
 @dataclass(slots=True)
@@ -112,18 +114,18 @@ class GapTally:
     def notices(self, gap_id: str, now_ms: int) -> list[GapNotice]:
         """Return what there is to tell the other side: nothing, counted gaps of bounded size, an uncountable one, or both."""
         notices: list[GapNotice] = []
-        numbers = [(epoch, given_up.flat()) for epoch, given_up in self._numbers.items()]
-        if self._unnamed.count or numbers or self._rows:
-            for at, rows in enumerate(_parts([GapRow(*key, *_ends(span, now_ms)) for key, span in self._rows.items()])):
+        if self._unnamed.count or self._numbers or self._rows:
+            parts = _parts([GapRow(*key, *_ends(span, now_ms)) for key, span in self._rows.items()])
+            numbered = [[(epoch, given_up.flat()) for epoch, given_up in part.items()] for part in self._number_parts()]
+            for at in range(max(len(parts), len(numbered))):
+                rows = parts[at] if at < len(parts) else []
+                numbers = numbered[at] if at < len(numbered) else []
                 self._places.update({(row.device, row.resource): (at, place) for place, row in enumerate(rows)})
                 total = self._unnamed if at == 0 else _Span()
                 for row in rows:
                     total.add(row.count, row.first_ms, row.last_ms)
-                notices.append(
-                    GapNotice(
-                        part_id(gap_id, at), self.cause, *_ends(total, now_ms), rows, [] if at else numbers, now_ms
-                    )
-                )
+                ends = _ends(total, now_ms)
+                notices.append(GapNotice(part_id(gap_id, at), self.cause, *ends, rows, numbers, now_ms))
         if self.origin_restored:
             # What was accepted between the backup and the loss, and had not been delivered, nobody can count.
             notices.append(GapNotice(gap_id + "u", CAUSE_ORIGIN_RESTORED, None, now_ms, now_ms, [], [], now_ms))
@@ -131,13 +133,26 @@ class GapTally:
 
     def shares(self, gap_id: str) -> list[tuple[int, int, GapShare]]:
         """Return (epoch, number, what it counts) of each segment in the notices that were made under this ID."""
-        return [
-            (
-                *segment,
-                GapShare(gap_id, [(*self._places[named], n) for named, n in made.rows.items() if n], made.unnamed),
-            )
-            for segment, made in self._made.items()
-        ]
+        parts = self._number_parts()
+        shares: list[tuple[int, int, GapShare]] = []
+        for (epoch, number), made in self._made.items():
+            rows = [(*self._places[named], n) for named, n in made.rows.items() if n]
+            numbered = next((at for at, part in enumerate(parts) if number in part.get(epoch, ())), 0)
+            shares.append((epoch, number, GapShare(gap_id, rows, made.unnamed, numbered)))
+        return shares
+
+    def _number_parts(self) -> list[dict[int, IntervalSet]]:
+        """Cut the numbers into parts that fit a notice each."""
+        parts: list[dict[int, IntervalSet]] = []
+        intervals = _INTERVALS_MAX
+        for epoch, numbers in self._numbers.items():
+            for low, high in numbers.intervals():
+                if intervals == _INTERVALS_MAX:
+                    parts.append({})
+                    intervals = 0
+                parts[-1].setdefault(epoch, IntervalSet()).add_range(low, high)
+                intervals += 1
+        return parts
 
 
 def _ends(span: _Span, now_ms: int) -> tuple[int, int, int]:

@@ -40,6 +40,9 @@ Chance = Callable[[int], bytes]
 # One unit of work expires at most this many segments, so that a month's backlog does not stop the writer.
 _EXPIRE_SEGMENTS_MAX: Final = 64
 _TAIL_CHUNKS_EXPIRED_MAX: Final = 512
+# So much is dropped at the byte cap in one unit of work: in pieces of the tail, where a segment is as much as some of them.
+_DROPPED_BITS_MAX: Final = _TAIL_CHUNKS_EXPIRED_MAX
+_SEGMENT_BITS: Final = _DROPPED_BITS_MAX // _EXPIRE_SEGMENTS_MAX
 # Segments sealed out of the tail in one unit of work: what is beyond comes with the next.
 _TAIL_SEALED_MAX: Final = 16
 _SENT_FORGOTTEN_MAX: Final = 512
@@ -83,6 +86,7 @@ class Outbox:
         self._sending = Sending(limits.live_age_ms, limits.drain_bytes_per_s)
         self._sent_looked_at_ms = 0  # when what was sent was looked through for what is too old
         self._waiting_bytes_most = -1  # what waits takes this or less; -1 where that is not known
+        self._left_bytes: int | None = None  # what waited when it was last held against the cap
         self._first_row: Remembered[OutboxStore, int] = Remembered(lambda store: store.first_segment_row())
         self._oldest_ms: Remembered[OutboxStore, int | None] = Remembered(lambda store: store.oldest_accepted_ms())
 
@@ -93,6 +97,7 @@ class Outbox:
         self._accepts = accepts
         self._forget_oldest()
         self._waiting_bytes_most = -1
+        self._left_bytes = None
         self._tail.load(store)
         self.load_overflow(store)
         self._dropped_row = 0
@@ -480,26 +485,42 @@ class Outbox:
         self._give_up(store, segments, chunks, tally)
         return len(segments) == _EXPIRE_SEGMENTS_MAX or len(chunks) == _TAIL_CHUNKS_EXPIRED_MAX
 
-    def drop_over_cap(self, store: OutboxStore, tally: GapTally) -> None:
-        """Give up the oldest of what may be dropped, if what waits is over the byte cap, until it fits again."""
+    def drop_over_cap(self, store: OutboxStore, tally: GapTally) -> bool:
+        """Give up the oldest of what may be dropped while what waits is over the byte cap; return whether more has to go.
+
+        A backlog that a lowered cap made too long goes bit by bit, so that it does not stop the writer; but what came since
+        the last call always makes room for itself.
+        """
         if self._overflow.keeps_all:
-            return
+            return False
         if not 0 <= self._waiting_bytes_most <= self.limits.bytes_max:
             self._waiting_bytes_most = store.waiting_bytes()
-        if self._waiting_bytes_most <= self.limits.bytes_max:
-            return
-        self._waiting_bytes_most = -1
-        down_to = self.limits.bytes_max - self.limits.bytes_max // _SPARED_PART
-        while (over_bytes := store.waiting_bytes() - down_to) > 0:
-            segments = store.droppable_segments(self._dropped_row, 1)
-            chunks = self._droppable_chunks(store, segments, over_bytes)
-            if chunks:
-                self._give_up(store, [], chunks, tally)
-            elif segments:
-                self._dropped_row = segments[0].row
-                self._give_up(store, segments, [], tally)
-            else:
-                return
+        waiting_bytes = self._waiting_bytes_most
+        bits_left = 0
+        if waiting_bytes > self.limits.bytes_max:
+            self._waiting_bytes_most = -1
+            bits_left = _DROPPED_BITS_MAX
+            left_bytes = waiting_bytes if self._left_bytes is None else max(self._left_bytes, self.limits.bytes_max)
+            down_to = self.limits.bytes_max - self.limits.bytes_max // _SPARED_PART
+            while waiting_bytes > down_to and (bits_left > 0 or waiting_bytes > left_bytes):
+                if not (bits := self._drop_oldest(store, waiting_bytes - down_to, tally)):
+                    break
+                bits_left -= bits
+                waiting_bytes = store.waiting_bytes()
+        self._left_bytes = waiting_bytes
+        return waiting_bytes > self.limits.bytes_max and bits_left <= 0
+
+    def _drop_oldest(self, store: OutboxStore, over_bytes: int, tally: GapTally) -> int:
+        """Give up a segment, or some of the tail; return how much work that was, 0 where nothing may be dropped."""
+        segments = store.droppable_segments(self._dropped_row, 1)
+        if chunks := self._droppable_chunks(store, segments, over_bytes):
+            self._give_up(store, [], chunks, tally)
+            return len(chunks)
+        if not segments:
+            return 0
+        self._dropped_row = segments[0].row
+        self._give_up(store, segments, [], tally)
+        return _SEGMENT_BITS
 
     def _droppable_chunks(self, store: OutboxStore, segments: Sequence[Segment], over_bytes: int) -> list[TailChunk]:
         """Return the oldest of the tail that may be dropped, if it is older than the oldest such segment."""

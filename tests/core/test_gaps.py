@@ -41,6 +41,27 @@ def test_many_series_with_long_names_make_several_notices_that_each_fit_and_toge
     assert all(len(encode_entry(GapEntry(notice))) < CONTROL_ENTRY_BYTES_MAX for notice in notices)
 
 
+def test_numbers_with_others_between_them_make_several_notices_that_each_fit_and_together_name_all() -> None:
+    tally = GapTally("byte_cap")
+    alternate = range(1, 60_000, 2)
+    for number in alternate:
+        tally.number(1 << 62, number)
+    for number in (alternate[0], alternate[-1]):
+        tally.batch([series(number)], of=(1 << 62, number))
+    notices = tally.notices("g", 9)
+    assert len({notice.gap_id for notice in notices}) == len(notices) > 2
+    assert all(len(encode_entry(GapEntry(notice))) < CONTROL_ENTRY_BYTES_MAX for notice in notices)
+    named = [number for notice in notices for _, flat in notice.epochs for number in IntervalSet(flat)]
+    assert named == list(alternate)
+    assert sum(notice.count or 0 for notice in notices) == 2
+    later = GapTally("byte_cap").taken_back
+    for epoch, number, share in tally.shares("g"):
+        later.add(epoch, number, share)
+    assert set(later.gap_ids) == {notices[0].gap_id, notices[-1].gap_id}
+    first, last = later.corrected(notices[0]), later.corrected(notices[-1])
+    assert (first.count, first.taken_back, first.epochs[0][1][0], last.epochs[0][1][-1]) == (0, 2, 3, 59_997)
+
+
 def test_n4_what_arrived_after_all_leaves_the_rows_and_the_count_and_the_numbers_of_its_notice() -> None:
     tally = GapTally("retention")
     for number in (1, 2, 3):

@@ -6,6 +6,7 @@ import pytest
 
 from connector.streams import Streams
 from shared.batches import Series
+from shared.core.engine import PairEngine
 from shared.core.entries import CAUSE_BYTE_CAP
 from shared.core.gaps import GapTally
 from shared.core.intervals import IntervalSet
@@ -124,6 +125,42 @@ def test_n4_an_older_tail_goes_before_a_newer_segment() -> None:
     box.limits = OutboxLimits(1 << 60, store.waiting_bytes() - 1)
     box.drop_over_cap(store, GapTally(CAUSE_BYTE_CAP))
     assert counted(store) == {"drop": (SEGMENT_READINGS_MAX, 0), "held": (1, 1)}
+
+
+def test_n4_a_backlog_beyond_a_lowered_cap_goes_bit_by_bit_and_what_comes_meanwhile_makes_room_for_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shared.core.outbox.SEGMENT_READINGS_MAX", 1)  # a long backlog, made quickly
+    store = open_store("keep", "drop")
+    choose(store, keep=REFUSE_NEW)
+    store.save_peer_definitions(store.definitions())
+
+    def started(bytes_max: int) -> PairEngine:
+        limits = OutboxLimits(1 << 60, bytes_max)
+        engine = PairEngine(keys=keys(Side.SOURCE), site_id="s", chance=chance().randbytes, limits=limits)
+        engine.load(store, NOW_MS)
+        return engine
+
+    ample, count = started(1 << 40), 400
+    for at_ms in range(count):
+        ample.accept(store, [one(at_ms, "keep"), one(at_ms, "drop")], NOW_MS)
+    engine = started(store.waiting_bytes() * 6 // 10)
+    due_ms: int | None = NOW_MS
+    dropped, comes = 0, 100  # more than goes at once
+    while due_ms is not None and due_ms < NOW_MS + 1_000:
+        before_bytes = store.waiting_bytes()
+        was = dropped
+        if was == 64:
+            engine.accept(store, [one(count + at, "drop") for at in range(comes)], NOW_MS)
+        engine.enforce_cap(store, due_ms)
+        engine.flush(store, due_ms)
+        dropped = counted(store)["drop"][1]
+        assert was < dropped <= was + (comes + 1 if was == 64 else 64), "the writer has other things to do as well"
+        assert store.waiting_bytes() <= before_bytes
+        due_ms = engine.next_deadline_ms(store)
+    assert store.waiting_bytes() <= engine.outbox.limits.bytes_max
+    assert counted(store)["keep"] == (count, 0)
+    assert all(ledger.balanced for ledger in (store.ledger(), *store.resource_ledgers().values()))
 
 
 def test_n4_kept_bytes_leave_with_their_segments_and_new_readings_are_taken_again() -> None:
