@@ -112,6 +112,8 @@ CUTS_RESOURCES_MAX: Final = 16_384
 EPOCHS_STATED_MAX: Final = 4_096
 # The readable part of one acknowledgement: 50,000 holes at the least, and each is a dropped piece of a backlog; read in 0.1 s.
 STATEMENT_PUBLIC_BYTES_MAX: Final = 1024 * 1024
+# What an origin asks its peer to repeat, so that it knows a fresh word from an old one: 16 bytes of chance, with room.
+STATEMENT_NONCE_BYTES_MAX: Final = 64
 
 # --- replays (N9) ---------------------------------------------------------------------------------------------------------
 # Segments of a replay under way: enough to fill a link of 200 ms with 80,000 readings/s, few enough to cost nothing kept.
@@ -190,6 +192,8 @@ LINK_QUEUE_FRAMES_MAX: Final = 4_096
 # A send that does not finish in this time means a peer that does not read.
 SEND_DEADLINE_S: Final = 20.0
 HANDSHAKE_DEADLINE_S: Final = 10.0
+# Asked for at the opening of a link, and where something seems lost; all that is held is listed anew for each answer.
+HELD_TOLD_EVERY_MS: Final = SECOND_MS
 PING_INTERVAL_S: Final = 10.0
 PING_TIMEOUT_S: Final = 20.0
 # A heartbeat of a link comes back within milliseconds. Looked for this often while one is out; unanswered for so long,
@@ -251,8 +255,8 @@ SEALED_NUMBER_MAX: Final = 2**63 - 1
 ASSERTION_LIFE_S: Final = 60
 NONCE_LIFE_S: Final = 60
 
-# Bytes of bodies waiting in one link's queue at the hub: credit both ways, a large segment and calls; beyond it the peer
-# is not reading.
+# Bytes of frames waiting in one link's queue: credit both ways, a large segment and calls; beyond it the peer is not
+# reading, and at a site no more is read for now.
 LINK_QUEUE_BYTES_MAX: Final = 32 * 1024 * 1024
 # A link that brings more frames than this is read more slowly; a full stream of 64 KiB segments stays below.
 LINK_FRAMES_PER_S_MAX: Final = 8_000
@@ -405,6 +409,8 @@ LOG_TRUNCATED_AFTER_S: Final = 1.0
 LOG_KEPT_BYTES: Final = 64 * 1024
 # A store that refused is tried again this often: soon enough for a person who has just made room.
 STORE_TRIED_EVERY_S: Final = 1.0
+# How soon what an unexpected error stopped is begun again: not in haste, and before a person has looked twice.
+STOPPED_AGAIN_S: Final = 1.0
 # What the hub did not answer or refused is told again on the same link this often: a disk that was full for a moment must
 # not cost what a broken link would mend; a refusal that lasts costs a line in its log.
 TOLD_AGAIN_EVERY_S: Final = 60.0

@@ -12,12 +12,13 @@ from typing import Final, assert_never
 from shared.core.intervals import IntervalSet
 from shared.core.relay_effects import Copy, Effect, Fault, LoadCopies, Send, StoreCopies, TrimCopies
 from shared.core.relay_stream import StreamRelay
-from shared.core.statements import read_stated
+from shared.core.statements import check_nonce, read_stated
 from shared.errors import ProtocolError
 from shared.limits import (
     CALL_BODY_BYTES_MAX,
     CONTROL_ENTRY_BYTES_MAX,
     EPOCHS_STATED_MAX,
+    HELD_TOLD_EVERY_MS,
     SEAL_OVERHEAD_BYTES_MAX,
     SEALED_NUMBER_MAX,
     SEGMENT_SEALED_BYTES_MAX,
@@ -70,6 +71,8 @@ class PairRelay:
         self.pair_id = pair_id
         held = held or {}
         self.streams = {side: StreamRelay(side, held.get(side, ())) for side in Side}
+        self._asked_held: set[Side] = set()
+        self._held_due_ms: dict[Side, int] = {}  # before then no link of a side hears again, whole, what is held
 
     def linked(self, side: Side) -> bool:
         """Tell whether a side is linked."""
@@ -78,6 +81,7 @@ class PairRelay:
     def on_linked(self, side: Side, now_ms: int) -> tuple[Effect, ...]:
         """A side presented the pair: tell it what is held of its own, and its peer that it is there."""
         outgoing, incoming = self.streams[side], self.streams[side.other]
+        self._asked_held.discard(side)
         effects: list[Effect] = [Send(side, Held(True, outgoing.held.listed()))]
         if self.linked(side.other):
             effects.append(Send(side.other, PeerPresence(self.pair_id, True)))
@@ -90,6 +94,7 @@ class PairRelay:
         effects: list[Effect] = []
         if self.linked(side) and self.linked(side.other):
             effects.append(Send(side.other, PeerPresence(self.pair_id, False)))
+        self._asked_held.discard(side)
         self.streams[side].origin_linked = False
         self.streams[side.other].on_destination_unlinked()
         return (*effects, *self._pump(now_ms))
@@ -136,11 +141,12 @@ class PairRelay:
     def next_deadline(self) -> int | None:
         """When `on_deadline` is due, in ms, or None."""
         times = [due for stream in self.streams.values() if (due := stream.next_deadline()) is not None]
+        times += [self._held_due_ms[side] for side in self._asked_held]
         return min(times) if times else None
 
     def on_deadline(self, now_ms: int) -> tuple[Effect, ...]:
         """Time went by."""
-        return self._pump(now_ms)
+        return (*self._tell_held(now_ms), *self._pump(now_ms))
 
     def on_draining(self) -> tuple[StoreCopies, ...]:
         """The hub is about to end: store what is in memory only. No other event may follow."""
@@ -160,9 +166,11 @@ class PairRelay:
             case AskStatement():
                 if frame.pair_id != self.pair_id:
                     raise ProtocolError("a frame of another pair")
+                check_nonce(frame.nonce)
                 yield from self._to_peer(side, frame)
             case AskHeld():
-                yield Send(side, Held(True, self.streams[side].held.listed()))
+                self._asked_held.add(side)
+                yield from self._tell_held(now_ms)
             case Credit():
                 if frame.body_bytes < 0:
                     raise ProtocolError("credit below zero")
@@ -204,6 +212,13 @@ class PairRelay:
             if applied_up_to > 0 and stream.knows_of(Kind.CONTROL, epoch):
                 stream.on_recorded(Kind.CONTROL, epoch, IntervalSet((1, applied_up_to)), now_ms)
         yield from self._to_peer(side, frame)
+
+    def _tell_held(self, now_ms: int) -> Iterator[Effect]:
+        """Answer who asked what is held for it; who asked a moment ago hears it a moment later."""
+        for side in [side for side in self._asked_held if now_ms >= self._held_due_ms.get(side, 0)]:
+            self._asked_held.discard(side)
+            self._held_due_ms[side] = now_ms + HELD_TOLD_EVERY_MS
+            yield Send(side, Held(True, self.streams[side].held.listed()))
 
     def _to_peer(self, side: Side, frame: Statement | AskStatement) -> Iterator[Effect]:
         if self.linked(side.other):

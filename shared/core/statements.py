@@ -10,7 +10,7 @@ from shared.core.entries import Private
 from shared.core.intervals import IntervalSet
 from shared.core.ports import EpochOut
 from shared.errors import ProtocolError
-from shared.limits import SEALED_NUMBER_MAX, STATEMENT_PUBLIC_BYTES_MAX
+from shared.limits import SEALED_NUMBER_MAX, STATEMENT_NONCE_BYTES_MAX, STATEMENT_PUBLIC_BYTES_MAX
 from shared.messages import FlatIntervals, Held, Recorded, decode_recorded
 
 
@@ -19,12 +19,19 @@ def read_stated(public: bytes) -> Recorded:
     if len(public) > STATEMENT_PUBLIC_BYTES_MAX:
         raise ProtocolError("a statement that is too long", 1009)
     recorded = decode_recorded(public)
+    check_nonce(recorded.nonce)
     _check_once([stated.epoch for stated in recorded.segments])
     _check_once([epoch for epoch, _ in recorded.control])
     for stated in recorded.segments:
         _check_order(stated.recorded)
         _check_order(stated.closed)
     return recorded
+
+
+def check_nonce(nonce: bytes) -> None:
+    """Raise ProtocolError where the nonce of a question, or of its answer, is longer than one is."""
+    if len(nonce) > STATEMENT_NONCE_BYTES_MAX:
+        raise ProtocolError("a nonce that is too long", 1009)
 
 
 def check_held(held: Held) -> None:

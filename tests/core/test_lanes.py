@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from shared.core.lanes import Lanes
 from shared.limits import BACKFILL_AFTER_LIVE_BYTES
-from shared.messages import LANE_BACKFILL, LANE_CONTROL, LANE_LIVE, AskHeld, Sealed
+from shared.messages import (
+    LANE_BACKFILL,
+    LANE_CONTROL,
+    LANE_LIVE,
+    AskHeld,
+    AskStatement,
+    ClaimStep,
+    Held,
+    HeldEpoch,
+    Notice,
+    Sealed,
+    Statement,
+    encode_frame,
+)
 
 
 def sealed(lane: int, size: int = 100) -> Sealed:
@@ -40,6 +53,23 @@ def test_bytes_are_counted_in_and_out() -> None:
     lanes.put(sealed(LANE_LIVE, 300))
     lanes.put(sealed(LANE_CONTROL, 50))
     lanes.put(AskHeld())
-    assert (lanes.queued_bytes, lanes.urgent_count, len(lanes)) == (350, 2, 3)
+    assert (lanes.queued_bytes, lanes.urgent_count, len(lanes)) == (350 + len(encode_frame(AskHeld())), 2, 3)
     drained(lanes)
     assert (lanes.queued_bytes, len(lanes)) == (0, 0)
+
+
+def test_every_frame_counts_with_what_it_carries() -> None:
+    lanes = Lanes()
+    frames = [
+        AskStatement(b"p" * 16, b"n" * 5_000),
+        Statement(b"h", b"p" * 5_000, b"b" * 5_000),
+        ClaimStep(b"c" * 8, b"b" * 5_000),
+        Held(True, [HeldEpoch(0, 1, [1 << 40] * 1_000)]),
+        Notice("c", {"why": "w" * 5_000}),
+    ]
+    for frame in frames:
+        lanes.put(frame)
+    assert lanes.queued_bytes > 34_000
+    assert lanes.take_some(3) == frames[:3]
+    assert lanes.take_some(9) == frames[3:]
+    assert lanes.queued_bytes == 0

@@ -12,6 +12,7 @@ from shared.limits import (
     BACKFILL_IN_FLIGHT_BYTES,
     CREDIT_BYTES,
     CREDIT_GRANT_BYTES,
+    HELD_TOLD_EVERY_MS,
     HUB_COPY_DELAY_MS,
     HUB_COPY_DELAY_MS_MAX,
     HUB_STORE_RETRY_MS,
@@ -65,8 +66,8 @@ def statement(
     return Statement(header.pack(), encode_recorded(Recorded(b"", True, segments, list(control))), b"sealed")
 
 
-def public(*segments: RecordedEpoch) -> Statement:
-    return Statement(statement(side=S).header, encode_recorded(Recorded(b"", True, list(segments), [])), b"sealed")
+def public(*segments: RecordedEpoch, nonce: bytes = b"") -> Statement:
+    return Statement(statement(side=S).header, encode_recorded(Recorded(nonce, True, list(segments), [])), b"sealed")
 
 
 def number_of(frame: AnyFrame) -> int:
@@ -141,12 +142,7 @@ class Bench:
         return [number_of(frame) for frame in self.sent[side] if isinstance(frame, Sealed)]
 
     def held(self) -> list[HeldEpoch]:
-        self.sent[S].clear()
-        self.frame(S, AskHeld())
-        (frame,) = self.sent[S]
-        assert isinstance(frame, Held)
-        assert frame.whole
-        return frame.epochs
+        return self.relay.streams[S].held.listed()
 
 
 def test_a_segment_is_forwarded_unchanged_and_not_stored_while_it_is_acknowledged_in_time() -> None:
@@ -449,7 +445,9 @@ def test_presence_is_told_to_the_side_that_was_there_first() -> None:
         public(RecordedEpoch(EPOCH, [], [1, 2**63])),
         public(RecordedEpoch(EPOCH, [1, 1], []), RecordedEpoch(EPOCH, [2, 2], [])),
         public(RecordedEpoch(EPOCH, [], [end for each in range(70_000) for end in (2**32 + 2 * each,) * 2])),
+        public(nonce=b"n" * 65),
         AskStatement(b"q" * 16, b""),
+        AskStatement(PAIR, b"n" * 65),
         Credit(-1),
     ],
     ids=lambda frame: str(frame)[:80],
@@ -462,6 +460,20 @@ def test_a_frame_of_another_pair_side_or_shape_is_a_fault_and_goes_nowhere(
     assert [fault.side for fault in bench.faults] == [S]
     assert bench.sent[T] == []
     assert bench.stored == []
+
+
+def test_who_asks_again_and_again_what_is_held_is_told_once_a_second_and_hears_the_last_of_it() -> None:
+    bench = Bench().link(S, T)
+    for _ in range(100):
+        bench.frame(S, AskHeld())
+    bench.frame(T, AskHeld())
+    assert bench.sent[S] == [Held(True, [])]
+    assert bench.sent[T] == [Held(True, [])]
+    assert bench.relay.next_deadline() == bench.now_ms + HELD_TOLD_EVERY_MS
+    bench.passing(HELD_TOLD_EVERY_MS)
+    assert bench.sent[S] == [Held(True, [])] * 2
+    bench.passing(HELD_TOLD_EVERY_MS)
+    assert bench.sent[S] == [Held(True, [])] * 2
 
 
 def test_a_frame_before_the_pair_was_presented_is_a_fault() -> None:
