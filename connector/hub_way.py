@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from shared.errors import LinkLost, Refused
+from shared.host_names import is_host
 from shared.settings import SettingWrong
 
 _PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
@@ -66,11 +67,11 @@ def hub_way(url: str, ca: Path | None = None, proxy: str = "") -> HubWay:
     """
     url = url.rstrip("/")
     parts = _split("hub_url", url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    if parts.scheme not in ("http", "https") or not is_host(parts.hostname or "") or parts.query or parts.fragment:
         raise SettingWrong("hub_url", url, "it has to be an address such as https://hub.example")
     if proxy:
         way = _split("hub_proxy", proxy)
-        if way.scheme not in _PROXY_SCHEMES or not way.hostname or way.path not in ("", "/"):
+        if way.scheme not in _PROXY_SCHEMES or not is_host(way.hostname or "") or way.path not in ("", "/"):
             raise SettingWrong(
                 "hub_proxy",
                 without_password(proxy),

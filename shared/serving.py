@@ -24,6 +24,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 from websockets.protocol import State
 
+from shared.host_names import is_host
 from shared.limits import (
     CONNECTIONS_MAX,
     DRAIN_DEADLINE_S,
@@ -369,6 +370,8 @@ def configure(app: ASGIApp, tls: ssl.SSLContext | None = None, **more: Any) -> u
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket; port 0 takes a free one. Raises AddressUnavailable."""
+    if host and not is_host(host):
+        raise AddressUnavailable("host", host, "it has to be a name or an address of this machine")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)

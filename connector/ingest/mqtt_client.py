@@ -117,7 +117,8 @@ async def connected(client: AcknowledgingClient) -> AsyncIterator[AcknowledgingC
     try:
         await asyncio.shield(entering)
     except BaseException:
-        with suppress(MqttError, asyncio.CancelledError):
+        # Whatever it ends in, it must not take the place of a cancellation: that would leave nobody to end the caller.
+        with suppress(Exception, asyncio.CancelledError):
             await entering
         client.abandon()
         raise
@@ -125,7 +126,7 @@ async def connected(client: AcknowledgingClient) -> AsyncIterator[AcknowledgingC
         yield client
     finally:
         try:
-            with suppress(MqttError):
+            with suppress(Exception):
                 await client.__aexit__(None, None, None)
         finally:
             client.abandon()

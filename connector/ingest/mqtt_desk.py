@@ -6,8 +6,8 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from weakref import WeakValueDictionary
 
 import msgspec
 from aiomqtt import MqttError
@@ -17,7 +17,7 @@ from connector.ingest.mqtt_client import AcknowledgingClient, connected
 from connector.ingest.mqtt_mapping import Mapping
 from connector.ingest.mqtt_reader import Around, MqttReader, ReaderStatus, Take, reason
 from connector.ingest.mqtt_rows import Subscription
-from connector.ingest.mqtt_settings import MqttSettings, checked, tls_context
+from connector.ingest.mqtt_settings import MqttSettings, checked, checked_password, tls_context
 from connector.lines import Line
 from connector.readings import definitions_of
 from shared.batches import Format
@@ -55,6 +55,7 @@ class MqttDesk:
         self._ring = ring
         self._tasks: asyncio.TaskGroup | None = None
         self._readers: dict[str, tuple[MqttReader, asyncio.Task[None]]] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self, tasks: asyncio.TaskGroup) -> None:
         """Start what is stored and enabled."""
@@ -82,10 +83,11 @@ class MqttDesk:
         settings = await asyncio.to_thread(checked, settings)
         if not settings.client_id:
             settings = msgspec.structs.replace(settings, client_id=_CLIENT_ID_PREFIX + secrets.token_hex(6))
-        made = Subscription(secrets.token_hex(8), connector_id, settings, password)
+        made = Subscription(secrets.token_hex(8), connector_id, settings, checked_password(password))
         now_ms = self._clock.wall_ms()
-        await self._database.write(lambda c: mqtt_rows.add_subscription(c, made, now_ms))
-        self._start(made)
+        async with self._turn(made.subscription_id):
+            await self._database.write(lambda c: mqtt_rows.add_subscription(c, made, now_ms))
+            self._start(made)
         self._ring(connector_id, "mqtt")
         return made
 
@@ -93,39 +95,39 @@ class MqttDesk:
         self, connector_id: str, subscription_id: str, settings: MqttSettings, password: str | None
     ) -> Subscription:
         """Store other settings, and the password where one is given, and start with them; raises Refused."""
-        old = await self.subscription(connector_id, subscription_id)
         settings = await asyncio.to_thread(checked, settings)
-        if not settings.client_id:
-            settings = msgspec.structs.replace(settings, client_id=old.settings.client_id)
-        password = old.password if password is None else password
-        moved = _session_of(settings) != _session_of(old.settings)
-        former = () if moved else tuple(dict.fromkeys((*old.former, *old.settings.filters())))
-        made = replace(old, settings=settings, password=password, former=former)
-        await self._database.write(lambda c: mqtt_rows.replace_subscription(c, made))
-        await self._stop(subscription_id)
-        if moved:
-            self._forget_session(old)
-        self._start(made)
+        if password is not None:
+            checked_password(password)
+        async with self._turn(subscription_id):
+            old = await self.subscription(connector_id, subscription_id)
+            made = _changed(old, settings, password)
+            await self._database.write(lambda c: mqtt_rows.replace_subscription(c, made))
+            await self._stop(subscription_id)
+            if _session_of(made.settings) != _session_of(old.settings):
+                self._forget_session(old)
+            self._start(made)
         self._ring(connector_id, "mqtt")
         return made
 
     async def delete(self, connector_id: str, subscription_id: str) -> None:
         """Delete a subscription, and its session at the broker where that can be reached; raises Refused('not_found')."""
-        old = await self.subscription(connector_id, subscription_id)
-        await self._database.write(lambda c: mqtt_rows.delete_subscription(c, connector_id, subscription_id))
-        await self._stop(subscription_id)
-        self._forget_session(old)
+        async with self._turn(subscription_id):
+            old = await self.subscription(connector_id, subscription_id)
+            await self._database.write(lambda c: mqtt_rows.delete_subscription(c, connector_id, subscription_id))
+            await self._stop(subscription_id)
+            self._forget_session(old)
         self._ring(connector_id, "mqtt")
 
     async def stop(self, subscriptions: Sequence[Subscription]) -> None:
         """End what reads for a connector that was deleted, and its sessions at the brokers."""
         for subscription in subscriptions:
-            await self._stop(subscription.subscription_id)
-            self._forget_session(subscription)
+            async with self._turn(subscription.subscription_id):
+                await self._stop(subscription.subscription_id)
+                self._forget_session(subscription)
 
     async def try_out(self, connector_id: str, settings: MqttSettings, password: str) -> Trial:
         """Connect beside what runs, subscribe, and wait a moment for a message; raises Refused('invalid')."""
-        settings = await asyncio.to_thread(checked, settings)
+        settings, password = await asyncio.to_thread(checked, settings), checked_password(password)
         formats = await self._formats(connector_id)
         try:
             context = await asyncio.to_thread(tls_context, settings)
@@ -147,6 +149,10 @@ class MqttDesk:
             return replace(seen, refusal=str(refused))
 
     # --- tasks --------------------------------------------------------------------------------------------------------
+
+    def _turn(self, subscription_id: str) -> asyncio.Lock:
+        """Return what one holds from the row to the reader: with two at once, one of two readers would be nobody's."""
+        return self._turns.setdefault(subscription_id, asyncio.Lock())
 
     def _start(self, subscription: Subscription) -> None:
         if not subscription.settings.enabled or self._tasks is None:
@@ -184,6 +190,14 @@ class MqttDesk:
         return {alias: definition.format for alias, definition in found.items()}
 
 
+def _changed(old: Subscription, settings: MqttSettings, password: str | None) -> Subscription:
+    """Return a subscription with other settings; without a client ID or a password it keeps those that it has."""
+    settings = msgspec.structs.replace(settings, client_id=settings.client_id or old.settings.client_id)
+    moved = _session_of(settings) != _session_of(old.settings)
+    former = () if moved else tuple(dict.fromkeys((*old.former, *old.settings.filters())))
+    return replace(old, settings=settings, password=old.password if password is None else password, former=former)
+
+
 def _session_of(settings: MqttSettings) -> tuple[str, int, str]:
     return settings.host, settings.port, settings.client_id
 
@@ -199,9 +213,14 @@ async def _supervise(reader: MqttReader, connector_id: str) -> None:
 
 
 async def _forget(subscription: Subscription) -> None:
-    with suppress(MqttError, PairhubError, OSError, TimeoutError):
+    """Try once. It runs among the site's own tasks, of which none may fail: nothing that a broker is comes out of it."""
+    try:
         async with asyncio.timeout(3 * MQTT_ANSWER_S):
             context = await asyncio.to_thread(tls_context, subscription.settings)
             client = AcknowledgingClient(subscription.settings, subscription.password, context, keeps_session=False)
             async with connected(client):
                 pass
+    except Exception as error:  # noqa: BLE001  # whatever it is, the session stays with the broker
+        _log.info(
+            "MQTT session left with its broker: %s", reason(error), extra={"connector": subscription.connector_id}
+        )

@@ -134,7 +134,7 @@ class MqttReader:
             client = AcknowledgingClient(self._settings, self._password, context)
             async with connected(client):
                 await self._serve(client)
-        except (MqttError, PairhubError, OSError) as error:
+        except (MqttError, PairhubError, OSError, UnicodeError) as error:  # the last: a host that no resolver takes
             return reason(error)
         return "the connection ended"
 

@@ -69,7 +69,8 @@ def add_subscription(connection: sqlite3.Connection, subscription: Subscription,
 
 
 def replace_subscription(connection: sqlite3.Connection, subscription: Subscription) -> None:
-    """Store other settings of one that is there; raises Refused('exists')."""
+    """Store other settings of one that is there; raises Refused('exists', 'not_found')."""
+    get_subscription(connection, subscription.connector_id, subscription.subscription_id)
     _check_name(list_subscriptions(connection, subscription.connector_id), subscription)
     subscription_id, connector_id, *rest = _values(subscription)
     connection.execute(

@@ -10,6 +10,7 @@ import msgspec
 
 from connector.ingest.mqtt_mapping import Template, read_path
 from shared.errors import Refused
+from shared.host_names import is_host
 from shared.limits import ALIAS_CHARS_MAX, IDENTITY_CHARS_MAX, NAME_CHARS_MAX
 
 TOPIC_BYTES_MAX: Final = 65_535  # MQTT 3.1.1, 1.5.3
@@ -65,7 +66,8 @@ def checked(settings: MqttSettings) -> MqttSettings:
     _require(
         1 <= len(name) <= NAME_CHARS_MAX and name.isprintable(), "name", f"it takes 1 to {NAME_CHARS_MAX} characters"
     )
-    _require(_HOST.fullmatch(host) is not None, "host", "it takes the name or address of the broker, without mqtt://")
+    is_name = _HOST.fullmatch(host) is not None and is_host(host)
+    _require(is_name, "host", "it takes the name or address of the broker, without mqtt://")
     _require(1 <= settings.port <= 65_535, "port", "it takes 1 to 65535")
     _require(
         len(settings.user_name) <= SECRET_CHARS_MAX, "user_name", f"it takes at most {SECRET_CHARS_MAX} characters"
@@ -79,6 +81,12 @@ def checked(settings: MqttSettings) -> MqttSettings:
     _check_mapping(settings)
     _check_payload(settings)
     return msgspec.structs.replace(settings, name=name, host=host)
+
+
+def checked_password(password: str) -> str:
+    """Return a password as it is kept; raises Refused('invalid')."""
+    _require(len(password) <= SECRET_CHARS_MAX, "password", f"it takes at most {SECRET_CHARS_MAX} characters")
+    return password
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:

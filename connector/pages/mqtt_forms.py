@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from connector.ingest.mqtt_settings import CA_CHARS_MAX, SECRET_CHARS_MAX, MqttSettings
+from connector.ingest.mqtt_settings import CA_CHARS_MAX, MqttSettings, checked_password
 from connector.readings import UNREADABLE
 from shared.errors import Refused
 
@@ -61,9 +61,7 @@ def read_settings(typed: Mapping[str, str]) -> MqttSettings:
 
 def read_password(typed: Mapping[str, str], stored: str | None) -> str | None:
     """Return the password to store; None leaves the stored one. Raises Refused('invalid')."""
-    password = typed.get("password", "")
-    if len(password) > SECRET_CHARS_MAX:
-        raise Refused("invalid", what="password", why=f"it takes at most {SECRET_CHARS_MAX} characters")
+    password = checked_password(typed.get("password", ""))
     if password or stored is None:
         return password
     return "" if typed.get("forget_password") == "on" else None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from shared.host_names import is_host
 from shared.limits import DISK_WARN_BYTES
 from shared.listening import ListenSettings
 from shared.settings import SettingWrong, setting
@@ -68,7 +69,8 @@ def _webhook(settings: NoticeSettings, tls: ssl.SSLContext | None, now_s: Callab
 
     try:
         parts = urlsplit(settings.webhook_url)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        known = parts.scheme in ("http", "https") and is_host(parts.hostname or "")
+        known = known and (parts.port is None or parts.port > 0)
     except ValueError:
         known = False
     if not known:
@@ -85,6 +87,8 @@ def _webhook(settings: NoticeSettings, tls: ssl.SSLContext | None, now_s: Callab
 def _mail(settings: NoticeSettings, tls: ssl.SSLContext | None) -> MailServer:
     from shared.notices.mail import MailServer
 
+    if not is_host(settings.smtp_host):
+        raise SettingWrong("smtp_host", "settings", "it has to be the name or the address of a mail server")
     to = tuple(part.strip() for part in settings.smtp_to.split(",") if part.strip())
     for name, addresses in (("smtp_from", (settings.smtp_from,)), ("smtp_to", to)):
         if not addresses or not all(_is_address(each) for each in addresses):

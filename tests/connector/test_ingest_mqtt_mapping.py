@@ -18,6 +18,8 @@ GOOD: dict[str, Any] = {"name": "line 1", "host": "broker", "template": "plant/{
     [
         ({"name": " "}, "name"),
         ({"host": "mqtt://broker"}, "host"),
+        ({"host": "192.168.1..10"}, "host"),
+        ({"host": "x" * 64 + ".example"}, "host"),
         ({"port": 0}, "port"),
         ({"ca": "x"}, "ca"),
         ({"tls": True, "ca": "no certificate"}, "ca"),

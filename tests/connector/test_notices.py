@@ -234,6 +234,8 @@ async def test_n2_the_queue_is_bounded_and_what_is_too_old_is_given_up(tmp_path:
     ("settings", "wrong"),
     [
         ({"webhook_url": "ftp://example.org/hook"}, "webhook_url"),
+        ({"webhook_url": "http://hooks..example.org/x"}, "webhook_url"),
+        ({"smtp_host": "mail..example.org", "smtp_from": "a@b.org", "smtp_to": "c@d.org"}, "smtp_host"),
         ({"webhook_url": "https://example.org/hook", "webhook_secret_file": "absent"}, "webhook_secret_file"),
         ({"webhook_url": "https://example.org/hook", "webhook_secret_file": "short"}, "webhook_secret_file"),
         ({"smtp_host": "mail", "smtp_to": "anna@example.org"}, "smtp_from"),
