@@ -13,6 +13,7 @@ import msgspec
 
 from shared.clock import Clock
 from shared.errors import PairhubError, Refused, SealBroken, refused_there
+from shared.foreign import read_packed
 from shared.limits import CALL_BODY_BYTES_MAX, CALL_DEADLINE_S, CALLS_IN_FLIGHT_MAX
 from shared.messages import LANE_CONTROL, AnyFrame, Sealed
 from shared.sealing import NONCE_BYTES, Header, Kind, PairKeys, is_call
@@ -45,7 +46,7 @@ Answerer = Callable[[str, bytes], bytes | Callable[[], Awaitable[bytes]]]
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _QUESTIONS: Final = msgspec.msgpack.Decoder(_Question)
 _REPLIES: Final = msgspec.msgpack.Decoder(_Reply)
-_UNANSWERABLE: Final = (PairhubError, msgspec.MsgspecError, ValueError)
+_UNANSWERABLE: Final = (PairhubError, msgspec.MsgspecError, ValueError, ArithmeticError)
 
 
 def _refusal(error: Exception) -> _Reply:
@@ -106,7 +107,7 @@ class Calls:
         finally:
             deadline.cancel()
             del self._waiting[call_id]
-        reply = _REPLIES.decode(plain)
+        reply = read_packed(_REPLIES, plain)
         if reply.code:
             raise refused_there(reply.code, {})
         return Answer(reply.body, (time.perf_counter() - started) * 1000)
@@ -127,7 +128,7 @@ class Calls:
                 future.set_result(plain)
             return
         try:
-            question = _QUESTIONS.decode(plain)
+            question = read_packed(_QUESTIONS, plain)
             # Before the link is open to calls (the hub's word of the pair waits to be handled) nothing can be sent.
             answer = self._answer(question.method, question.body) if self._send is not None else None
         except _UNANSWERABLE as error:

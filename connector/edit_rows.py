@@ -17,6 +17,7 @@ from shared.core.fields import identity_of
 from shared.core.judge import PeerRights
 from shared.core.ports import Change
 from shared.errors import Refused
+from shared.foreign import read_json
 from shared.limits import CHANGES_KEPT_MAX, CHANGES_KEPT_MS, CONFLICTS_KEPT_MAX
 
 _LOST_EDITS: Final = "lost_edits "  # and the connector's ID: a fact of the table meta
@@ -229,7 +230,7 @@ class EditRows(PairRows):
         present = next((mine for mine in self._own_definitions() if mine.alias == definition.alias), None)
         if present is not None:
             return "" if present.accepts == definition.accepts else "exists"
-        allowed = msgspec.json.decode(definition.allowed) if definition.allowed else None
+        allowed = read_json(definition.allowed) if definition.allowed else None
         new = NewResource(
             alias=definition.alias,
             format=definition.format,

@@ -19,6 +19,7 @@ from shared.clock import Clock
 from shared.core.fields import Grant, Subject
 from shared.database import Database
 from shared.errors import Refused
+from shared.foreign import read_packed
 
 LIST_DEVICES: Final = "devices.list"
 GET_DEVICE: Final = "devices.get"
@@ -87,10 +88,10 @@ class Lookups:
         """
         now_ms = self._clock.wall_ms()
         if method == LIST_DEVICES:
-            query = _QUERIES.decode(body)
+            query = read_packed(_QUERIES, body)
             return lambda: self._answer_list(connector_id, query, now_ms)
         if method == GET_DEVICE:
-            identity = _GET_QUESTIONS.decode(body).identity
+            identity = read_packed(_GET_QUESTIONS, body).identity
             found = self._database.glance(
                 lambda c: _allowed(c, connector_id) and read_device(c, connector_id, identity, now_ms)
             )
@@ -108,14 +109,14 @@ class Lookups:
     ) -> tuple[DevicePage | None, Origin]:
         """Ask the other side for devices; None where it cannot be reached and there is no copy."""
         body, origin = await self._ask(connector_id, calls, LIST_DEVICES, _ENCODER.encode(question))
-        return (_PAGES.decode(body) if body is not None else None), origin
+        return (read_packed(_PAGES, body) if body is not None else None), origin
 
     async def get_device(
         self, connector_id: str, calls: Calls | None, identity: str
     ) -> tuple[DeviceAnswer | None, Origin]:
         """Ask the other side for one device; None where it has none, or cannot be reached and there is no copy."""
         body, origin = await self._ask(connector_id, calls, GET_DEVICE, _ENCODER.encode(GetQuestion(identity)))
-        return (_ANSWERS.decode(body) if body is not None else None), origin
+        return (read_packed(_ANSWERS, body) if body is not None else None), origin
 
     async def _ask(
         self, connector_id: str, calls: Calls | None, method: str, body: bytes

@@ -29,6 +29,7 @@ from shared.columns import (
     as_values,
 )
 from shared.errors import Undecodable
+from shared.foreign import read_packed
 from shared.limits import (
     DECOMPRESS_FREE_BYTES,
     DECOMPRESS_RATIO_MAX,
@@ -119,7 +120,7 @@ class BatchCodec:
     def decode_columns(self, body: bytes, *, own: bool = False) -> Columns:
         """Read a batch as columns; raises Undecodable as `decode` does. `own`: written here, so it may have any size."""
         try:
-            plain = _DECODER.decode(self._decompressor.decompress(body) if own else self._inflate(body))
+            plain = read_packed(_DECODER, self._decompressor.decompress(body) if own else self._inflate(body))
             if plain.version != _VERSION:
                 raise Undecodable(f"batch of version {plain.version}, this release reads {_VERSION}")
             return _unpack(plain)

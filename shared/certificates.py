@@ -13,6 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from shared.errors import Refused
+from shared.foreign import read_packed
 
 
 class Enrolment(msgspec.Struct, frozen=True, array_like=True):
@@ -110,9 +111,9 @@ def pack(statement: Certified, signatures: list[bytes]) -> bytes:
 def unpack(kind: type[T], packed: bytes) -> tuple[T, list[bytes]]:
     """Read a packed statement without checking it; raises Refused('certificate_refused') where it is malformed."""
     try:
-        signed = msgspec.msgpack.decode(packed, type=_Signed)
-        return msgspec.msgpack.decode(signed.body, type=kind), signed.signatures
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        signed = read_packed(msgspec.msgpack.Decoder(_Signed), packed)
+        return read_packed(msgspec.msgpack.Decoder(kind), signed.body), signed.signatures
+    except msgspec.DecodeError as error:
         raise Refused("certificate_refused", why="it is malformed") from error
 
 

@@ -272,7 +272,7 @@ class Database:
             outcomes, closed = await self._outcomes(units, closings)
             self.commits += 1
             for closing, outcome in zip(closings, closed, strict=True):
-                closing.on_closed(outcome)
+                _call(closing.on_closed, outcome)
             for waiting, outcome in zip(units, outcomes, strict=True):
                 _tell(waiting, outcome)
             if self.trouble is None:
@@ -325,6 +325,9 @@ class Database:
             if (found := trouble_of(error, self.path)) is not None:
                 self._begin_trouble(found)
             failure = StorageFailed(self.problem)
+        except Exception as error:  # noqa: BLE001  # a mistake of ours: who waits hears of it, and the next transaction begins
+            _log.exception("A transaction of %s is undone", self.path)
+            failure = error
         self.undone.append(self.commits)
         return [failure for _ in units], [failure for _ in closings]
 
@@ -434,7 +437,7 @@ def _tell(waiting: Waiting, outcome: Any) -> None:
     """Tell whoever waits for a unit of work what became of it."""
     future = waiting.future
     if waiting.after is not None:
-        waiting.after(outcome)
+        _call(waiting.after, outcome)
     if future is None or future.cancelled():
         return
     if isinstance(outcome, BaseException):
@@ -442,6 +445,14 @@ def _tell(waiting: Waiting, outcome: Any) -> None:
         future.exception()  # a caller that was cancelled never looks
     else:
         future.set_result(outcome)
+
+
+def _call(told: Callable[[Any], None], outcome: Any) -> None:
+    """Tell one who must not raise: were it to, all who are told after it would wait for ever."""
+    try:
+        told(outcome)
+    except Exception:  # noqa: BLE001  # as above
+        _log.exception("What follows a transaction failed")
 
 
 def _snapshot(connection: sqlite3.Connection, unit: Unit[T]) -> T:

@@ -8,10 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shared.errors import Misuse, PairhubError
-
-# What undoes one unit of work and leaves the others of its transaction alone.
-_UNIT_FAILURES = (PairhubError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
+from shared.errors import Misuse
 
 
 class Closing(Protocol):
@@ -53,12 +50,16 @@ def _close(connection: sqlite3.Connection, closings: list[Closing]) -> list[Any]
         return [closing.close(connection) for closing in closings]
     except sqlite3.IntegrityError as error:
         raise ClosingFailed(Misuse(f"a unit of work broke a constraint: {error}")) from error
-    except _UNIT_FAILURES as error:
+    except sqlite3.Error:
+        raise
+    except Exception as error:
         raise ClosingFailed(error) from error
 
 
 def _run(connection: sqlite3.Connection, waiting: Waiting, *, is_first: bool) -> Any:
-    """Run a unit; return its result, or the exception that undid it.
+    """Run a unit; return its result, or the exception that undid it, whatever that is: the others are not to blame.
+
+    Only what SQLite says of the disk or the file is about all of them, and raised.
 
     The first one of a transaction needs no savepoint, which would keep every page it changes a second time: nothing else
     is in there yet, so that the transaction can begin anew without it.
@@ -70,7 +71,9 @@ def _run(connection: sqlite3.Connection, waiting: Waiting, *, is_first: bool) ->
         outcome = waiting.unit(connection)
     except sqlite3.IntegrityError as error:
         outcome = Misuse(f"a unit of work broke a constraint: {error}")
-    except _UNIT_FAILURES as error:
+    except sqlite3.Error:
+        raise
+    except Exception as error:  # noqa: BLE001  # as above
         outcome = error
     else:
         if is_saved:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from shared.errors import ProtocolError
+from shared.foreign import read_packed
 from shared.limits import FRAME_BYTES_MAX
 
 PROTOCOL_LOWEST: Final = 1
@@ -271,8 +272,8 @@ def decode_frame(message: bytes | bytearray | memoryview | str) -> AnyFrame:
     if len(message) > FRAME_BYTES_MAX:
         raise ProtocolError("frame larger than allowed", 1009)
     try:
-        return _DECODER.decode(message)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return read_packed(_DECODER, message)
+    except msgspec.DecodeError as error:
         raise ProtocolError(f"malformed frame: {error}", 1007) from error
 
 
@@ -284,8 +285,8 @@ def encode_recorded(recorded: Recorded) -> bytes:
 def decode_recorded(public: bytes) -> Recorded:
     """Read a statement's public part; raises ProtocolError where it is malformed or its intervals are not in order."""
     try:
-        recorded = _RECORDED.decode(public)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        recorded = read_packed(_RECORDED, public)
+    except msgspec.DecodeError as error:
         raise ProtocolError(f"malformed statement: {error}", 1007) from error
     for stated in recorded.segments:
         for flat in (stated.recorded, stated.closed):

@@ -22,6 +22,7 @@ from spake2.ed25519_basic import NotOnCurve
 
 from shared.certificates import PairCertificate, Party, pack, sign, verify
 from shared.errors import Refused
+from shared.foreign import read_packed
 from shared.names import fingerprint
 from shared.sealing import ROOT_BYTES
 
@@ -186,8 +187,8 @@ def _source_id(site_name: str, connector_id: str) -> bytes:
 
 def _read(body: bytes, kind: type[M]) -> M:
     try:
-        return msgspec.msgpack.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return read_packed(msgspec.msgpack.Decoder(kind), body)
+    except msgspec.DecodeError as error:
         raise Refused("pairing_forged") from error
 
 

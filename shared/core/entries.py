@@ -13,6 +13,7 @@ from shared.core.account import Apart
 from shared.core.cells import Cell
 from shared.core.ledger import Ledger
 from shared.core.replay_job import LeftOut, ReplayAsk, StatedReplay
+from shared.foreign import read_json, read_packed
 from shared.limits import ALIAS_CHARS_MAX, CELLS_PER_ENTRY_MAX, CONTROL_ENTRY_BYTES_MAX, UNIT_CHARS_MAX
 
 # Causes of a gap (G1). Shown to people by web and API; stable.
@@ -75,7 +76,7 @@ class Definition(msgspec.Struct, frozen=True, array_like=True):
         if not 0 < len(self.alias) <= ALIAS_CHARS_MAX or len(self.unit) > UNIT_CHARS_MAX or self.format not in FORMATS:
             return False
         try:
-            return self.allowed is None or isinstance(msgspec.json.decode(self.allowed), dict)
+            return self.allowed is None or isinstance(read_json(self.allowed), dict)
         except msgspec.DecodeError:
             return False
 
@@ -244,12 +245,12 @@ def encode_entry(entry: Entry | Private) -> bytes:
 
 def decode_entry(body: bytes) -> Entry:
     """Read an entry; raises msgspec.DecodeError (poison, G12)."""
-    return _ENTRY.decode(body)
+    return read_packed(_ENTRY, body)
 
 
 def decode_private(body: bytes) -> Private:
     """Read a statement's private part; raises msgspec.DecodeError."""
-    return _PRIVATE.decode(body)
+    return read_packed(_PRIVATE, body)
 
 
 def cell_parts(cells: Sequence[Cell]) -> list[list[Cell]]:

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from shared.errors import Refused
+from shared.foreign import read_json
 from shared.limits import (
     ALIAS_CHARS_MAX,
     CONFIGURATION_BYTES_MAX,
@@ -110,7 +111,7 @@ def identity_of(object_name: str) -> str | None:
 def generation_of(value: str | None) -> int:
     """The generation in a value of `exists`: above 0 it is there, below it was deleted, 0 it never was."""
     try:
-        return msgspec.json.decode(value, type=int) if value is not None else 0
+        return read_json(value, int) if value is not None else 0
     except msgspec.DecodeError:
         return 0
 
@@ -186,7 +187,7 @@ def _read(field: str, prefix: str, kind: Any) -> Any:
     if not field.startswith(prefix):
         return None
     try:
-        return msgspec.json.decode(field[len(prefix) :], type=kind)
+        return read_json(field[len(prefix) :], kind)
     except msgspec.DecodeError:
         return None
 
@@ -291,7 +292,7 @@ def _wrong_class(_: str, name: str) -> str:
 
 
 def _existence(value: str) -> str:
-    generation = msgspec.json.decode(value, type=int)
+    generation = read_json(value, int)
     well_formed = 0 < abs(generation) <= GENERATION_MAX and str(generation) == value
     return "" if well_formed else "its existence names no generation"
 
@@ -299,7 +300,7 @@ def _existence(value: str) -> str:
 def _text(most: int) -> Callable[[str], str]:
     def check(value: str) -> str:
         try:
-            text = msgspec.json.decode(value, type=str)
+            text = read_json(value, str)
         except msgspec.DecodeError:
             return "its value is no text"
         return "" if is_text(text, most) else "its text is too long or not printable"
@@ -319,21 +320,21 @@ def _configuration(value: str) -> str:
     if len(value.encode()) > CONFIGURATION_BYTES_MAX:
         return f"its configuration takes more than {CONFIGURATION_BYTES_MAX} bytes"
     try:
-        msgspec.json.decode(value, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
+        read_json(value, dict[str, Any])
+    except msgspec.DecodeError:
         return "its configuration is no JSON object"
     return ""
 
 
 def _grant(value: str) -> str:
-    grant = msgspec.json.decode(value, type=Grant)
+    grant = read_json(value, Grant)
     if grant.expires_ms is not None and not 0 <= grant.expires_ms < 1 << 53:
         return "its grant ends at no time"
     return "" if json_text(grant) == value else "its grant is not written as grants are"
 
 
 def _scalar(value: str) -> str:
-    msgspec.json.decode(value, type=bool | float | str)
+    read_json(value, bool | float | str)
     return ""
 
 

@@ -20,6 +20,7 @@ from shared.core.fields import (
     why_wrong_value,
 )
 from shared.core.fields import is_text as _is_text
+from shared.foreign import read_json
 from shared.limits import (
     GRANTS_PER_DEVICE_MAX,
     NAME_CHARS_MAX,
@@ -75,7 +76,7 @@ def set_value_refusal(definition: Definition | None, value: str) -> str:
         return "unknown_resource"
     if not definition.settable:
         return "not_settable"
-    found: Any = msgspec.json.decode(value)
+    found: Any = read_json(value)
     if not _has_format(definition.format, found):
         return "wrong_format"
     return "" if _is_allowed(definition, found) else "not_allowed"
@@ -94,7 +95,7 @@ def _has_format(format_: str, value: Any) -> bool:
 def _is_allowed(definition: Definition, value: Any) -> bool:
     if definition.allowed is None:
         return True
-    allowed = msgspec.json.decode(definition.allowed, type=dict[str, Any])
+    allowed = read_json(definition.allowed, dict[str, Any])
     low, high, listed = allowed.get("low"), allowed.get("high"), allowed.get("any")
     return (low is None or value >= low) and (high is None or value <= high) and (listed is None or value in listed)
 

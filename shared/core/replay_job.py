@@ -17,6 +17,7 @@ from shared.columns import Columns
 from shared.core.intervals import IntervalSet
 from shared.core.tables import Table
 from shared.errors import Undecodable
+from shared.foreign import read_packed
 from shared.limits import (
     ALIAS_CHARS_MAX,
     IDENTITY_CHARS_MAX,
@@ -158,7 +159,7 @@ def encode_replayed(job_id: str, run: int, batch: bytes) -> bytes:
 def decode_replayed(plain: bytes) -> Replayed:
     """Read it; raises Undecodable."""
     try:
-        replayed = _DECODER.decode(plain)
+        replayed = read_packed(_DECODER, plain)
     except msgspec.DecodeError as error:
         raise Undecodable(f"malformed segment of a replay: {error}") from error
     if replayed.version != _VERSION or len(replayed.job_id) != 2 * JOB_ID_BYTES or replayed.run < 1:

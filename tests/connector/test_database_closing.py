@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from shared.database import Database
@@ -60,6 +61,11 @@ def fail_half_way(connection: sqlite3.Connection) -> None:
     raise ValueError("no further")
 
 
+def nest_too_deeply(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO thing VALUES ('deep')")
+    msgspec.json.decode("[" * 3_000)
+
+
 async def names(database: Database) -> list[str]:
     return await database.read(lambda c: [row[0] for row in c.execute("SELECT name FROM thing ORDER BY rowid")])
 
@@ -76,9 +82,11 @@ async def test_units_of_one_transaction_share_one_closing_and_a_refused_one_take
         assert await names(database) == ["a", "b", "end"]
 
 
-async def test_a_closing_that_fails_undoes_its_whole_transaction_and_everybody_hears_why(tmp_path: Path) -> None:
+@pytest.mark.parametrize("failure", [Refused("not_found", what="thing"), RecursionError("too deep")])
+async def test_a_closing_that_fails_undoes_its_whole_transaction_and_everybody_hears_why(
+    tmp_path: Path, failure: Exception
+) -> None:
     async with opened(tmp_path) as database:
-        failure = Refused("not_found", what="thing")
         tally = Tally(failure)
         results = await asyncio.gather(
             database.write(put("a"), closing=tally), database.write(put("b")), return_exceptions=True
@@ -89,11 +97,28 @@ async def test_a_closing_that_fails_undoes_its_whole_transaction_and_everybody_h
         assert await database.write(put("c")) == 1
 
 
+async def test_one_who_raises_on_hearing_of_its_transaction_leaves_nobody_waiting(tmp_path: Path) -> None:
+    class Raises(Tally):
+        def on_closed(self, outcome: Any) -> None:
+            super().on_closed(outcome)
+            raise RuntimeError("it must not")
+
+    def raises(outcome: Any) -> None:
+        raise RuntimeError("it must not")
+
+    async with opened(tmp_path) as database:
+        first, second = Raises(), Tally()
+        async with asyncio.timeout(5):
+            writes = [database.write(put(name), raises, tally) for name, tally in (("a", first), ("b", second))]
+            assert await asyncio.gather(*writes) == [1, 1]
+        assert (first.heard, second.heard) == ([1], [1])
+
+
 async def test_of_a_unit_that_fails_half_way_nothing_is_kept_and_the_others_are_stored(tmp_path: Path) -> None:
     async with opened(tmp_path) as database:
-        units = [put("a"), put(None), fail_half_way, put("b")]
+        units = [put("a"), put(None), fail_half_way, nest_too_deeply, put("b")]
         results = await asyncio.gather(*map(database.write, units), return_exceptions=True)
-        assert [type(result) for result in results] == [int, Misuse, ValueError, int]
+        assert [type(result) for result in results] == [int, Misuse, ValueError, RecursionError, int]
         assert await names(database) == ["a", "b"]
 
 
