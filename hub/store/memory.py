@@ -225,7 +225,7 @@ class MemoryStore(MemoryRepairs):
         self._partings[certificate] = before, sides | {told_by}, at_ms
         of_site = [one for one in self._partings if one.source.site_id == certificate.source.site_id]
         if len(of_site) > PARTINGS_PER_SITE_MAX:
-            del self._partings[min(of_site, key=lambda one: self._partings[one][2])]
+            del self._partings[of_site[0]]  # in the order in which they came, whatever the clock said
         if (pair := self._pairs.get(certificate.pair_id)) is not None and pair.certificate == certificate:
             del self._pairs[certificate.pair_id]
             self.copies.forget(certificate.pair_id)

@@ -21,8 +21,10 @@ def part_pair(
 ) -> bool:
     """Keep a parting and who told it, remove its pair and what hangs on it; return whether both have told it."""
     of_source = told_by is Side.SOURCE
+    # Behind all others of the site, also where the clock was set back: else the newest would be the first to go.
     connection.execute(
-        "INSERT INTO partings VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+        "INSERT INTO partings SELECT ?1, ?2, ?3, ?4, ?5, ?6, MAX(?7, COALESCE(MAX(parted_ms) + 1, 0))"
+        " FROM partings WHERE source_site_id = ?2 ON CONFLICT DO UPDATE SET"
         " told_by_source = told_by_source | excluded.told_by_source,"
         " told_by_target = told_by_target | excluded.told_by_target",
         (*_key(certificate), packed, of_source, not of_source, now_ms),

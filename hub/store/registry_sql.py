@@ -153,8 +153,10 @@ def dissolve_pair(
     pair = None if row is None else _pair(row)
     if pair is not None and pair.certificate.source.site_id != source_site_id:
         raise Refused("certificate_refused", why="only the pair's source may dissolve it")
+    # Behind all others of the site, also where the clock was set back: else the newest would be the first to go.
     connection.execute(
-        "INSERT INTO dissolutions (pair_id, source_site_id, packed, dissolved_ms) VALUES (?, ?, ?, ?)"
+        "INSERT INTO dissolutions (pair_id, source_site_id, packed, dissolved_ms)"
+        " SELECT ?1, ?2, ?3, MAX(?4, COALESCE(MAX(dissolved_ms) + 1, 0)) FROM dissolutions WHERE source_site_id = ?2"
         " ON CONFLICT DO UPDATE SET packed = excluded.packed",
         (pair_id, source_site_id, packed, now_ms),
     )

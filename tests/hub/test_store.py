@@ -234,6 +234,21 @@ async def test_partings_of_a_site_are_bounded(store: HubStore, monkeypatch: pyte
     assert found[0] is False
 
 
+async def test_the_newest_partings_and_dissolutions_stay_although_the_clock_was_set_back(
+    store: HubStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("memory.PARTINGS", "partings_sql.PARTINGS", "registry_sql._DISSOLUTIONS"):
+        monkeypatch.setattr(f"hub.store.{module}_PER_SITE_MAX", 2)
+    source, target = TestSite("plant"), TestSite("office")
+    pairs = [TestPair(source, target, bytes([n]) * 16) for n in range(5)]
+    for at, pair in enumerate(pairs):
+        now_ms = 9_000_000 - 1_000_000 * at  # further back each time
+        await store.part_pair(pair.certificate, pair.parting(), S, now_ms=now_ms)
+        await store.dissolve_pair(pair.certificate.pair_id, source.site_id, pair.dissolution, now_ms=now_ms)
+        assert await store.parting(pair.certificate) is not None
+        assert await store.dissolution(pair.certificate.pair_id, source.site_id) is not None
+
+
 # --- copies ----------------------------------------------------------------------------------------------------------
 
 
