@@ -40,15 +40,14 @@ from shared.core.ledger import Ledger
 from shared.core.ledger_news import LedgerNews
 from shared.core.outbox import Outbox, OutboxLimits
 from shared.core.parting_lane import PartingLane
-from shared.core.ports import EpochOut, PairStore
+from shared.core.ports import PairStore
 from shared.core.quarantine import Quarantine
 from shared.core.quarantine_room import QuarantineRoom
 from shared.core.replay_lane import Replays
-from shared.core.statements import check_held, read_stated, stated_epochs
+from shared.core.statements import ALL_EPOCHS, check_held, compared_epochs, lacking_epochs, read_stated, stated_epochs
 from shared.errors import ProtocolError, SealBroken
 from shared.limits import (
     CREDIT_GRANT_BYTES,
-    EPOCHS_STATED_MAX,
     HLC_AHEAD_MS_MAX,
     INSISTED_MAX,
     RESYNC_AFTER_MS,
@@ -326,21 +325,19 @@ class PairEngine:
             return [self._ask(link, now_ms)] if late else []
         if not known_start:
             link.exchanged = link.defined = b""  # told to another start, of a database that may have been another
+            link.compared = IntervalSet()
         link.peer_start, link.peer_counter = header.epoch, header.number
         effects: list[Effect] = []
         self.is_full_there = private.is_full
         epochs = stated_epochs(public, private)
         if epochs is None:
             return [Fault("a statement whose parts do not fit together")]
+        compared = compared_epochs(private, epochs) if fresh else None
         if fresh:
             link.nonce = b""
-            named = {epoch.epoch for epoch in epochs}
-            if len(named) < EPOCHS_STATED_MAX:  # else it only had no room for them
-                epochs += [
-                    EpochOut(epoch)
-                    for epoch, known in store.epochs_out().items()
-                    if epoch not in named and known.recorded
-                ]
+            if compared is not None:
+                link.compared.add_range(*compared)
+                epochs += lacking_epochs(store.epochs_out(), epochs, compared)
         tally, closed = GapTally(CAUSE_DESTINATION_RESTORED), GapTally(CAUSE_ORIGIN_RESTORED)
         moved = False
         for stated in epochs:
@@ -372,6 +369,8 @@ class PairEngine:
             if not (link.stated and known_start):
                 link.stated = True
                 self._begin(store, now_ms)
+            if compared is not None and IntervalSet(ALL_EPOCHS).minus(link.compared):
+                effects.append(self._ask(link, now_ms))  # they are too many for one statement
         return effects
 
     def _take_ledger(self, store: PairStore, ledger: Ledger, private: Private, *, anew: bool) -> None:
@@ -417,6 +416,7 @@ class PairEngine:
                     replays=replays,
                     replay_epochs=[r.epoch for r in replay_epochs],
                     is_full=self.quarantine.is_full,
+                    named_all=self.inbox.named_all,
                 )
             ),
             epoch=self._start,

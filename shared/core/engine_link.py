@@ -21,6 +21,7 @@ class EngineLink:
     asked_held: bool = True  # the hub says it unasked at the opening
     peer_start: int = 0
     peer_counter: int = 0
+    compared: IntervalSet = field(default_factory=IntervalSet)  # epochs that the peer's start has named all of
     opened_ms: int = 0
     asked_ms: int = 0
     asked_again: bytes = b""  # the nonce of the question that was sent a second time

@@ -205,7 +205,8 @@ class Private(msgspec.Struct, frozen=True, array_like=True):
     them; both are empty in statements that are not whole. `resources` are the ledgers of resources that changed, and
     `heard` names the start and the number of the reader's last statement in the sender's ledger: the cut at which both
     sides compare. `replays` is what became of replays, `replay_epochs` which epochs of the public part are theirs: those
-    have no counts. `is_full`: the sender's quarantine is, and what it cannot read waits at the reader (G7).
+    have no counts. `is_full`: the sender's quarantine is, and what it cannot read waits at the reader (G7). `named_all`:
+    from which to which epoch a whole statement names all; nil in those of earlier releases, which have room for 4,095.
     """
 
     epochs: list[StatedEpoch]
@@ -218,6 +219,7 @@ class Private(msgspec.Struct, frozen=True, array_like=True):
     replays: list[StatedReplay] = []
     replay_epochs: list[int] = []
     is_full: bool = False
+    named_all: tuple[int, int] | None = None
 
 
 def definitions_digest(definitions: Iterable[Definition]) -> bytes:

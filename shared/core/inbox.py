@@ -18,6 +18,7 @@ from shared.core.remembered import Remembered
 from shared.core.replaced import Replaced
 from shared.core.replay_inbox import ReplayInbox
 from shared.core.replay_job import is_replay
+from shared.core.statements import ALL_EPOCHS
 from shared.errors import SealBroken, Undecodable
 from shared.limits import (
     EPOCHS_STATED_MAX,
@@ -40,6 +41,9 @@ class Inbox:
         self._codec = codec
         self.room = QuarantineRoom() if room is None else room
         self._changed: dict[int, None] = {}  # in order of change, so that statements repeat exactly
+        self.named_all: tuple[int, int] | None = None
+        """From which to which epoch the last statement names all that are here; None where it was not whole."""
+        self._next_named = 0  # from which epoch on the next whole one does
         self._applied: dict[str, int] = {}  # of this unit of work, by resource
         self._epochs: dict[int, EpochIn] = {}  # as the store has them
         self._oldest_held_ms: Remembered[InboxStore, int | None] = Remembered(lambda store: store.oldest_held_ms())
@@ -281,8 +285,9 @@ class Inbox:
 
     def state(self, store: InboxStore, *, whole: bool) -> tuple[list[RecordedEpoch], list[StatedEpoch]]:
         """Return the public and private parts about all epochs (`whole`) or those that changed since the last call."""
+        self.named_all = None
         if whole:
-            epochs = store.epochs_in()[-EPOCHS_STATED_MAX:]
+            epochs = self._by_turns(store.epochs_in())
         else:
             epochs = [self._epoch(store, number) for number in self._changed]
         self._changed.clear()
@@ -299,6 +304,26 @@ class Inbox:
             for epoch in epochs
         ]
         return public, private
+
+    def _by_turns(self, epochs: list[EpochIn]) -> list[EpochIn]:
+        """Return all epochs; where they are too many, the last that changed and, by turns, those that come next in order.
+
+        So an origin can tell what is lacking from what only had no room: see `named_all`.
+        """
+        low, self._next_named = self._next_named, 0
+        if len(epochs) <= EPOCHS_STATED_MAX:
+            self.named_all = ALL_EPOCHS
+            return epochs
+        turn = EPOCHS_STATED_MAX // 2
+        named = sorted(epoch.epoch for epoch in epochs if epoch.epoch >= low)[:turn]
+        high = ALL_EPOCHS[1] if len(named) < turn else named[-1]
+        if high < ALL_EPOCHS[1]:
+            self._next_named = high + 1
+        self.named_all = low, high
+        in_turn = set(named)
+        others = [epoch for epoch in epochs if epoch.epoch not in in_turn]
+        others.sort(key=lambda epoch: epoch.epoch in self._changed)  # else as they changed, by a clock that may be set
+        return [epoch for epoch in epochs if epoch.epoch in in_turn] + others[len(named) - EPOCHS_STATED_MAX :]
 
 
 def _is_replaced(store: InboxStore, series: Columns) -> bool:

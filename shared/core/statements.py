@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from operator import le, lt
+from typing import Final
 
 from shared.core.account import Apart
 from shared.core.entries import Private
 from shared.core.intervals import IntervalSet
 from shared.core.ports import EpochOut
 from shared.errors import ProtocolError
-from shared.limits import SEALED_NUMBER_MAX, STATEMENT_NONCE_BYTES_MAX, STATEMENT_PUBLIC_BYTES_MAX
+from shared.limits import EPOCHS_STATED_MAX, SEALED_NUMBER_MAX, STATEMENT_NONCE_BYTES_MAX, STATEMENT_PUBLIC_BYTES_MAX
 from shared.messages import FlatIntervals, Held, Recorded, decode_recorded
+
+ALL_EPOCHS: Final = (0, SEALED_NUMBER_MAX)
+"""The first and the last that an epoch can be."""
 
 
 def read_stated(public: bytes) -> Recorded:
@@ -77,3 +81,24 @@ def stated_epochs(public: Recorded, private: Private) -> list[EpochOut] | None:
             )
         )
     return epochs
+
+
+def compared_epochs(private: Private, stated: Sequence[EpochOut]) -> tuple[int, int] | None:
+    """Return from which to which epoch a whole statement names all that its sender has; None where it does not tell."""
+    if private.named_all is None:  # of an earlier release
+        return ALL_EPOCHS if len(stated) < EPOCHS_STATED_MAX else None
+    low, high = private.named_all
+    return (low, high) if 0 <= low <= high else None
+
+
+def lacking_epochs(
+    known: Mapping[int, EpochOut], stated: Sequence[EpochOut], between: tuple[int, int]
+) -> list[EpochOut]:
+    """Return, as empty, the epochs of which something was recorded and that such a statement does not name any more."""
+    named = {epoch.epoch for epoch in stated}
+    low, high = between
+    return [
+        EpochOut(epoch)
+        for epoch, ours in known.items()
+        if low <= epoch <= high and epoch not in named and ours.recorded
+    ]
