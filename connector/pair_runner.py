@@ -109,12 +109,17 @@ class PairRunner:
         self._grants = 0
         self._ids = {"connector": pair.connector_id, "pair": pair.pair_id.hex()}
 
-    async def run(self, work: Work[T], gathering: Gathering | None = None, *, patient: bool = False) -> T:
+    async def run(
+        self, work: Work[T], gathering: Gathering | None = None, *, patient: bool = False, asked: bool = True
+    ) -> T:
         """Run an event of the engine as a unit of work; its effects follow its commit. `patient` and raises as Database.write.
 
-        Units that share a transaction share one flush of the engine: one acknowledgement, and segments of a size.
+        Units that share a transaction share one flush of the engine: one acknowledgement, and segments of a size. `asked`:
+        somebody asks for it, to whom a refusal is an answer; else it is what the link or the clock brings.
         """
-        return await self._database.write(lambda c: self._unit(c, work, gathering), self._after, self, patient=patient)
+        return await self._database.write(
+            lambda c: self._unit(c, work, gathering, asked=asked), self._after, self, patient=patient
+        )
 
     def begin(
         self,
@@ -123,6 +128,7 @@ class PairRunner:
         gathering: Gathering | None = None,
         *,
         is_harmless: bool = False,
+        asked: bool = True,
     ) -> None:
         """Run an event as `run` does, for whom it is enough to be called; raises and calls as Database.begin."""
 
@@ -130,7 +136,7 @@ class PairRunner:
             self._after(outcome)
             after(outcome)
 
-        self._database.begin(lambda c: self._unit(c, work, gathering), done, self, is_harmless=is_harmless)
+        self._database.begin(lambda c: self._unit(c, work, gathering, asked=asked), done, self, is_harmless=is_harmless)
 
     async def end(self, check: Callable[[Streams], None], last_word: LastWord, on_over: Callable[[], None]) -> None:
         """End the pair (G16): `check` may refuse; `last_word` is the last thing in the transaction that holds for it.
@@ -146,9 +152,10 @@ class PairRunner:
 
         await self.run(work)
 
-    def _unit(self, connection: sqlite3.Connection, work: Work[T], gathering: Gathering | None) -> T:
+    def _unit(self, connection: sqlite3.Connection, work: Work[T], gathering: Gathering | None, *, asked: bool) -> T:
         if self.over:
             raise Refused("parted_meanwhile")
+        written = connection.total_changes
         store, now_ms = self._open(connection)
         noted = self._catalogue.feed.noted
         if (
@@ -157,11 +164,13 @@ class PairRunner:
             self._gatherings[gathering] = None
         try:
             result, effects = work(self._engine, store, now_ms)
+            self._engine.inbox.flush(store)  # counted, also where a later unit of the transaction has the engine loaded
         except BaseException as error:
             self._catalogue.feed.discard(noted)
-            if isinstance(error, Refused):
-                self._catalogue.forget()  # it comes before the engine is touched; only rows found are undone
-            else:
+            self._catalogue.forget()  # rows that it found may be undone
+            # What is refused to somebody before anything is stored leaves the engine as it was. All else that fails may
+            # come out of the midst of it: then it believes what is undone, and would acknowledge what is not stored (G3).
+            if not (asked and isinstance(error, Refused) and connection.total_changes == written):
                 self._stale = True
             raise
         self._effects += effects
@@ -277,7 +286,8 @@ class PairRunner:
             lambda engine, store, now_ms: (
                 None,
                 engine.on_link_opened(store, peer_linked=peer_linked, credit_bytes=credit_bytes, now_ms=now_ms),
-            )
+            ),
+            asked=False,
         )
 
     async def close_link(self) -> None:
@@ -310,7 +320,7 @@ class PairRunner:
                     failed(outcome)
 
             try:
-                self.begin(arriving.take, after)
+                self.begin(arriving.take, after, asked=False)
             except StorageFailed:
                 return False
             self._arriving = arriving
@@ -326,7 +336,7 @@ class PairRunner:
     async def _run_unless_over(self, work: Work[None], *, patient: bool = False) -> None:
         """Run what the link says; a pair that is over hears nothing more."""
         try:
-            await self.run(work, patient=patient)
+            await self.run(work, patient=patient, asked=False)
         except Refused:
             if not self.over:
                 raise
@@ -347,17 +357,13 @@ class PairRunner:
             engine.on_definitions_changed(store, None, now_ms)
             return None, []
 
-        await self.run(work)
+        await self.run(work, asked=False)
 
     # --- time -----------------------------------------------------------------------------------------------------------
 
     def _on_time(self, engine: PairEngine, store: Streams, now_ms: int, *, expire: bool) -> tuple[None, list[Effect]]:
-        try:
-            engine.on_clock(store, now_ms, self._clock.monotonic_ms())
-            return None, engine.on_deadline(store, now_ms, expire=expire) + engine.enforce_cap(store, now_ms)
-        except Refused:
-            self._stale = True  # unlike what a person asks for and is refused, this touched the engine before
-            raise
+        engine.on_clock(store, now_ms, self._clock.monotonic_ms())
+        return None, engine.on_deadline(store, now_ms, expire=expire) + engine.enforce_cap(store, now_ms)
 
     async def keep_time(self) -> None:
         """Run deadlines until cancelled, or the pair is over.
@@ -372,7 +378,7 @@ class PairRunner:
                 await self._database.until_storing()
                 await self._deadline.wait()
                 self._guard.on_tick(self._clock.wall_ms(), self._clock.monotonic_ms())
-                await self.run(partial(self._on_time, expire=not self._guard.in_doubt))
+                await self.run(partial(self._on_time, expire=not self._guard.in_doubt), asked=False)
                 said = ""
             except Exception as error:  # noqa: BLE001  # as above
                 if self.over:

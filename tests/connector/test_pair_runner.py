@@ -17,17 +17,33 @@ from connector import connectors
 from connector.catalogue import Catalogue
 from connector.pair_runner import PairRunner
 from connector.streams import Streams
+from shared.batches import BatchCodec, Series
 from shared.clock import SystemClock
 from shared.core.clock_guard import ClockGuard
 from shared.core.completion import PairState
 from shared.core.engine import PairEngine
 from shared.core.engine_effects import Effect, Send
+from shared.core.entries import Private, encode_entry
+from shared.core.fields import EXISTS, device_object
 from shared.core.outbox import OutboxLimits
 from shared.database import Database
 from shared.errors import Refused, StorageFailed
-from shared.messages import LANE_BACKFILL, LANE_LIVE, AnyFrame, AskHeld, Credit, Sealed
+from shared.limits import CONTROL_ENTRY_BYTES_MAX
+from shared.messages import (
+    LANE_BACKFILL,
+    LANE_LIVE,
+    AnyFrame,
+    AskHeld,
+    AskStatement,
+    Credit,
+    Recorded,
+    Sealed,
+    Statement,
+    decode_recorded,
+    encode_recorded,
+)
 from shared.rig.client import until
-from shared.sealing import Kind, Side
+from shared.sealing import Kind, PairKeys, Side
 
 CONNECTOR = "C0NNECT0"
 Unit = Callable[[PairEngine, Streams, int], tuple[None, list[Effect]]]
@@ -66,15 +82,15 @@ class Gathered:
 
 
 @asynccontextmanager
-async def linked(folder: Path) -> AsyncIterator[tuple[PairRunner, Outlet]]:
+async def linked(folder: Path, side: Side = Side.SOURCE) -> AsyncIterator[tuple[PairRunner, Outlet]]:
     """A pair at work on a link, for the time of a block; what the link's opening sends is left out."""
     path = folder / "site.db"
     database = await Database.open(path, files("connector") / "sql")
-    await database.write(lambda c: connectors.create_connector(c, CONNECTOR, "boilers", "source", 0))
+    await database.write(lambda c: connectors.create_connector(c, CONNECTOR, "boilers", side.word, 0))
     pair = connectors.Pair(
         CONNECTOR,
         b"p" * 16,
-        Side.SOURCE,
+        side,
         PairState.PAIRED,
         b"r" * 32,
         b"",
@@ -144,13 +160,88 @@ async def test_g3_nothing_goes_of_a_transaction_that_is_undone_and_the_link_star
         assert [seen & {"one", "two", "three"} for _, seen in outlet.sent] == [{"three"}]
 
 
-async def test_a_refusal_undoes_its_own_unit_and_sends_what_the_others_want(tmp_path: Path) -> None:
+@pytest.mark.parametrize("when", ["before it has stored", "once it has stored"])
+async def test_a_refusal_undoes_its_own_unit_and_sends_what_the_others_want(tmp_path: Path, when: str) -> None:
+    def refuse(engine: PairEngine, streams: Streams, now_ms: int) -> tuple[None, list[Effect]]:
+        raise Refused("not_found", what="thing")
+
     async with linked(tmp_path) as (runner, outlet):
-        refused = runner.run(store("one", Credit(1), failure=Refused("not_found", what="thing")))
-        results = await asyncio.gather(refused, runner.run(store("two", Credit(2))), return_exceptions=True)
+        at_once = when == "before it has stored"
+        work = refuse if at_once else store("one", Credit(1), failure=Refused("not_found", what="thing"))
+        results = await asyncio.gather(runner.run(work), runner.run(store("two", Credit(2))), return_exceptions=True)
         assert [type(result) for result in results] == [Refused, type(None)]
         assert [(frame, seen & {"one", "two"}) for frame, seen in outlet.sent] == [(Credit(2), {"two"})]
-        assert outlet.aborted == []
+        assert bool(outlet.aborted) is not at_once, "what the engine believes may have been undone with it"
+
+
+def _peer(kind: Kind, plain: bytes, number: int, public: bytes = b"") -> tuple[bytes, bytes]:
+    keys = PairKeys(b"p" * 16, Side.SOURCE, {1: b"r" * 32})
+    now_ms = SystemClock().wall_ms()
+    return keys.seal(
+        kind, plain, epoch=5, number=number, accepted_ms=now_ms, count=1, nonce=b"n" * 12, associated=public
+    )
+
+
+def _segment(number: int) -> Sealed:
+    series = Series("pump", "flow", "number", [SystemClock().wall_ms()], [1.0])
+    return Sealed(LANE_LIVE, *_peer(Kind.SEGMENT, BatchCodec().encode([series]), number))
+
+
+def _stated(outlet: Outlet) -> list[int]:
+    """The numbers that were acknowledged."""
+    words = [decode_recorded(frame.public) for frame, _ in outlet.sent if isinstance(frame, Statement)]
+    return [end for word in words for part in word.segments for end in part.recorded]
+
+
+async def test_g3_a_segment_whose_unit_was_refused_is_not_acknowledged_before_it_is_stored(tmp_path: Path) -> None:
+    too_much = '{"any":["' + "x" * CONTROL_ENTRY_BYTES_MAX + '"]}'
+
+    def define(engine: PairEngine, streams: Streams, now_ms: int) -> tuple[None, list[Effect]]:
+        streams.connection.execute(
+            "INSERT INTO resource (connector_id, alias, format, allowed, remote_sync, created_ms)"
+            " VALUES (?, 'flow', 'string', ?, 1, 0)",
+            (CONNECTOR, too_much),
+        )
+        return None, []
+
+    async with linked(tmp_path, Side.TARGET) as (runner, outlet):
+        await runner.run(define)
+        await runner.open_link(outlet, peer_linked=True, credit_bytes=1_000_000)
+        asked = next(frame for frame, _ in outlet.sent if isinstance(frame, AskStatement))
+        public = encode_recorded(Recorded(asked.nonce, True, [], []))
+        private = encode_entry(Private([], None, SystemClock().wall_ms(), b"", b"otherwise"))
+        fresh, body = _peer(Kind.STATEMENT, private, 1, public)
+        with pytest.raises(Refused, match="too much"):
+            await runner.take([_segment(1), Statement(fresh, public, body)])
+        assert outlet.aborted
+        await runner.close_link()
+        await runner.open_link(outlet, peer_linked=True, credit_bytes=1_000_000)
+        outlet.sent.clear()
+        await runner.take([_segment(2)])
+        assert _stated(outlet) == [2, 2], "the one that is stored, and not what was undone"
+        await runner.take([_segment(1)])
+        assert _stated(outlet) == [2, 2, 1, 2], "it came again and is stored now"
+        with closing(sqlite3.connect(tmp_path / "site.db")) as connection:
+            assert connection.execute("SELECT SUM(count) FROM held").fetchone() == (2,)
+
+
+async def test_g1_what_one_unit_applied_is_counted_although_a_later_one_of_its_transaction_is_undone(
+    tmp_path: Path,
+) -> None:
+    def define(engine: PairEngine, streams: Streams, now_ms: int) -> tuple[None, list[Effect]]:
+        streams.connection.execute(
+            "INSERT INTO resource (connector_id, alias, format, remote_sync, created_ms) VALUES (?, 'flow', 'number', 1, 0)",
+            (CONNECTOR,),
+        )
+        engine.edit(streams, [(device_object("pump"), EXISTS, "1")], now_ms)
+        return None, []
+
+    async with linked(tmp_path, Side.TARGET) as (runner, _outlet):
+        await runner.run(define)
+        undone = runner.run(store("one", failure=ValueError("odd")))
+        await asyncio.gather(runner.take([_segment(1)]), undone, return_exceptions=True)
+        with closing(sqlite3.connect(tmp_path / "site.db")) as connection:
+            assert connection.execute("SELECT resource, applied_count FROM waiting").fetchall() == [("flow", 1)]
 
 
 async def test_g6_what_came_of_a_backlog_gives_way_at_the_writer_to_what_is_live(
