@@ -108,7 +108,7 @@ METRICS_RESOURCES_MAX: Final = 1_000
 # Statements of a destination that its origin's ledger may refer to, and resources kept with them (about 1 MiB).
 CUTS_KEPT_MAX: Final = 256
 CUTS_RESOURCES_MAX: Final = 16_384
-# Epochs stated in one acknowledgement: one per start of the origin; completed ones are forgotten after twice 30 days.
+# Epochs stated in one acknowledgement: one per start of the origin, none of which is forgotten; more are stated by turns.
 EPOCHS_STATED_MAX: Final = 4_096
 # The readable part of one acknowledgement: 50,000 holes at the least, and each is a dropped piece of a backlog; read in 0.1 s.
 STATEMENT_PUBLIC_BYTES_MAX: Final = 1024 * 1024
@@ -183,6 +183,8 @@ CONFLICTS_KEPT_MAX: Final = 10_000
 
 # --- links ----------------------------------------------------------------------------------------------------------
 FRAME_BYTES_MAX: Final = SEGMENT_SEALED_BYTES_MAX + 64 * 1024
+# What a connector says beside segments, calls and statements: a refusal with all its facts is 66 KiB of it at most.
+FRAME_SMALL_BYTES_MAX: Final = 128 * 1024
 # Segment bytes a sender may have outstanding on one hop before the receiver grants more (G8).
 CREDIT_BYTES: Final = 4 * 1024 * 1024
 # The receiver grants again once this much was consumed, so that credit frames stay rare.
@@ -192,6 +194,9 @@ LINK_QUEUE_FRAMES_MAX: Final = 4_096
 # A send that does not finish in this time means a peer that does not read.
 SEND_DEADLINE_S: Final = 20.0
 HANDSHAKE_DEADLINE_S: Final = 10.0
+# A whole answer of the hub over HTTP, from connecting to its last byte; a proxy's page in its place may be longer than it.
+HUB_ANSWER_DEADLINE_S: Final = 30.0
+HUB_ANSWER_BYTES_MAX: Final = 1024 * 1024
 # Asked for at the opening of a link, and where something seems lost; all that is held is listed anew for each answer.
 HELD_TOLD_EVERY_MS: Final = SECOND_MS
 PING_INTERVAL_S: Final = 10.0
@@ -374,12 +379,14 @@ REPAIRS_OF_KIND_MAX: Final = 50
 NOTICES_WAITING_MAX: Final = 200
 # Repairs named in one notice; of more, the rest is counted.
 NOTICE_REPAIRS_MAX: Final = 50
-# Tried again after the first, then twice as long, up to the last; given up once it is so old.
+# Tried again after the first, then twice as long, up to the last; given up once it has waited so long since it came or the process started.
 NOTICE_RETRY_FIRST_MS: Final = 5 * SECOND_MS
 NOTICE_RETRY_LAST_MS: Final = HOUR_MS
 NOTICE_LIFE_MS: Final = 3 * DAY_MS
 # From connecting to the answer.
 NOTICE_DEADLINE_S: Final = 15.0
+# A mail is half a dozen questions and answers, each within the deadline above; all of them within this.
+NOTICE_MAIL_DEADLINE_S: Final = 60.0
 
 # --- diagnostics ------------------------------------------------------------------------------------------------------
 # Log lines kept in memory for a bundle, and the length of each.
@@ -450,6 +457,9 @@ HISTORY_FOLD_SERIES_MAX: Final = 128
 HISTORY_FOLD_MADE_MAX: Final = 8_192
 # Chunks written in one unit of work, one at least: a millisecond, after which others have their turn.
 HISTORY_FOLD_WRITTEN_BYTES_MAX: Final = 64 * 1024
+# What a batch or chunk says it unpacks to: the greatest has 524,288 readings of 32 bytes at most, or texts of one segment. More
+# is damage, which must not take all memory.
+HISTORY_PLAIN_BYTES_MAX: Final = 256 * 1024 * 1024
 # How long readings are kept where a resource does not say: a year, and a day more for comparing with the year before.
 HISTORY_RETENTION_MS: Final = 366 * DAY_MS
 # A century: whoever wants more wants "for ever".

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -44,12 +44,20 @@ class TrialOutcome(msgspec.Struct, frozen=True):
     problem: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A notice since it waits, by the clock that nobody sets: one that was a month behind is set right one day."""
+
+    notice: Notice
+    since_ms: int
+
+
 @dataclass(slots=True)
 class _Queue:
-    """What waits for one channel, and how the channel fares. Attempts are counted anew after a restart."""
+    """What waits for one channel, and how the channel fares. Attempts and age count anew after a restart."""
 
     channel: Channel
-    waiting: deque[Notice] = field(default_factory=deque)
+    waiting: deque[_Waiting] = field(default_factory=deque)
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
     delivered: int = 0
     lost: int = 0
@@ -57,6 +65,10 @@ class _Queue:
     delivered_ms: int | None = None
     failed_ms: int | None = None
     retry_ms: int = field(default_factory=lambda: NOTICE_RETRY_FIRST_MS)
+
+    def notices(self) -> Iterator[Notice]:
+        """Yield what waits, the oldest first."""
+        return (each.notice for each in self.waiting)
 
 
 class NoticeDesk:
@@ -91,7 +103,8 @@ class NoticeDesk:
     async def load(self) -> None:
         """Take up what waited when the process ended; raises StorageFailed."""
         for queue in self._queues:
-            queue.waiting = deque(await self._store.waiting_notices(queue.channel.name))
+            found = await self._store.waiting_notices(queue.channel.name)
+            queue.waiting = deque(_Waiting(notice, self._clock.monotonic_ms()) for notice in found)
 
     def move(self, store: RepairStore) -> None:
         """Go on with another store, into which the caller writes what is `waiting`."""
@@ -113,16 +126,16 @@ class NoticeDesk:
 
     def waiting(self) -> list[Addressed]:
         """Return what waits for each channel."""
-        return [(queue.channel.name, notice) for queue in self._queues for notice in queue.waiting]
+        return [(queue.channel.name, notice) for queue in self._queues for notice in queue.notices()]
 
     def put(self, notice: Notice) -> None:
         """Send a notice on its way, after it was written down; where the disk refused that, from memory alone."""
         for queue in self._queues:
             if not _takes(queue.channel, notice):
                 continue
-            queue.waiting.append(notice)
+            queue.waiting.append(_Waiting(notice, self._clock.monotonic_ms()))
             while len(queue.waiting) > NOTICES_WAITING_MAX:
-                self._lose(queue, queue.waiting.popleft())
+                self._lose(queue, queue.waiting.popleft().notice)
             queue.stirred.set()
 
     def _lose(self, queue: _Queue, notice: Notice) -> None:
@@ -152,15 +165,15 @@ class NoticeDesk:
         while True:
             queue.stirred.clear()
             while queue.waiting:
-                notice = queue.waiting[0]
-                if self._clock.wall_ms() - notice.at_ms > NOTICE_LIFE_MS:
-                    self._lose(queue, queue.waiting.popleft())
+                first = queue.waiting[0]
+                if self._clock.monotonic_ms() - first.since_ms > NOTICE_LIFE_MS:
+                    self._lose(queue, queue.waiting.popleft().notice)
                     continue
-                if await self._deliver(queue, notice):
+                if await self._deliver(queue, first.notice):
                     break
-                if queue.waiting and queue.waiting[0] is notice:  # else it gave way meanwhile
+                if queue.waiting and queue.waiting[0] is first:  # else it gave way meanwhile
                     queue.waiting.popleft()
-                self._gone.append((queue.channel.name, notice.id))
+                self._gone.append((queue.channel.name, first.notice.id))
             await self._forget_gone()
             if not queue.waiting:
                 await queue.stirred.wait()
@@ -182,11 +195,12 @@ class NoticeDesk:
         """Try once; return why not, empty where it was taken."""
         try:
             await queue.channel.deliver(notice)
-        except NoticeFailed as failed:
-            if failed.why != queue.problem:
-                _log.warning("a notice by %s was not delivered: %s", queue.channel.name, failed.why)
-            queue.problem, queue.failed_ms = failed.why, self._clock.wall_ms()
-            return failed.why
+        except Exception as error:  # noqa: BLE001  # a library's surprise must not end the site for a notice
+            why = error.why if isinstance(error, NoticeFailed) else f"it failed with {type(error).__name__}"
+            if why != queue.problem:
+                _log.warning("a notice by %s was not delivered: %s", queue.channel.name, why)
+            queue.problem, queue.failed_ms = why, self._clock.wall_ms()
+            return why
         queue.delivered += 1
         queue.problem, queue.delivered_ms, queue.retry_ms = "", self._clock.wall_ms(), NOTICE_RETRY_FIRST_MS
         return ""

@@ -46,7 +46,7 @@ class RepairKeeper:
         self._on_changes = on_changes
         self._book = RepairBook()
         self._unsaved: list[Repair] = []
-        self._is_moved = False
+        self._owes_notices = False  # the store lacks notices that wait: it was replaced, or refused them
         self._changed = asyncio.Event()
 
     async def load(self) -> None:
@@ -55,7 +55,7 @@ class RepairKeeper:
 
     def move(self, store: RepairStore) -> None:
         """Go on with another, empty store: what is open, and what waits to be told, is written into it."""
-        self._store, self._is_moved = store, True
+        self._store, self._owes_notices = store, True
         self._unsaved += self._book.open()
         self._changed.set()
 
@@ -117,15 +117,15 @@ class RepairKeeper:
         Where it did not, people are told all the same, and storing is tried again.
         """
         changes, self._unsaved = self._unsaved, []
-        is_moved, self._is_moved = self._is_moved, False
+        owes_notices, self._owes_notices = self._owes_notices, False
         told: list[Repair] = []
         notice: Notice | None = None
         if self._notices.is_set:
             told = self._book.take_untold(self._clock.monotonic_ms(), self._tell_after_ms)
             notice = self._notice(told, [repair for repair in changes if repair.cleared_ms is not None and repair.told])
-        if not changes and not told and not is_moved:
+        if not changes and not told and not owes_notices:
             return True
-        waiting = self._notices.waiting() if is_moved else []
+        waiting = self._notices.waiting() if owes_notices else []
         if notice is not None:
             waiting += self._notices.addressed(notice)
         try:
@@ -133,10 +133,11 @@ class RepairKeeper:
         except StorageFailed:
             # Cleared ones are told below, so that the next attempt must not tell them again.
             self._unsaved = [_untold(repair) for repair in changes] + told + self._unsaved
-            self._is_moved = self._is_moved or is_moved
+            # And told they may be only if the notice waits on disk: it is stored with them, for a restart to find.
+            self._owes_notices = self._owes_notices or owes_notices or notice is not None
         if notice is not None:
             self._notices.put(notice)
-        return not self._unsaved and not self._is_moved
+        return not self._unsaved and not self._owes_notices
 
     def _notice(self, raised: Sequence[Repair], cleared: Sequence[Repair]) -> Notice | None:
         if not raised and not cleared:

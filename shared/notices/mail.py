@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -10,7 +11,7 @@ from typing import Literal
 
 import aiosmtplib
 
-from shared.limits import NOTICE_DEADLINE_S
+from shared.limits import NOTICE_DEADLINE_S, NOTICE_MAIL_DEADLINE_S
 from shared.notices.notice import Notice, NoticeFailed, notice_text, subject_line, utc
 
 Security = Literal["starttls", "tls", "none"]
@@ -37,17 +38,18 @@ class MailServer:
     async def deliver(self, notice: Notice) -> None:
         """Send it; raises NoticeFailed."""
         try:
-            refused, _ = await aiosmtplib.send(
-                self._message(notice),
-                hostname=self.host,
-                port=self.port,
-                use_tls=self.security == "tls",
-                start_tls=self.security == "starttls",
-                username=self.user or None,
-                password=self.password if self.user else None,
-                tls_context=self.tls,
-                timeout=NOTICE_DEADLINE_S,
-            )
+            async with asyncio.timeout(NOTICE_MAIL_DEADLINE_S):
+                refused, _ = await aiosmtplib.send(
+                    self._message(notice),
+                    hostname=self.host,
+                    port=self.port,
+                    use_tls=self.security == "tls",
+                    start_tls=self.security == "starttls",
+                    username=self.user or None,
+                    password=self.password if self.user else None,
+                    tls_context=self.tls,
+                    timeout=NOTICE_DEADLINE_S,
+                )
         except aiosmtplib.SMTPAuthenticationError as error:
             raise NoticeFailed("the mail server did not accept user and password") from error
         except (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPTimeoutError, TimeoutError) as error:

@@ -17,6 +17,7 @@ from typing import Final
 import httpx2
 import msgspec
 
+from shared.http_answers import answer_to
 from shared.limits import NOTICE_DEADLINE_S
 from shared.notices.notice import Notice, NoticeFailed
 from shared.trust import trust_for
@@ -64,11 +65,16 @@ class Webhook:
             headers["webhook-signature"] = signature(self._key, notice.id, at_s, body)
         verify = self._tls or trust_for(self._url)
         try:
-            async with httpx2.AsyncClient(verify=verify, trust_env=False, timeout=NOTICE_DEADLINE_S) as http:
-                answer = await http.post(self._url, content=body, headers=headers)
+            async with (
+                httpx2.AsyncClient(verify=verify, trust_env=False, timeout=NOTICE_DEADLINE_S) as http,
+                answer_to(
+                    http, "POST", self._url, deadline_s=NOTICE_DEADLINE_S, content=body, headers=headers
+                ) as answer,
+            ):
+                status = answer.status_code  # what else it says, nobody reads
         except httpx2.TimeoutException as error:
             raise NoticeFailed("the receiver did not answer in time") from error
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             raise NoticeFailed("the receiver cannot be reached, or its certificate is not accepted") from error
-        if not answer.is_success:
-            raise NoticeFailed(f"the receiver answered {answer.status_code}")
+        if not httpx2.codes.is_success(status):
+            raise NoticeFailed(f"the receiver answered {status}")
