@@ -23,7 +23,7 @@ from hub.store.rows import Pair, Site
 from shared.certificates import public_bytes
 from shared.clock import Clock
 from shared.core.registry import Connector, Registry, Tell
-from shared.errors import ProtocolError, Refused
+from shared.errors import REFUSALS, ProtocolError, Refused
 from shared.limits import DRAIN_DEADLINE_S
 from shared.messages import (
     AnyFrame,
@@ -214,7 +214,8 @@ class Hub:
                 await self.pairs.on_dissolve(link, frame.dissolution, self.links)
                 self.on_change()
             case Notice():
-                _log.info("Notice from %s: %s", link, frame.code, extra=link.ids)
+                code = frame.code if frame.code in REFUSALS else "a code that this hub does not know"
+                _log.info("Notice from %s: %s", link, code, extra=link.ids)
             case (
                 Hello()
                 | HelloBack()

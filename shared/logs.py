@@ -10,7 +10,7 @@ import re
 import sys
 from collections import deque
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -33,25 +33,48 @@ def without_secrets(text: str) -> str:
     return text
 
 
+def in_one_line(text: str) -> str:
+    """Return a text with everything that is no printable character written as a program writes it: `\\n`, `\\ud800`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _lines(text: str) -> list[str]:
+    return [in_one_line(line) for line in text.split("\n")]
+
+
+def _ids(record: logging.LogRecord) -> dict[str, str]:
+    return {name: in_one_line(str(getattr(record, name))) for name in FIELDS if hasattr(record, name)}
+
+
 class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "from": record.name,
-            "message": without_secrets(record.getMessage()),
-            **{name: getattr(record, name) for name in FIELDS if hasattr(record, name)},
+            "message": without_secrets(in_one_line(record.getMessage())),
+            **_ids(record),
         }
         if record.exc_info:
-            line["exception"] = without_secrets(self.formatException(record.exc_info))
+            line["exception"] = without_secrets("\n".join(_lines(self.formatException(record.exc_info))))
         return msgspec.json.encode(line).decode()
 
 
 class _Text(logging.Formatter):
+    """What others wrote may stand in a message, and must not look like a line of ours: only a traceback has more lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the library's name
+        record.message = in_one_line(record.message)
+        ids = " ".join(f"{name}={value}" for name, value in _ids(record).items())
+        return f"{super().formatMessage(record)} [{ids}]" if ids else super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return "\n".join(f"  {line}" for line in _lines(super().formatException(ei)))
+
     def format(self, record: logging.LogRecord) -> str:
-        ids = " ".join(f"{name}={getattr(record, name)}" for name in FIELDS if hasattr(record, name))
-        first, *rest = without_secrets(super().format(record)).split("\n")
-        return "\n".join([f"{first} [{ids}]" if ids else first, *rest])
+        return without_secrets(super().format(record))
 
 
 class _Kept(logging.Handler):

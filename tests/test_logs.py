@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.logs import set_up_logging, without_secrets
+from shared.logs import last_lines, set_up_logging, without_secrets
 from web.tokens import RANDOM_BYTES, make_token
 
 
@@ -54,7 +54,7 @@ def test_a_line_names_connector_and_pair_and_an_exception_keeps_no_secret(
         first, second, *rest = err.splitlines()
         assert first.endswith("INFO    connector.sample: linked [connector=AB12 pair=ff00]")
         assert second.endswith("ERROR   connector.sample: it broke")
-        assert rest[-1] == "ValueError: phk_..."
+        assert rest[-1] == "  ValueError: phk_..."
     else:
         first, second = (json.loads(line) for line in err.splitlines())
         assert first["time"].endswith("+00:00")
@@ -67,3 +67,23 @@ def test_a_line_names_connector_and_pair_and_an_exception_keeps_no_secret(
             "pair": "ff00",
         }
         assert second["exception"].endswith("ValueError: phk_...")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_others_wrote_never_makes_a_line_that_looks_like_one_of_ours(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up_logging("info", "json" if form == "json" else "text")
+    forged = "1999-11-21 19:00:00,000 WARNING hub.hub: Closing the link of plant"
+    log = logging.getLogger("hub.sample")
+    log.info("Heard: %s", f"a\n{forged}\r\u2028\x1b[2J", extra={"connector": f"\ud800\n{forged}"})
+    try:
+        raise ValueError(f"b\n{forged}")
+    except ValueError:
+        log.exception("it broke")
+    err = capsys.readouterr().err
+    assert not any(line.startswith("1999") for text in (err, "\n".join(last_lines())) for line in text.split("\n"))
+    assert not {"\r", "\x1b", "\u2028"} & set(err)
+    first = err.split("\n")[0]
+    heard = json.loads(first)["message"] if form == "json" else first
+    assert f"Heard: a\\n{forged}\\r\\u2028\\x1b[2J" in heard
