@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Final, Protocol
 
 import anyio
 import msgspec
@@ -23,6 +23,7 @@ from shared.core.registry import Connector
 from shared.errors import PairhubError, ProtocolError, Refused
 from shared.limits import (
     CREDIT_BYTES,
+    FRAME_SMALL_BYTES_MAX,
     HANDSHAKE_DEADLINE_S,
     LINK_FRAMES_PER_S_MAX,
     LINK_QUEUE_BYTES_MAX,
@@ -36,6 +37,8 @@ from shared.messages import (
     Hello,
     HelloBack,
     Notice,
+    Sealed,
+    Statement,
     decode_frame,
     encode_frame,
 )
@@ -43,6 +46,9 @@ from shared.serving import ABORT_KEY, DIRECT_KEY, BytesLike, DirectMessages
 
 _log = logging.getLogger(__name__)
 _CLOSE_DEADLINE_S = 2.0
+
+# How frames begin that may be large; all others are small, and are not even decoded where they are not.
+_MAY_BE_LARGE: Final = tuple(msgspec.msgpack.encode(kind.__name__) for kind in (Sealed, Statement))
 
 CLOSE_PROTOCOL = 1002
 CLOSE_POLICY = 1008
@@ -77,6 +83,12 @@ class LinkOwner(Protocol):
 
     def wall_ms(self) -> int:
         """The wall clock."""
+
+
+def _decoded(message: BytesLike) -> AnyFrame:
+    if len(message) > FRAME_SMALL_BYTES_MAX and not bytes(message[1:16]).startswith(_MAY_BE_LARGE):
+        raise ProtocolError("frame larger than allowed", 1009)
+    return decode_frame(message)
 
 
 def refusal_body(refused: Refused) -> bytes:
@@ -222,7 +234,7 @@ class Link:
         """Take the first frame and agree on a version; return whether the hub has taken the link in."""
         try:
             with anyio.fail_after(HANDSHAKE_DEADLINE_S):
-                self.version = self._agree(decode_frame(await self._receive()))
+                self.version = self._agree(_decoded(await self._receive()))
             self._owner.on_link_opened(self)
         except Refused as refused:
             self._block(refused.code)
@@ -257,7 +269,7 @@ class Link:
         if self._acting or self._allowance < 1 or self.leaving:
             return False
         try:
-            frame = decode_frame(message)
+            frame = _decoded(message)
         except ProtocolError:
             return False
         if not self._owner.relay(self, frame):
@@ -269,7 +281,7 @@ class Link:
         while True:
             message = await self._receive()
             self._acting = True
-            await self._owner.on_frame(self, decode_frame(message))
+            await self._owner.on_frame(self, _decoded(message))
             await self._slow_down()
             self._acting = False
 

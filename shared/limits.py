@@ -379,7 +379,7 @@ REPAIRS_OF_KIND_MAX: Final = 50
 NOTICES_WAITING_MAX: Final = 200
 # Repairs named in one notice; of more, the rest is counted.
 NOTICE_REPAIRS_MAX: Final = 50
-# Tried again after the first, then twice as long, up to the last; given up once it has waited so long since it came or the process started.
+# Tried again after the first, then twice as long, up to the last; given up once it has waited so long (in this process).
 NOTICE_RETRY_FIRST_MS: Final = 5 * SECOND_MS
 NOTICE_RETRY_LAST_MS: Final = HOUR_MS
 NOTICE_LIFE_MS: Final = 3 * DAY_MS

@@ -20,6 +20,7 @@ from shared.limits import (
     FACTS_MAX,
     KNOCKS_PER_MINUTE_MAX,
     MINUTE_MS,
+    NAME_CHARS_MAX,
     WINDOW_MS_MAX,
     WINDOW_REMEMBERED_MS,
 )
@@ -254,6 +255,7 @@ class Registry:
         return True
 
     def _on_step(self, connector: Connector, frame: ClaimStep) -> Iterator[Tell]:
+        _check_id(frame.claim_id)
         _check_body(frame.body)
         if (other := self._other(connector, frame.claim_id)) is not None:
             yield Tell(other, frame)
@@ -261,6 +263,9 @@ class Registry:
             yield Tell(connector, ClaimRefused(frame.claim_id, "claim_timed_out", {}))
 
     def _on_refused(self, connector: Connector, frame: ClaimRefused) -> Iterator[Tell]:
+        _check_id(frame.claim_id)
+        if len(frame.code) > NAME_CHARS_MAX:
+            raise ProtocolError("a refusal with a code that is too long", 1009)
         if len(frame.facts) > FACTS_MAX or any(len(k) + len(v) > FACT_CHARS_MAX for k, v in frame.facts.items()):
             raise ProtocolError("a refusal with too many facts", 1009)
         if (other := self._other(connector, frame.claim_id)) is not None:

@@ -178,7 +178,10 @@ def test_a_window_filed_again_keeps_its_claim_and_gets_its_new_end() -> None:
         Claim(b"", "plant", "SRC1-SRC1", b""),
         Claim(b"claim--1", "plant", "SRC1-SRC1", b"x" * 17_000),
         ClaimStep(b"claim--1", b"x" * 17_000),
+        ClaimStep(b"c" * 65, b""),
         ClaimRefused(b"claim--1", "wrong_code", {"why": "x" * 2_000}),
+        ClaimRefused(b"claim--1", "x" * 2_000, {}),
+        ClaimRefused(b"c" * 65, "wrong_code", {}),
     ],
     ids=lambda frame: type(frame).__name__,
 )

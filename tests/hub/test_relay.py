@@ -39,7 +39,7 @@ from shared.messages import (
 from shared.sealing import Header, Kind, Side
 
 PAIR = b"p" * 16
-EPOCH = 2**63 + 7  # beyond what a signed database integer holds
+EPOCH = 2**63 - 7  # as great as an epoch may be: 63 bits
 S, T = Side.SOURCE, Side.TARGET
 
 
