@@ -71,7 +71,7 @@ class Admission:
         if site.revoked_ms is not None:
             raise Refused("site_revoked")
         checked = self.check(assertion, site.hub_key, now_ms)
-        if not 1 <= len(checked.connector_id) <= _CONNECTOR_CHARS_MAX:
+        if not is_connector_id(checked.connector_id):
             raise Refused("assertion_refused", why="it names no connector")
         return Admitted((site.site_id, checked.connector_id), site.site_name, _start_id(headers))
 
@@ -88,6 +88,11 @@ class Admission:
         checked = check_assertion(assertion, public_key=public_key, hub_key=self._hub_key)
         self._nonces.take(checked.nonce, now_ms)
         return checked
+
+
+def is_connector_id(text: str) -> bool:
+    """Tell whether this may be the ID of a connector: it stands in links, logs, pages and answers of others."""
+    return 1 <= len(text) <= _CONNECTOR_CHARS_MAX and text.isascii() and text.isprintable() and " " not in text
 
 
 def _start_id(headers: Mapping[str, str]) -> bytes:

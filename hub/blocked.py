@@ -10,6 +10,7 @@ import msgspec
 
 from shared.errors import REFUSALS
 from shared.limits import BLOCKED_LAST_MAX, FACT_CHARS_MAX, NAME_CHARS_MAX
+from shared.logs import in_one_line
 
 
 class Door(StrEnum):
@@ -79,7 +80,8 @@ class BlockedAttempts:
         reason = reason if reason in _REASONS else OTHER
         count, _ = self._counts.get((door, reason), (0, 0))
         self._counts[door, reason] = count + 1, at_ms
-        key = (door.value, reason, address[:FACT_CHARS_MAX], who[:NAME_CHARS_MAX])
+        who = in_one_line(who[:NAME_CHARS_MAX])[:NAME_CHARS_MAX]  # a claim of anybody's, which pages show
+        key = (door.value, reason, address[:FACT_CHARS_MAX], who)
         times, _ = self._last.pop(key, (0, 0))
         self._last[key] = times + 1, at_ms
         if len(self._last) > BLOCKED_LAST_MAX:

@@ -113,6 +113,16 @@ async def test_a_wrong_key_an_unknown_site_and_a_browser_are_refused_before_the_
         assert await denial(plant, "") == (401, "assertion_refused")
 
 
+async def test_a_link_for_what_is_no_connector_id_is_refused(tmp_path: Path) -> None:
+    async with running_hub(settings(tmp_path)) as running:
+        client = await enrolled(running, "plant")
+        for connector_id in ("", "\ud800", "A\nB", "A B", "x" * 65):
+            with pytest.raises(Denied, match="assertion_refused"):
+                async with client.linked(connector_id):
+                    pass
+        assert running.hub.links == {}
+
+
 async def test_a_plain_get_is_told_that_the_upgrade_is_missing(tmp_path: Path) -> None:
     async with running_hub(settings(tmp_path)) as running:
         with pytest.raises(Denied, match="upgrade_missing"):
@@ -182,6 +192,9 @@ async def test_a_link_that_breaks_the_protocol_is_closed_and_others_go_on(tmp_pa
             async with rogue.linked("BAD1-BAD1") as wire:
                 await wire.say(PairKnown(PAIR, True))
                 assert (await wire.close_code())[0] == 1002
+            async with rogue.linked("BAD1-BAD1") as wire:
+                await wire.say(Notice("x" * 200_000, {}))
+                assert (await wire.close_code())[0] == 1009
             async with rogue.linked("BAD1-BAD1", hello=Hello(1, 1, b"another")) as wire:
                 assert (await wire.close_code())[0] == 1002
             await left.say(sealed(1))

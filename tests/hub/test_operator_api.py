@@ -13,7 +13,7 @@ from hub.blocked import FLOOD, OTHER, BlockedAttempts, Door
 from hub.rates import Relayed, RelayRates
 from hub.serve import RunningHub, running_hub
 from hub.settings import HubSettings
-from shared.limits import BLOCKED_LAST_MAX, MINUTE_MS
+from shared.limits import BLOCKED_LAST_MAX, MINUTE_MS, NAME_CHARS_MAX
 from shared.messages import Claim, ClaimRefused, Hello, HelloBack, Notice, Sealed
 from tests.hub.builders import TestSite
 from tests.hub.client import Denied, SiteClient, both_linked, enrolled
@@ -139,3 +139,11 @@ async def test_the_audit_is_read_in_pages_newest_first_and_bad_parameters_are_na
                 await ask(running, f"/api/v1/audit?{bad}")
         with pytest.raises(Denied, match="not_signed_in"):
             await SiteClient(TestSite("nobody"), running.url).ask("GET", "/api/v1/audit")
+
+
+def test_what_somebody_calls_himself_is_shown_in_one_line_of_characters_that_can_be_sent() -> None:
+    blocked = BlockedAttempts(since_ms=0)
+    blocked.note(Door.LINK, FLOOD, "192.0.2.1", "plant\n\ud800" + "x" * 500, at_ms=1)
+    (attempt,) = blocked.report().last
+    assert attempt.who.startswith("plant\\n\\ud800x")
+    assert len(attempt.who) == NAME_CHARS_MAX
