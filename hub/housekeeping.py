@@ -19,7 +19,7 @@ _FORGET_EVERY = 3_600
 
 
 async def keep_house(hub: Hub, open_store: OpenStore, after_replacing: Callable[[], Awaitable[None]]) -> None:
-    """Run until cancelled. A failing disk is logged and looked at again; it never ends the hub.
+    """Run until cancelled. Whatever fails is logged and looked at again; it never ends the hub.
 
     `after_replacing` is called once a lost store was replaced, to leave tokens and address in the new directory.
     """
@@ -48,15 +48,15 @@ async def keep_house(hub: Hub, open_store: OpenStore, after_replacing: Callable[
                 await hub.store.delete_stale_sessions(now_ms - limits.absolute_ms, now_ms - limits.idle_ms)
         except StorageFailed as error:
             _log.warning("Housekeeping: %s", error)
+        except Exception:
+            _log.exception("Housekeeping failed, and is tried again")
 
 
 async def expire_copies(hub: Hub) -> None:
     """Let copies go that are too old or too many; their origins keep what they hold themselves, and hear of it."""
     before_ms = hub.now_ms() - hub.settings.copy_ms
-    while dropped := await hub.store.drop_copies(before_ms=before_ms, body_bytes_max=hub.settings.copy_bytes_max):
+    while dropped := await hub.pairs.let_go(before_ms=before_ms, body_bytes_max=hub.settings.copy_bytes_max):
         for one in dropped:
             count = sum(len(IntervalSet(epoch.numbers)) for epoch in one.epochs)
             _log.info("Dropped %d copies (age or cap)", count, extra={"pair": one.pair_id.hex()})
-            if (runner := hub.pairs.runners.get(one.pair_id)) is not None:
-                runner.on_dropped(one.side, one.epochs)
         hub.on_change()

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from hub.links import Link
 from hub.pair_runner import PairRunner, Spawn
 from hub.store.interface import HubStore
-from hub.store.rows import Site
+from hub.store.rows import Dropped, Site
 from shared.certificates import PairCertificate, Party, read_dissolution, read_pair, read_parting
 from shared.core.registry import Connector, Registry
 from shared.core.relay import PairRelay, RelayedFrame
 from shared.errors import Refused, StorageFailed
-from shared.limits import CLAIM_BODY_BYTES_MAX
-from shared.messages import HeldEpoch, Notice, PairDissolved, PairKnown, PairParted
+from shared.limits import CLAIM_BODY_BYTES_MAX, HUB_STORE_RETRY_MS, SECOND_MS
+from shared.messages import AnyFrame, HeldEpoch, Notice, PairDissolved, PairKnown, PairParted
 from shared.sealing import Side
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,11 @@ class PairDesk:
         self._spawn = spawn
         self.runners: dict[bytes, PairRunner] = {}
         self._carried: dict[Link, tuple[PairRunner, Side]] = {}
-        # Presenting and dissolving one after another, so that no pair has two runners and none rises again.
+        self._unregistered: dict[
+            bytes, asyncio.TimerHandle
+        ] = {}  # pairs that the disk refused, until they are tried again
+        # Presenting, dissolving and letting copies go one after another: no pair has two runners, none rises again, and
+        # none is begun with copies that are gone by then.
         self._desk = asyncio.Lock()
 
     def restart(self, store: HubStore, registry: Registry) -> None:
@@ -44,6 +49,7 @@ class PairDesk:
         self._registry = registry
         for runner in self.runners.values():
             runner.close()
+        self._cancel_timers()
         self.runners.clear()
         self._carried.clear()
 
@@ -60,8 +66,23 @@ class PairDesk:
             runner.detach(side, link)
 
     async def flush(self) -> None:
-        """Store what pairs have in memory only."""
+        """Store what pairs have in memory only; the hub is about to end."""
+        self._cancel_timers()
         await asyncio.gather(*(runner.flush() for runner in self.runners.values()))
+
+    def _cancel_timers(self) -> None:
+        for timer in self._unregistered.values():
+            timer.cancel()
+        self._unregistered.clear()
+
+    async def let_go(self, *, before_ms: int, body_bytes_max: int) -> list[Dropped]:
+        """Let some of the oldest copies go and tell their pairs; returns them, none once there is nothing left to drop."""
+        async with self._desk:
+            dropped = await self._store.drop_copies(before_ms=before_ms, body_bytes_max=body_bytes_max)
+            for one in dropped:
+                if (runner := self.runners.get(one.pair_id)) is not None:
+                    runner.on_dropped(one.side, one.epochs)
+        return dropped
 
     # --- presenting --------------------------------------------------------------------------------------------------
 
@@ -86,29 +107,67 @@ class PairDesk:
         certificate = read_pair(packed)
         side = _side_of(link.connector, certificate)
         self._check_parties(certificate)
-        if (dissolution := await self._dissolution(certificate)) is not None:
-            link.send(PairDissolved(dissolution))
-            return
-        if (parted := await self._parting(certificate)) is not None:
-            link.send(parted)
+        is_stored = True
+        try:
+            over = await self._over(certificate)
+        except StorageFailed:
+            over, is_stored = None, False
+        if over is not None:
+            link.send(over)
             return
         self._registry.check_free(certificate)
         runner = self.runners.get(certificate.pair_id)
         if runner is not None and runner.certificate != certificate:  # also where no disk can say so
             raise Refused("pair_conflict")
         try:
-            await self._store.register_pair(certificate, packed, now_ms=self._now())
-        except StorageFailed as error:  # it is presented again on the next link; relaying needs no disk
+            if is_stored:
+                await self._store.register_pair(certificate, packed, now_ms=self._now())
+        except StorageFailed as error:  # relaying needs no disk
             _log.warning("A pair could not be stored: %s", error, extra=link.ids | _ids(certificate))
+            is_stored = False
         self._registry.on_paired(certificate)
         if runner is None:
             runner = self.runners[certificate.pair_id] = await self._run(certificate)
+        if not is_stored:
+            self._register_later(runner, packed)
         _log.info("Carries a pair: %s as its %s", link, side.word, extra=link.ids | _ids(certificate))
         if link.ended.is_set() or link.leaving:
             return
         self._carried[link] = (runner, side)
         link.send(PairKnown(certificate.pair_id, runner.relay.linked(side.other)))
         runner.attach(side, link)
+
+    def _register_later(self, runner: PairRunner, packed: bytes) -> None:
+        """The disk refused a pair that is carried: try again, for no copy of it can be stored before."""
+
+        def on_time() -> None:
+            del self._unregistered[pair_id]
+            self._spawn(self._register_again(runner, packed))
+
+        pair_id = runner.certificate.pair_id
+        if pair_id not in self._unregistered:
+            wait_s = HUB_STORE_RETRY_MS / SECOND_MS
+            self._unregistered[pair_id] = asyncio.get_running_loop().call_later(wait_s, on_time)
+
+    async def _register_again(self, runner: PairRunner, packed: bytes) -> None:
+        certificate = runner.certificate
+        async with self._desk:
+            if self.runners.get(certificate.pair_id) is not runner:
+                return
+            try:
+                word: AnyFrame | None = await self._over(certificate)
+                if word is None:
+                    await self._store.register_pair(certificate, packed, now_ms=self._now())
+            except StorageFailed:
+                self._register_later(runner, packed)
+                return
+            except Refused as refused:
+                word = Notice(refused.code, {})
+            if word is not None:  # what the disk could not say when the pair was presented
+                links = [link for link, carried in self._carried.items() if carried[0] is runner]
+                self._forget(certificate)
+                for link in links:
+                    link.send(word)
 
     def _check_parties(self, certificate: PairCertificate) -> None:
         """Raise Refused unless keys and names are those the hub knows these sites by."""
@@ -117,19 +176,14 @@ class PairDesk:
             if site is not None and (site.identity_key, site.site_name) != (party.identity_key, party.site_name):
                 raise Refused("certificate_refused", why=f"'{party.site_name}' is enrolled with another key or name")
 
-    async def _dissolution(self, certificate: PairCertificate) -> bytes | None:
-        """Return the source's signed word that this very pair is off, if there is one."""
-        try:
-            packed = await self._store.dissolution(certificate.pair_id, certificate.source.site_id)
-        except StorageFailed:
-            return None
-        if packed is None:
-            return None
-        try:
-            read_dissolution(packed, certificate.source.identity_key)
-        except Refused:
-            return None
-        return packed
+    async def _over(self, certificate: PairCertificate) -> PairDissolved | PairParted | None:
+        """Return the signed word that this very pair is off or parted, if there is one; raises StorageFailed."""
+        if (packed := await self._store.dissolution(certificate.pair_id, certificate.source.site_id)) is not None:
+            with suppress(Refused):
+                read_dissolution(packed, certificate.source.identity_key)
+                return PairDissolved(packed)
+        parting = await self._store.parting(certificate)
+        return None if parting is None else PairParted(*parting)
 
     async def _run(self, certificate: PairCertificate) -> PairRunner:
         held: dict[Side, list[HeldEpoch]] = {}
@@ -143,7 +197,7 @@ class PairDesk:
     # --- dissolving --------------------------------------------------------------------------------------------------
 
     async def on_dissolve(self, link: Link, packed: bytes, links: Mapping[Connector, Link]) -> None:
-        """The source gives a pair up: forget it and its copies, and tell the target. Done whole, as presenting is."""
+        """The source gives a pair up: forget it and its copies, tell the target, answer. Done whole, as presenting is."""
         await asyncio.shield(self._spawn(self._dissolve_at_desk(link, packed, links)))
 
     async def _dissolve_at_desk(self, link: Link, packed: bytes, links: Mapping[Connector, Link]) -> None:
@@ -152,8 +206,7 @@ class PairDesk:
                 await self._dissolve(link, packed, links)
             except (Refused, StorageFailed) as error:
                 _log.warning("Dissolution refused from %s: %s", link, error, extra=link.ids)
-                code = error.code if isinstance(error, Refused) else "storage_failed"
-                link.send(Notice(code, {"why": str(error)}))
+                link.send(_notice(error))
 
     async def _dissolve(self, link: Link, packed: bytes, links: Mapping[Connector, Link]) -> None:
         site = self._sites.get(link.connector[0])
@@ -170,6 +223,7 @@ class PairDesk:
             self._forget(certificate)
             if (target := links.get(_connector(certificate.target))) is not None:
                 target.send(PairDissolved(packed))
+        link.send(PairDissolved(packed))  # stored: the source need not tell it again
 
     # --- parting on purpose (G16) --------------------------------------------------------------------------------------
 
@@ -185,8 +239,7 @@ class PairDesk:
                 await self._part(link, certificate, parting, links)
             except (Refused, StorageFailed) as error:
                 _log.warning("Parting refused from %s: %s", link, error, extra=link.ids)
-                code = error.code if isinstance(error, Refused) else "storage_failed"
-                link.send(Notice(code, {"why": _why(error)}))
+                link.send(_notice(error))
 
     async def _part(self, link: Link, packed: bytes, parting: bytes, links: Mapping[Connector, Link]) -> None:
         if len(packed) + len(parting) > CLAIM_BODY_BYTES_MAX:
@@ -202,25 +255,22 @@ class PairDesk:
             if (told := links.get(_connector(party))) is not None:
                 told.send(PairParted(parting, known_by_both))
 
-    async def _parting(self, certificate: PairCertificate) -> PairParted | None:
-        """Return that both sides of this very pair parted, if they did."""
-        try:
-            found = await self._store.parting(certificate)
-        except StorageFailed:
-            return None
-        return None if found is None else PairParted(*found)
-
     def _forget(self, certificate: PairCertificate) -> None:
         self._registry.on_dissolved(certificate)
         runner = self.runners.get(certificate.pair_id)
         if runner is not None and runner.certificate == certificate:
             del self.runners[certificate.pair_id]
             runner.close()
+            if (timer := self._unregistered.pop(certificate.pair_id, None)) is not None:
+                timer.cancel()
             self._carried = {link: carried for link, carried in self._carried.items() if carried[0] is not runner}
 
 
-def _why(error: Refused | StorageFailed) -> str:
-    return str(error.facts.get("why", error)) if isinstance(error, Refused) else str(error)
+def _notice(error: Refused | StorageFailed) -> Notice:
+    """What a connector is told of its refusal; its words end without a full stop, for they stand within a sentence."""
+    if isinstance(error, Refused):
+        return Notice(error.code, {"why": str(error.facts.get("why", error)).rstrip(".")})
+    return Notice("storage_failed", {"why": str(error).rstrip(".")})
 
 
 def _connector(party: Party) -> Connector:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +17,18 @@ from hub.settings import HubSettings
 from shared.core.relay_effects import Copy
 from shared.errors import Refused, StorageFailed
 from shared.limits import DISPLACEMENT_WINDOW_MS, DISPLACEMENTS_MAX, NONCE_LIFE_S
-from shared.messages import AskHeld, DissolvePair, Held, HeldEpoch, Notice, PairDissolved, PresentPair, Sealed
+from shared.messages import (
+    AskHeld,
+    DissolvePair,
+    Held,
+    HeldEpoch,
+    Notice,
+    PairDissolved,
+    PairParted,
+    PartPair,
+    PresentPair,
+    Sealed,
+)
 from shared.sealing import Kind, Side
 from tests.hub.builders import TestPair
 from tests.hub.client import SiteClient, both_linked, enrolled
@@ -70,6 +82,52 @@ async def test_w5_a_pair_with_the_id_of_another_is_refused_where_the_disk_refuse
             assert await right.hear(Sealed) == sealed(1)
 
 
+async def test_a_pair_that_the_disk_refused_is_registered_once_it_stores_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.pair_desk.HUB_STORE_RETRY_MS", 50)
+    monkeypatch.setattr("shared.core.relay_stream.HUB_STORE_RETRY_MS", 100)
+
+    async def refuse(*_: object, **__: object) -> bool:
+        raise StorageFailed("disk full")
+
+    async with running_hub(settings(tmp_path)) as running:
+        pair = await a_pair(running)
+        source = SiteClient(pair.source, running.url)
+        with monkeypatch.context() as trouble:
+            trouble.setattr(running.hub.store, "register_pair", refuse)
+            async with source.linked(pair.source_connector) as left:
+                await left.show(pair)
+                await left.hear(Held)
+                trouble.undo()  # there is room again, on the very same link
+                await left.say(sealed(1))
+                assert await left.hear(Held) == Held(False, [HeldEpoch(Kind.SEGMENT, EPOCH, [1, 1])])
+        assert [kept.certificate for kept in await running.hub.store.pairs()] == [pair.certificate]
+
+
+async def test_n11_a_parted_pair_that_was_carried_while_the_disk_could_not_tell_is_over_once_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.pair_desk.HUB_STORE_RETRY_MS", 50)
+
+    async def refuse(*_: object) -> None:
+        raise StorageFailed("disk failing")
+
+    async with running_hub(settings(tmp_path)) as running:
+        pair = await a_pair(running)
+        source, target = SiteClient(pair.source, running.url), SiteClient(pair.target, running.url)
+        async with target.linked(pair.target_connector) as right:
+            await right.say(PartPair(pair.packed, pair.parting()))
+            await right.hear(PairParted)
+        with monkeypatch.context() as trouble:
+            trouble.setattr(running.hub.store, "parting", refuse)
+            async with source.linked(pair.source_connector) as left:
+                await left.show(pair)
+                trouble.undo()
+                assert await left.hear(PairParted) == PairParted(pair.parting(), known_by_both=False)
+        assert (await running.hub.store.pairs(), running.hub.registry.pairs_count) == ([], 0)
+
+
 async def test_copies_over_the_cap_go_and_their_origin_hears_of_it(tmp_path: Path) -> None:
     capped = HubSettings(port=0, data_dir=tmp_path / "hub", open_enrolment=True, copy_bytes_max=150)
     async with running_hub(capped) as running:
@@ -83,6 +141,41 @@ async def test_copies_over_the_cap_go_and_their_origin_hears_of_it(tmp_path: Pat
                 pass
             await expire_copies(running.hub)
             assert await left.hear(Held) == Held(True, [HeldEpoch(Kind.SEGMENT, EPOCH, [2, 2])])
+
+
+async def test_copies_that_go_while_their_pair_is_taken_up_are_not_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_hub(settings(tmp_path)) as running:
+        pair = await a_pair(running)
+        source = SiteClient(pair.source, running.url)
+        async with source.linked(pair.source_connector) as left:
+            await left.show(pair)
+            await left.say(sealed(1), sealed(2))
+            while (await left.hear(Held)).epochs != [HeldEpoch(Kind.SEGMENT, EPOCH, [1, 2])]:
+                await left.say(AskHeld())
+    capped = HubSettings(port=0, data_dir=tmp_path / "hub", open_enrolment=True, copy_bytes_max=150)
+    async with running_hub(capped) as running:
+        read, letting_go = running.hub.store.held, asyncio.Event()
+        going: list[asyncio.Task[None]] = []
+
+        async def held(pair_id: bytes) -> dict[Side, list[HeldEpoch]]:
+            found = await read(pair_id)
+            going.append(asyncio.ensure_future(expire_copies(running.hub)))
+            going[0].add_done_callback(lambda _: letting_go.set())
+            with suppress(TimeoutError):  # housekeeping may well wait until this is read
+                await asyncio.wait_for(letting_go.wait(), 0.3)
+            return found
+
+        monkeypatch.setattr(running.hub.store, "held", held)
+        source.url = running.url
+        async with source.linked(pair.source_connector) as left:
+            await left.show(pair)
+            await going[0]
+            await left.say(AskHeld())
+            while len((said := await left.hear(Held)).epochs[0].numbers) == 2 and said.epochs[0].numbers[0] == 1:
+                pass
+            assert said == Held(True, (await read(PAIR))[Side.SOURCE])
 
 
 async def test_a_link_that_ends_while_its_pair_is_dissolved_leaves_no_half(
