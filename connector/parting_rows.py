@@ -18,6 +18,8 @@ _PARTED: Final = (
     "pair_id, side, connector_id, certificate, parting, peer_site_name, peer_connector_id, state, told_hub, flush,"
     " parted_ms, ledger, pending_edits"
 )
+# People part now and then; a link's queue (LINK_QUEUE_FRAMES_MAX) has to hold them.
+_TOLD_AT_ONCE_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,15 @@ def untold(connection: sqlite3.Connection, connector_id: str) -> list[Parted]:
     rows = connection.execute(
         f"SELECT {_PARTED} FROM parted WHERE connector_id = ? AND state = ? ORDER BY parted_ms",  # noqa: S608
         (connector_id, PartState.AGREED.value),
+    )
+    return [_parted(row) for row in rows]
+
+
+def all_parted(connection: sqlite3.Connection, connector_id: str) -> list[Parted]:
+    """Return the parted pairs of a connector, the latest first, which a restored hub is the likeliest to know."""
+    rows = connection.execute(
+        f"SELECT {_PARTED} FROM parted WHERE connector_id = ? ORDER BY parted_ms DESC LIMIT ?",  # noqa: S608
+        (connector_id, _TOLD_AT_ONCE_MAX),
     )
     return [_parted(row) for row in rows]
 

@@ -138,7 +138,7 @@ class DissolvePair(Frame, frozen=True):
 
 
 class PairDissolved(Frame, frozen=True):
-    """Hub to target: the source dissolved the pair; the signed statement is passed on so that the target can check it."""
+    """Hub to target, which checks it: the source's signed word that the pair is off; to the source: this is stored."""
 
     dissolution: bytes
 

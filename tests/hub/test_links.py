@@ -361,7 +361,8 @@ async def test_a_dissolved_pair_is_gone_for_both_now_and_later(tmp_path: Path) -
             await right.say(DissolvePair(pair.dissolution))
             assert (await right.hear(Notice)).code == "certificate_refused"
             await left.say(DissolvePair(pair.dissolution))
-            assert await right.hear(PairDissolved) == PairDissolved(pair.dissolution)
+            for wire in (left, right):
+                assert await wire.hear(PairDissolved) == PairDissolved(pair.dissolution)
             await right.say(PresentPair(pair.packed))
             assert await right.hear(PairDissolved) == PairDissolved(pair.dissolution)
         assert await running.hub.store.pairs() == []
