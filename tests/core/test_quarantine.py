@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
+
 import pytest
 
+from connector.catalogue import Catalogue
+from connector.streams import Streams
 from shared.batches import BatchCodec, Series
 from shared.columns import as_columns
 from shared.core.engine import PairEngine
@@ -192,3 +197,42 @@ def test_a_poisonous_entry_that_is_discarded_is_gone_and_is_no_gap() -> None:
 
 def _notice(gap_id: str) -> GapNotice:
     return GapNotice(gap_id, "retention", 1, 1, 2, [], [], NOW_MS)
+
+
+def test_g7_a_number_is_given_once_so_that_no_page_that_is_open_means_another_thing() -> None:
+    store = open_store()
+
+    def quarantine(reason: str) -> int:
+        store.quarantine(EPOCH, 1, 10, reason, b"header", b"body", NOW_MS)
+        newest = store.quarantined_after(0, 9)[-1]
+        assert newest.reason == reason
+        return newest.row
+
+    numbers = [quarantine("first"), quarantine("second")]
+    for reason in ("third", "fourth"):
+        store.remove_quarantined(numbers[-1])
+        assert store.quarantined(numbers[-1]) is None
+        numbers.append(quarantine(reason))
+    store.remove_quarantined(numbers[0])
+    store.remove_quarantined(numbers[-1])
+    numbers += [quarantine("fifth"), quarantine("sixth")]
+    assert numbers == sorted(set(numbers))
+    assert [item.reason for item in store.quarantined_after(numbers[0], 9)] == ["fifth", "sixth"]
+
+
+def test_g7_numbers_of_before_the_upgrade_are_not_given_again() -> None:
+    scripts = sorted((Path(__file__).parents[2] / "connector" / "sql").glob("*.sql"))
+    numbered = next(at for at, script in enumerate(scripts) if "quarantine_numbers" in script.name)
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    for script in scripts[:numbered]:
+        connection.executescript(script.read_text(encoding="utf-8"))
+    connection.execute("INSERT INTO connector (connector_id, name, role, created_ms) VALUES ('C', 'c', 'target', 0)")
+    store = Streams(connection, "C", Catalogue())
+    store.quarantine(EPOCH, 1, 10, "before", b"header", b"body", NOW_MS)
+    for script in scripts[numbered:]:
+        connection.executescript(script.read_text(encoding="utf-8"))
+    (before,) = store.quarantined_after(0, 9)
+    store.remove_quarantined(before.row)
+    store.quarantine(EPOCH, 2, 10, "since", b"header", b"body", NOW_MS)
+    (since,) = store.quarantined_after(0, 9)
+    assert (before.reason, since.reason, since.row > before.row) == ("before", "since", True)
