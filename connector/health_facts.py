@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from connector.pair_runner import QuarantineState
 from connector.resources import ResourceRow
 from shared.core.completion import PairState
-from shared.core.health import ConnectorFacts, LinkFacts, ResourceFact, SiteFacts
+from shared.core.health import ConnectorFacts, DamagedFact, LinkFacts, ResourceFact, SiteFacts
 from shared.core.link_state import LinkState
 from shared.sealing import Side
+from web import formats
 
 if TYPE_CHECKING:
     from connector.connectors import Pair
@@ -100,6 +101,16 @@ def site_facts(site: Site) -> SiteFacts:
         undelivered=site.notices.undelivered(),
         is_delivery_known=site.notices.is_delivery_known(),
         is_enrolment_known=enrolment.is_answered or not site.hub_url or _is_linked(site),
+        damaged=_damaged(site),
+    )
+
+
+def _damaged(site: Site) -> tuple[DamagedFact, ...] | None:
+    if site.repairs.damages is None:
+        return None
+    return tuple(
+        DamagedFact(each.connector_id, each.name, each.count, formats.iso(each.first_ms), formats.iso(each.last_ms))
+        for each in site.repairs.damages
     )
 
 

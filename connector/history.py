@@ -20,14 +20,15 @@ from connector.history_parts import (
     Part,
     clip,
     codec,
+    open_chunk,
     open_recent,
+    opened_chunk,
     pack_chunk,
     pack_ids,
     part_of,
     recent_parts,
     rows_part,
     tidy,
-    unpack_chunk,
 )
 from shared.columns import Columns, Format, Ints, Value
 from shared.limits import DAY_MS, HISTORY_ROWS_MAX
@@ -134,7 +135,7 @@ def latest(
     for row, last_ms in chunks:
         if _is_older(found, last_ms, count):
             break
-        found = tidy([found, clip(_open_chunk(connection, row), from_ms, to_ms)])
+        found = tidy([found, clip(open_chunk(connection, row), from_ms, to_ms)])
     chunks.close()
     return _listed((found[0][-count:], found[1][-count:]))
 
@@ -196,7 +197,7 @@ def _between(
             if held >= limit and int(found[0][limit - 1]) < first_ms:
                 break
         whole = (
-            _open_chunk(connection, place) if place > 0 else part_of(open_recent(connection, -place, opened), series_id)
+            open_chunk(connection, place) if place > 0 else part_of(open_recent(connection, -place, opened), series_id)
         )
         if place < 0:
             whole = tidy([whole])  # as it came: not in order
@@ -213,11 +214,6 @@ def _known(connection: sqlite3.Connection, series_id: int) -> tuple[str, Format]
     return None if row is None else (row[0], row[1])
 
 
-def _open_chunk(connection: sqlite3.Connection, row: int) -> Part:
-    (body,) = connection.execute("SELECT body FROM chunk WHERE row = ?", (row,)).fetchone()
-    return unpack_chunk(body)
-
-
 def _listed(part: Part) -> list[Reading]:
     return list(zip(part[0].tolist(), part[1].tolist(), strict=True))
 
@@ -230,11 +226,13 @@ def forget_connector(connection: sqlite3.Connection, connector_id: str) -> None:
     mine = "(SELECT series_id FROM series JOIN device USING (device_id) WHERE connector_id = ?)"
     for table in ("reading", "chunk"):
         connection.execute(f"DELETE FROM {table} WHERE series_id IN {mine}", (connector_id,))  # noqa: S608  # names of ours
-    connection.execute("DELETE FROM recent WHERE connector_id = ?", (connector_id,))
+    for table in ("recent", "damaged"):
+        connection.execute(f"DELETE FROM {table} WHERE connector_id = ?", (connector_id,))  # noqa: S608  # names of ours
 
 
 def forget_series(connection: sqlite3.Connection, series_id: int, *, limit: int) -> bool:
     """Delete a bite of the readings of one series, for one that is gone; return whether more may be left."""
+    connection.execute("DELETE FROM damaged WHERE series_id = ?", (series_id,))
     return _forget_before(connection, series_id, FAR_MS, limit) >= limit
 
 
@@ -269,13 +267,15 @@ def _forget_before(connection: sqlite3.Connection, series_id: int, before_ms: in
         (series_id, before_ms, max(0, limit - gone)),
     ).rowcount
     cut = connection.execute(
-        "SELECT row, body FROM chunk WHERE series_id = ? AND first_ms < ? AND last_ms >= ? LIMIT ?",
+        "SELECT row, first_ms, last_ms, count, body FROM chunk"
+        " WHERE series_id = ? AND first_ms < ? AND last_ms >= ? LIMIT ?",
         (series_id, before_ms - DAY_MS, before_ms, max(0, limit - gone)),
     ).fetchall()
-    for row, body in cut:
-        rest = clip(unpack_chunk(body), before_ms, FAR_MS)
-        connection.execute(
-            "UPDATE chunk SET first_ms = ?, count = ?, body = ? WHERE row = ?",
-            (int(rest[0][0]), len(rest[0]), pack_chunk(rest), row),
-        )
+    for found in cut:
+        rest = clip(opened_chunk(connection, found), before_ms, FAR_MS)
+        if len(rest[0]):  # else it was damaged
+            connection.execute(
+                "UPDATE chunk SET first_ms = ?, count = ?, body = ? WHERE row = ?",
+                (int(rest[0][0]), len(rest[0]), pack_chunk(rest), found[0]),
+            )
     return gone + len(cut)

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from connector.history_parts import Part, pack_chunk, tidy, unpack_chunk
+from connector.history_parts import Part, opened_chunk, pack_chunk, tidy
 from shared.columns import Values
 from shared.limits import HISTORY_CHUNK_READINGS_MAX, HISTORY_CHUNK_READINGS_MIN, HISTORY_CHUNK_TEXT_BYTES_MAX
 
@@ -80,7 +80,7 @@ def make_chunks(connection: sqlite3.Connection, series_id: int, part: Part) -> M
         left = [row for row in left if row not in mine]
         grown += map(_seen, mine)
         # What is there already stays in front: of equal values the first one counts.
-        whole = tidy([*(unpack_chunk(row[4]) for row in mine), some])
+        whole = tidy([*(opened_chunk(connection, row) for row in mine), some])
         there, fresh = _not_there(connection, series_id, whole, grown)
         relied_on += there
         rows += _packed(fresh, len(some[0]))
@@ -216,7 +216,9 @@ def _not_there(
         if _seen(row) in grown:
             continue
         relied_on.append(_seen(row))
-        there, valued = unpack_chunk(row[4])
+        there, valued = opened_chunk(connection, row)
+        if not len(there):  # damaged
+            continue
         at = np.minimum(np.searchsorted(there, times), len(there) - 1)
         fresh = (there[at] != times) | (valued[at] != values).astype(bool)
         times, values = times[fresh], values[fresh]

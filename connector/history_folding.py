@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from connector.history_chunks import MadeChunks, make_chunks, write_chunks
-from connector.history_parts import Part, codec, format_of, open_recent, pack_ids, part_at, rows_part
+from connector.history_parts import (
+    NOTHING,
+    Part,
+    codec,
+    format_of,
+    open_recent,
+    pack_ids,
+    part_at,
+    rows_part,
+)
 from shared.columns import Columns, Format, Series, as_columns, joined
 from shared.database import Database
 from shared.errors import StorageFailed
@@ -74,7 +83,7 @@ def due_levels(connection: sqlite3.Connection, *, everything: bool = False) -> l
 
 
 def bite_of(connection: sqlite3.Connection, connector_id: str, level: int) -> Bite:
-    """Return the oldest recent batches of a connector and a level, as many as are folded at once."""
+    """Return the oldest recent batches of a connector and a level, as many as are folded at once; but those set aside."""
     rows = connection.execute(
         "SELECT row, count FROM recent WHERE connector_id = ? AND level = ? ORDER BY row LIMIT ?",
         (connector_id, level, HISTORY_FOLD_BATCHES_MAX),
@@ -87,7 +96,9 @@ def bite_of(connection: sqlite3.Connection, connector_id: str, level: int) -> Bi
         if readings >= (HISTORY_FOLD_TWICE_READINGS_MAX if level else HISTORY_FOLD_READINGS_MAX):
             break
     rows.close()
-    return Bite(connector_id, level, tuple(taken), joined(open_recent(connection, row, {}) for row in taken))
+    found = {row: open_recent(connection, row, {}) for row in taken}
+    whole = tuple(row for row, columns in found.items() if columns is not NOTHING)
+    return Bite(connector_id, level, whole, joined(found.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +134,8 @@ def make_portion(connection: sqlite3.Connection, bite: Bite, from_series: int) -
 
 def write_portion(connection: sqlite3.Connection, bite: Bite, portion: Portion) -> None:
     """Write what was made of a bite; with the last of it the batches go. Of batches that are gone nothing is written."""
-    if connection.execute("SELECT 1 FROM recent WHERE row = ?", bite.rows[:1]).fetchone() is None:
+    is_there = "SELECT 1 FROM recent WHERE row = ?"
+    if not bite.rows or connection.execute(is_there, bite.rows[:1]).fetchone() is None:
         return  # with all of their connector: they would come back
     for made in portion.made:
         write_chunks(connection, made)

@@ -12,9 +12,13 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import zstandard
 
+from connector.history_damage import Table, set_aside
 from shared.batches import BatchCodec
 from shared.columns import Columns, Format, Ints, Value, Values, as_values, regrouped
+from shared.errors import Undecodable
+from shared.limits import HISTORY_PLAIN_BYTES_MAX
 
 Part: TypeAlias = tuple[Ints, Values]
 Opened: TypeAlias = dict[int, Columns]
@@ -22,6 +26,8 @@ Opened: TypeAlias = dict[int, Columns]
 
 _local = threading.local()
 _IDS: Final = np.dtype("<i8")
+NOTHING: Final = Columns([], np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float64))
+"""What is left of a batch that is damaged."""
 
 
 def codec() -> BatchCodec:
@@ -52,11 +58,36 @@ def pack_chunk(part: Part) -> bytes:
     return codec().encode(regrouped(named))
 
 
-def unpack_chunk(body: bytes) -> Part:
-    """Open the body of a chunk."""
-    columns = codec().decode_columns(body, own=True)
+def open_chunk(connection: sqlite3.Connection, row: int) -> Part:
+    """Return the readings of a chunk; none where it is damaged, which sets it aside."""
+    found = connection.execute("SELECT row, first_ms, last_ms, count, body FROM chunk WHERE row = ?", (row,)).fetchone()
+    return opened_chunk(connection, found)
+
+
+def opened_chunk(connection: sqlite3.Connection, found: Sequence[Any]) -> Part:
+    """Return what `open_chunk` does, of the (row, first ms, last ms, count, body) of a chunk."""
+    columns = _opened(connection, "chunk", found)
     part = columns.times_ms, columns.values
     return part if len(columns.series) == 1 else tidy([part])
+
+
+def _opened(connection: sqlite3.Connection, table: Table, found: Sequence[Any], ids: bytes | None = None) -> Columns:
+    """Return the batch of a row (row, first ms, last ms, count, body), its series named by `ids` where there are any.
+
+    A row that does not hold what is written down beside its body is set aside: of it nothing is returned.
+    """
+    row, first_ms, last_ms, count, body = found
+    try:
+        if zstandard.frame_content_size(body) > HISTORY_PLAIN_BYTES_MAX:
+            raise Undecodable(f"a batch that would take more than {HISTORY_PLAIN_BYTES_MAX} bytes")
+        columns = codec().decode_columns(body, own=True)
+        times_ms = columns.times_ms
+        if len(times_ms) != count or times_ms.min() != first_ms or times_ms.max() != last_ms:
+            raise Undecodable("a batch with other readings than it was stored with")
+        return columns if ids is None else with_ids(unpack_ids(ids), columns)
+    except (Undecodable, zstandard.ZstdError, ValueError) as error:
+        set_aside(connection, table, row, error)
+        return NOTHING
 
 
 def format_of(value: Value) -> Format:
@@ -139,10 +170,15 @@ def recent_parts(
 
 
 def open_recent(connection: sqlite3.Connection, row: int, opened: Opened) -> Columns:
-    """Return a recent batch with series IDs for names; what is not kept is left out."""
+    """Return a recent batch with series IDs for names; what is not kept is left out.
+
+    Nothing is left of a damaged one, which is set aside.
+    """
     if row not in opened:
-        packed, body = connection.execute("SELECT series, body FROM recent WHERE row = ?", (row,)).fetchone()
-        opened[row] = with_ids(unpack_ids(packed), codec().decode_columns(body, own=True))
+        *found, packed = connection.execute(
+            "SELECT row, first_ms, last_ms, count, body, series FROM recent WHERE row = ?", (row,)
+        ).fetchone()
+        opened[row] = _opened(connection, "recent", found, packed)
     return opened[row]
 
 

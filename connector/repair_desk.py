@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
+from connector.history_damage import Damage, damages
 from connector.repair_rows import RepairRows
 from shared.clock import Clock
 from shared.core.health import ConnectorFacts, SiteFacts, judge_connector, judge_site
@@ -56,6 +57,8 @@ class RepairDesk:
         """Room on the disk of the database, as last seen."""
         self.read_problem = ""
         """Why the database could not be read when last tried; empty where it could."""
+        self.damages: tuple[Damage, ...] | None = None
+        """History that is set aside as damaged, as last seen; None before."""
         self.look: Callable[[str], Awaitable[object]] | None = None
         """How to look at a connector now, which feeds this desk; set by whoever serves the pages, as is `scrape`."""
         self.scrape: Callable[[], Awaitable[str]] | None = None
@@ -148,7 +151,7 @@ class RepairDesk:
     async def _look(self) -> None:
         self.free_bytes = (await asyncio.to_thread(disk_use, self._database.path)).free_bytes
         try:
-            await self._database.read(lambda connection: connection.execute("SELECT 1 FROM meta LIMIT 1").fetchone())
+            self.damages = await self._database.read(damages)
             self.read_problem = ""
         except StorageFailed as failed:
             self.read_problem = str(failed)

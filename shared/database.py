@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shared.checkpoints import Checkpoints
-from shared.database_connections import Threaded, Unit, connect, open_all
+from shared.database_connections import DamageMet, Threaded, Unit, connect, open_all
 from shared.database_rescue import check_at_start, copy_out, put_in_place, truncate_log, try_to_write
 from shared.errors import StorageFailed
 from shared.group_commit import Closing, ClosingFailed, Waiting, commit
@@ -201,7 +201,17 @@ class Database:
             self._pump = asyncio.get_running_loop().create_task(self._commit_waiting(), name=f"writer {self.path.name}")
 
     async def read(self, unit: Unit[T]) -> T:
-        """Run a read-only unit on one consistent snapshot, beside the writer; raises StorageFailed."""
+        """Run a read-only unit on one consistent snapshot, beside the writer; raises StorageFailed.
+
+        What it finds damaged is set aside first, and the unit run again (DamageMet).
+        """
+        while True:
+            try:
+                return await self._read(unit)
+            except DamageMet as met:
+                await self.write(met.set_aside)
+
+    async def _read(self, unit: Unit[T]) -> T:
         reader = await self._free.get()
         try:
             return await asyncio.shield(reader.run(lambda connection: _snapshot(connection, unit)))

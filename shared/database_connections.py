@@ -9,10 +9,21 @@ from typing import Final, TypeVar
 
 import aiosqlite
 
+from shared.errors import StorageFailed
 from shared.limits import LOG_FRAMES_BESIDE_MAX, READER_CACHE_KIB, WRITER_CACHE_KIB
 
 T = TypeVar("T")
 Unit = Callable[[sqlite3.Connection], T]
+
+
+class DamageMet(StorageFailed):
+    """A reader met something damaged that its file does not know of; `set_aside` is what the writer is to do about it."""
+
+    def __init__(self, what: str, set_aside: Unit[None]) -> None:
+        """`set_aside` takes it out of the way, so that nobody meets it again."""
+        super().__init__(what)
+        self.set_aside = set_aside
+
 
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",

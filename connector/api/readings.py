@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from connector import history
+from connector import history, history_damage
 from connector.api.operations import ONE, Call, Operation, Query
 from connector.api.paging import after_of, cursor, limit_of, paged
 from connector.readings import Outcome, RefusedLine, read_time
@@ -42,12 +42,17 @@ def taken(outcome: Outcome) -> Taken:
 
 
 class Readings(msgspec.Struct, frozen=True):
-    """History: [ms since 1970, value] each, oldest first; `next` goes on after it."""
+    """History: [ms since 1970, value] each, oldest first; `next` goes on after it.
+
+    `damaged` are the spans (first and last ms) of readings that were asked for and are left out: the disk gave them back
+    damaged.
+    """
 
     device: str
     resource: str
     readings: list[tuple[int, float | str | bool]]
     next: str | None = None
+    damaged: list[tuple[int, int]] = []
 
 
 def reporters_of(principal: Principal, connector_id: str, named: str) -> tuple[str, ...]:
@@ -74,13 +79,17 @@ async def list_readings(call: Call) -> Readings:
     if after is not None:
         from_ms = max(from_ms, after + 1)
 
-    def unit(connection: sqlite3.Connection) -> list[tuple[int, Any]]:
+    def unit(connection: sqlite3.Connection) -> tuple[list[tuple[int, Any]], list[tuple[int, int]]]:
         series_id = history.find_series(connection, connector_id, device, resource)
-        return [] if series_id is None else history.between(connection, series_id, from_ms, to_ms, limit + 1)
+        if series_id is None:
+            return [], []
+        found = history.between(connection, series_id, from_ms, to_ms, limit + 1)
+        until_ms = found[limit][0] if len(found) > limit else to_ms
+        return found, history_damage.spans(connection, series_id, from_ms, until_ms)
 
-    found = await call.site.database.read(unit)
+    found, damaged = await call.site.database.read(unit)
     more = cursor(call, found[limit - 1][0]) if len(found) > limit else None
-    return Readings(device, resource, found[:limit], more)
+    return Readings(device, resource, found[:limit], more, damaged)
 
 
 def _moment(text: str, otherwise: int) -> int:

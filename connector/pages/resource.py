@@ -12,7 +12,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from connector import charts, gaps, history, resource_figures
+from connector import charts, gaps, history, history_damage, resource_figures
 from connector.charts import Folded
 from connector.gaps import SeriesGap
 from connector.pages.frame import Desk, Parts, PartsOf, Visit, frame_parts
@@ -293,7 +293,10 @@ async def _series_parts(visit: Visit, asked: Asked, found: _Found) -> tuple[c.Ch
     holes = await visit.site.database.read(
         lambda c: gaps.series_gaps(c, asked.connector_id, series.identity, asked.alias, asked.from_ms, asked.to_ms)
     )
-    return _chart(visit, found.row, series, folded, holes), await _raw(visit, chosen, found.row, series)
+    damaged = await visit.site.database.read(
+        lambda c: history_damage.spans(c, series.series_id, asked.from_ms, asked.to_ms)
+    )
+    return _chart(visit, found.row, series, folded, holes, damaged), await _raw(visit, chosen, found.row, series)
 
 
 # --- the chart --------------------------------------------------------------------------------------------------------
@@ -310,7 +313,14 @@ class _Drawing(msgspec.Struct):
     gaps: list[tuple[int, int, str]]
 
 
-def _chart(visit: Visit, row: ResourceRow, series: SeriesState, folded: Folded, gaps: list[SeriesGap]) -> c.ChartCard:
+def _chart(
+    visit: Visit,
+    row: ResourceRow,
+    series: SeriesState,
+    folded: Folded,
+    gaps: list[SeriesGap],
+    damaged: list[tuple[int, int]],
+) -> c.ChartCard:
     is_number = row.format == "number"
     days = visit.site.settings.retention_days
     width_ms = charts.slice_ms(folded.from_ms, folded.to_ms, _TABLE_SLICES)
@@ -328,7 +338,7 @@ def _chart(visit: Visit, row: ResourceRow, series: SeriesState, folded: Folded, 
         is_number=is_number,
         data=msgspec.json.encode(drawing).decode(),
         summary=_summary(row, folded, gaps),
-        note=_sampling_note(folded),
+        note=_note(folded, damaged),
         slices=tuple(
             c.ChartSlice(
                 each.first_ms,
@@ -352,6 +362,20 @@ def _states(folded: Folded, to_ms: int, gaps: list[SeriesGap]) -> list[tuple[int
         (first_ms, last_ms, "several" if value is charts.SEVERAL else formats.value(value))
         for first_ms, last_ms, value in charts.bands(folded.slices, to_ms, gaps)
     ]
+
+
+def _note(folded: Folded, damaged: list[tuple[int, int]]) -> str:
+    return " ".join(words for words in (_damage_note(damaged), _sampling_note(folded)) if words)
+
+
+def _damage_note(damaged: list[tuple[int, int]]) -> str:
+    if not damaged:
+        return ""
+    first_ms, last_ms = min(span[0] for span in damaged), max(span[1] for span in damaged)
+    return (
+        f"Readings between {formats.iso(first_ms)} and {formats.iso(last_ms)} are left out: the disk gave them back damaged."
+        " See Repairs."
+    )
 
 
 def _sampling_note(folded: Folded) -> str:

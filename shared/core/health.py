@@ -174,6 +174,17 @@ class ConnectorFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class DamagedFact:
+    """Readings of a connector's history that cannot be read any more; `first` and `last` are their times for people."""
+
+    connector_id: str
+    name: str
+    count: int
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
 class SiteFacts:
     """What is known of a site as a whole. Differences of clocks: ms by which the other's is ahead of ours.
 
@@ -197,6 +208,8 @@ class SiteFacts:
     undelivered: tuple[tuple[str, str, int], ...] = ()
     is_delivery_known: bool = True
     is_enrolment_known: bool = True
+    damaged: tuple[DamagedFact, ...] | None = ()
+    """None while nobody has looked yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +364,7 @@ def judge_site(facts: SiteFacts, connectors: Iterable[ConnectorFacts], is_open: 
     found = [*_machine("site", facts, is_open), *_clock(facts, is_open), *_notices(facts)]
     if facts.read_problem:
         found.append(Finding("database_unreadable", facts=(("why", sentence(facts.read_problem)),)))
+    found += _damaged(facts)
     if facts.enrolment_problem:
         found.append(Finding("not_enrolled", facts=(("why", sentence(facts.enrolment_problem)),)))
     unknown = {code for code, known in _known_of_site(facts) if not known}
@@ -360,6 +374,17 @@ def judge_site(facts: SiteFacts, connectors: Iterable[ConnectorFacts], is_open: 
     if (why := _hub_problem(facts, wanted)) and not facts.enrolment_problem:
         found.append(Finding("hub_unreachable", facts=(("why", sentence(why)),)))
     return Judgement(tuple(found), frozenset(unknown))
+
+
+def _damaged(facts: SiteFacts) -> Iterator[Finding]:
+    for each in facts.damaged or ():
+        said = (
+            ("connector", each.name),
+            ("count", spoken_count(each.count)),
+            ("first", each.first),
+            ("last", each.last),
+        )
+        yield Finding("history_damaged", subject=each.connector_id, facts=said)
 
 
 def _hub_problem(facts: SiteFacts, wanted: list[LinkFacts]) -> str:
@@ -373,6 +398,7 @@ def _hub_problem(facts: SiteFacts, wanted: list[LinkFacts]) -> str:
 def _known_of_site(facts: SiteFacts) -> tuple[tuple[str, bool], ...]:
     return (
         ("disk_low", facts.free_bytes is not None),
+        ("history_damaged", facts.damaged is not None),
         ("notices_undelivered", facts.is_delivery_known),
         ("not_enrolled", facts.is_enrolment_known),
     )

@@ -67,6 +67,14 @@ REPAIRS: Final[dict[str, RepairKind]] = {
         "See that the disk works and that the file is there; if it is damaged, restore a backup.",
         is_urgent=True,
     ),
+    "history_damaged": RepairKind(
+        "Some history cannot be read any more",
+        "The disk gave {count} readings of {connector} back damaged, from {first} to {last}.",
+        "They are set aside: charts and exports leave them out. All else is read, and new readings are stored as before.",
+        "See that the disk is sound. Replay that time from the other side where it has these readings, or restore a backup; "
+        "else nothing is to be done, and this ends when they would have expired, or with the connector.",
+        clear_after_ms=0,
+    ),
     "disk_low": RepairKind(
         "The disk is nearly full",
         "{free} are free; the warning begins below {limit}.",

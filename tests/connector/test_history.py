@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from connector import history
+from connector import history, history_damage
 from connector.history_folding import Folding, fold, fold_all, fold_rows, make_portion, next_bite, write_portion
+from connector.history_parts import codec
 from shared.columns import Series, Value, as_columns
 from shared.limits import (
     DAY_MS,
@@ -22,7 +25,7 @@ from shared.limits import (
     HISTORY_ROWS_MAX,
 )
 from shared.migration import migrate
-from tests.connector.site_stage import NOON_MS, line, lone_site, make_connector, stored
+from tests.connector.site_stage import NOON_MS, SetClock, line, lone_site, make_connector, stored
 from tests.core.stores import CONNECTOR, NOW_MS, add_device, add_resource, open_store
 
 _FAR_MS = history.FAR_MS
@@ -345,3 +348,72 @@ async def test_folding_leaves_a_database_alone_in_which_there_is_nothing_to_fold
         assert not await folding.fold_once()
         assert await folding.fold_once(everything=True)
         assert len(await stored(site, connector_id, "flow")) == 100
+
+
+# --- damage -------------------------------------------------------------------------------------------------------------
+
+
+def _half_zero(body: bytes) -> bytes:
+    return body[: len(body) // 2] + bytes(len(body) - len(body) // 2)
+
+
+def _endless(body: bytes) -> bytes:
+    return body[:4] + b"\xe0" + (1 << 50).to_bytes(8, "little") + body[6:]  # a length that would take all memory
+
+
+def _of_another(body: bytes) -> bytes:
+    other = Series("", "", "number", [5], [1.0])
+    return codec().encode([other])
+
+
+@pytest.mark.parametrize("damage", [_half_zero, _endless, _of_another, lambda body: body[:-9], lambda _: b""])
+@pytest.mark.parametrize("table", ["recent", "chunk"])
+def test_g7_what_cannot_be_read_is_set_aside_whoever_meets_it_and_all_else_goes_on(
+    table: str, damage: Callable[[bytes], bytes]
+) -> None:
+    connection, (series_id,) = database("number")
+    add(connection, series_id, {NOW_MS + at: at * 0.77 for at in range(300)})
+    if table == "chunk":
+        fold_all(connection)
+    (body,) = connection.execute(f"SELECT body FROM {table}").fetchone()
+    connection.execute(f"UPDATE {table} SET body = ?", (damage(body),))
+    kept = connection.execute(f"SELECT body FROM {table}").fetchone()[0]
+    late: dict[int, Value] = {NOW_MS + at: 1.0 for at in range(100, 200)}
+    add(connection, series_id, late)
+    connection.execute("SAVEPOINT whole")
+
+    for meets in (
+        lambda: fold_all(connection),
+        lambda: history.between(connection, series_id),
+        lambda: history.latest(connection, series_id, 500),
+        lambda: history.at(connection, series_id, [NOW_MS + 3]),
+    ):
+        connection.execute("ROLLBACK TO whole")
+        meets()
+        assert connection.execute("SELECT body, count FROM damaged").fetchall() == [(kept, 300)]
+        assert history.between(connection, series_id) == list(late.items())
+        assert history_damage.spans(connection, series_id, 0, _FAR_MS) == [(NOW_MS, NOW_MS + 299)]
+        assert history_damage.spans(connection, series_id + 1, 0, _FAR_MS) == []
+    assert [each.count for each in history_damage.damages(connection)] == [300]
+    history_damage.forget_expired(connection, NOW_MS + 400 * DAY_MS)
+    assert history_damage.damages(connection) == ()
+
+
+async def test_g7_damage_that_a_reader_meets_costs_what_was_there_and_is_a_repair(
+    tmp_path: Path,
+) -> None:
+    clock = SetClock()
+    async with lone_site(tmp_path, clock) as site:
+        connector_id = await make_connector(site)
+        many = [line("pump", "flow", at * 0.77, NOON_MS + at) for at in range(60)]
+        await site.ingest(connector_id, b"\n".join(many))
+        await site.database.write(lambda c: c.execute("UPDATE recent SET body = zeroblob(LENGTH(body))").rowcount)
+        some, others = b"\n".join(many[:2]), line("pump", "level", 1.0, NOON_MS)
+        taken = await asyncio.gather(site.ingest(connector_id, some), site.ingest(connector_id, others))
+        assert [outcome.accepted for outcome in taken] == [2, 1], "what is gone may come again"
+        assert await stored(site, connector_id, "flow") == [(NOON_MS, 0.0), (NOON_MS + 1, 0.77)]
+        assert await stored(site, connector_id, "level") == [(NOON_MS, 1.0)]
+        await site.repairs._look()
+        (repair,) = site.repairs.open()
+        assert repair.finding.code == "history_damaged"
+        assert "60 readings of m back damaged, from 2025-11-20T14:00:00.000Z" in repair.cause

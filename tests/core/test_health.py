@@ -8,6 +8,7 @@ import pytest
 
 from shared.core.health import (
     ConnectorFacts,
+    DamagedFact,
     FlowState,
     HubFacts,
     LinkFacts,
@@ -30,6 +31,8 @@ LINKED = LinkFacts(
 )
 AWAY = LinkFacts(is_paired=True, was_linked=True, unlinked_ms=NOW_MS - 2 * MINUTE_MS, problem="no route to the hub")
 PAIRED = ConnectorFacts("C", LINKED, pairing="paired", peer="riverside", bytes_max=1_000, retention_ms=10 * DAY_MS)
+
+_DAMAGED = DamagedFact("C", "boilers", 300, "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
 
 
 def never(_code: str) -> bool:
@@ -102,6 +105,8 @@ def test_a_link_that_moves_nothing_is_stalled_and_not_connected(link: LinkFacts,
         (replace(PAIRED, resources=(ResourceFact("flow", "missing_there"),)), ["resource_missing_there"]),
         (replace(PAIRED, resources=(ResourceFact("flow", "missing_here"),)), ["resource_missing_here"]),
         (replace(PAIRED, resources=(ResourceFact("flow", "different", ("unit",)),)), ["resource_different"]),
+        (replace(PAIRED, untold=3), ["resources_untold"]),
+        (replace(PAIRED, untold=3, pairing="none"), ["resources_untold"]),
         (replace(PAIRED, link=replace(AWAY, problem_code="duplicate_instance")), ["duplicate_instance"]),
         (replace(PAIRED, link=replace(AWAY, problem_code="version_mismatch")), ["version_mismatch"]),
         (replace(PAIRED, link=AWAY), []),  # the hub is away for all: one repair of the site
@@ -133,6 +138,7 @@ def test_each_trouble_of_a_connector_has_its_code(facts: ConnectorFacts, found: 
         (SiteFacts(clock_jumped_ms=5 * HOUR_MS), ["clock_in_doubt"]),
         (SiteFacts(enrolment_problem="token used"), ["not_enrolled"]),
         (SiteFacts(undelivered=(("webhook", "it answered 500", 3),)), ["notices_undelivered"]),
+        (SiteFacts(damaged=(_DAMAGED, replace(_DAMAGED, connector_id="D"))), ["history_damaged", "history_damaged"]),
     ],
 )
 def test_each_trouble_of_a_site_has_its_code(facts: SiteFacts, found: list[str]) -> None:
@@ -149,10 +155,17 @@ def test_a_hub_that_no_link_reaches_is_one_repair_of_the_site() -> None:
 
 def test_what_a_start_has_not_asked_yet_clears_nothing() -> None:
     asked = SiteFacts(free_bytes=5)
-    unasked = SiteFacts(is_delivery_known=False, is_enrolment_known=False)
+    unasked = SiteFacts(is_delivery_known=False, is_enrolment_known=False, damaged=None)
     assert judge_site(asked, [PAIRED], never).unknown == frozenset()
     unknown = judge_site(unasked, [replace(PAIRED, link=AWAY)], never).unknown
-    assert unknown == {"disk_low", "notices_undelivered", "not_enrolled", "clock_off", "clock_in_doubt"}
+    assert unknown == {
+        "disk_low",
+        "history_damaged",
+        "notices_undelivered",
+        "not_enrolled",
+        "clock_off",
+        "clock_in_doubt",
+    }
 
 
 def test_figures_end_a_repair_later_than_they_began_it() -> None:
@@ -180,6 +193,7 @@ def test_every_kind_fills_its_words_from_what_the_judge_gives() -> None:
             ResourceFact("b", "missing_here"),
             ResourceFact("c", "different", ("unit",)),
         ),
+        untold=1_200,
         quarantined=2,
         parting_asked_by="",
         waiting_bytes=999_999,
@@ -206,6 +220,7 @@ def test_every_kind_fills_its_words_from_what_the_judge_gives() -> None:
         hub_off_ms=40_000,
         enrolment_problem="e",
         undelivered=(("webhook", "w", 1),),
+        damaged=(_DAMAGED,),
     )
     found += judge_site(site, [], never).findings
     doubted = replace(site, clock_jumped_ms=HOUR_MS * 2, enrolment_problem="")
