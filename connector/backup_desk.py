@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,7 +37,10 @@ class BackupDesk:
     """Makes backups of the site of a data directory."""
 
     def __init__(self, data_dir: Path) -> None:
+        """Remove what a backup left that was killed with the daemon before this one."""
         self._data_dir = data_dir
+        with suppress(OSError):  # before each backup it is tried again, and said
+            _clear_cut_short(data_dir / FOLDER)
         self._view = BackupView()
         self._making: asyncio.Task[None] | None = None
         self._stopping = False
@@ -64,6 +68,7 @@ class BackupDesk:
         name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}.zip"
         try:
             folder.mkdir(exist_ok=True, mode=0o700)
+            _clear_cut_short(folder)
             manifest = await asyncio.to_thread(
                 take,
                 belongings(self._data_dir),
@@ -86,3 +91,9 @@ class BackupDesk:
         if self._stopping:
             raise StorageFailed("the site stops")
         self._view = BackupView("running", doing, done, total)
+
+
+def _clear_cut_short(folder: Path) -> None:
+    """Remove what a backup left that was killed: a whole copy of the database, unsealed, under a name that never returns."""
+    for left in (*folder.glob("*.zip.partial"), *folder.glob("*.zip.database*")):
+        left.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import shutil
 import sqlite3
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import pytest
 
 from connector.backup import belongings as site_belongings
 from connector.backup import find_restored
+from connector.backup_desk import BackupDesk
 from connector.identity import load_or_create
 from hub.backup import belongings as hub_belongings
 from hub.keys import load_or_make_key
@@ -28,6 +30,7 @@ from shared.errors import BackupUnusable, DatabaseNewer, InTheWay, PairhubError,
 from shared.exit_codes import ExitCode, code_of
 from shared.passphrase_seal import CHUNK_BYTES, OpeningReader, SealingWriter
 from shared.restore import restore
+from shared.rig.client import until
 from shared.settings import SettingWrong
 
 PASSPHRASE = "a horse, a battery"
@@ -232,6 +235,31 @@ def test_n6_a_backup_never_overwrites_and_never_holds_a_damaged_database(
         ExitCode.DATA_DIRECTORY,
     )
     assert not list(tmp_path.glob("backup*"))
+
+
+async def test_n6_a_backup_that_was_killed_leaves_no_open_copy_of_the_database_for_long(
+    site: Path, tmp_path: Path
+) -> None:
+    data_dir = tmp_path / "site"
+    shutil.copytree(site, data_dir)
+    folder = data_dir / "backups"
+
+    def cut_short() -> None:
+        for suffix in (".partial", ".database", ".database-wal"):
+            (folder / f"20261121T120000Z-abcdef.zip{suffix}").write_bytes(b"every key there is")
+
+    folder.mkdir()
+    cut_short()
+    desk = BackupDesk(data_dir)  # as the daemon starts
+    assert list(folder.iterdir()) == []
+    cut_short()
+    desk.start(PASSPHRASE)
+
+    async def made() -> bool:
+        return desk.view.state != "running"
+
+    await until(made, what="the backup", every_s=0.01)
+    assert (desk.view.state, list(folder.iterdir())) == ("done", [desk.view.file])
 
 
 def test_names_in_a_forged_backup_lead_nowhere(made: Path, tmp_path: Path) -> None:

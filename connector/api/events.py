@@ -7,6 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import anyio
@@ -25,6 +26,7 @@ from shared.limits import EVENT_BEAT_S, EVENT_STREAMS_PER_KEY_MAX
 from shared.short_way import DIRECT_BODY_KEY, DirectBody
 
 KINDS: Final = ("readings", "changes", "devices", "account")
+_NUMBERED: Final = frozenset(("changes", "devices"))  # of which a client that comes back gets what it missed
 EVENT_STREAM: Final = "text/event-stream"
 _SEND_TIMEOUT_S: Final = 30.0
 # Changes are looked up, and the account is told, at most this often.
@@ -50,17 +52,23 @@ class DevicesEvent(msgspec.Struct, frozen=True):
 
 
 class Missed(msgspec.Struct, frozen=True):
-    """How much this stream left out because its client did not keep up, or was away for too long."""
+    """How much this stream left out because its client did not keep up, or was away for too long.
+
+    `unknown`: there is more that cannot be counted, for the last change that the client saw is not here any more: it is
+    too old, or this site was restored to a time before it.
+    """
 
     readings: int = 0
     changes: int = 0
+    unknown: bool = False
 
 
 async def stream_events(call: Call) -> Response:
     """Answer a stream of server-sent events.
 
     `readings` carry the very readings, at the source as they are accepted, at the target as they are applied. `changes`
-    have the number of the change as event ID: a client that comes back with Last-Event-ID gets those that it missed.
+    have the number of the change as event ID: a client that comes back with Last-Event-ID gets those that it missed, or
+    hears that nobody can say which (`missed` with `unknown`).
     `devices` name the devices that changed, `account` has the accounts as they are now. `missed` says what was left out.
     A comment comes every 10 seconds.
     """
@@ -70,7 +78,9 @@ async def stream_events(call: Call) -> Response:
     key = call.principal.name
     if open_streams[key] >= EVENT_STREAMS_PER_KEY_MAX:
         raise Refused("too_many_streams", most=EVENT_STREAMS_PER_KEY_MAX)
-    stream = _Stream(call, kinds, await _first_change(call))
+    seen = _last_seen(call)
+    start = await call.site.database.read(lambda c: _start(c, call.connector_id, seen))
+    stream = _Stream(call, kinds, start)
     return EventSourceResponse(
         _counted(open_streams, key, stream.told()),
         ping=EVENT_BEAT_S,
@@ -111,13 +121,27 @@ def _kinds(text: str) -> frozenset[str]:
     return kinds
 
 
-async def _first_change(call: Call) -> int:
-    """Return the change after which the stream begins: the last one the client saw, or the last there is."""
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """The change after which a stream begins, and whether its client may lack others before it."""
+
+    change_id: int
+    has_missed: bool = False
+
+
+def _last_seen(call: Call) -> int | None:
     seen = call.request.headers.get("last-event-id", "")
-    if seen.isascii() and seen.isdigit() and len(seen) < 16:
-        return int(seen)
-    newest = await call.site.database.read(lambda c: edit_queries.list_changes(c, call.connector_id, limit=1))
-    return newest[0].change_id if newest else 0
+    return int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 16 else None
+
+
+def _start(connection: sqlite3.Connection, connector_id: str, seen: int | None) -> _Start:
+    """Begin after the last change that the client saw, or the last there is: also where it saw later ones than there are."""
+    newest = edit_queries.list_changes(connection, connector_id, limit=1)
+    newest_id = newest[0].change_id if newest else 0
+    if seen is None:
+        return _Start(newest_id)
+    found = connection.execute("SELECT 1 FROM change WHERE change_id = ? AND connector_id = ?", (seen, connector_id))
+    return _Start(min(seen, newest_id), has_missed=seen > 0 and found.fetchone() is None)
 
 
 def _changes_after(connection: sqlite3.Connection, connector_id: str, after_id: int) -> tuple[list[ChangeRow], int]:
@@ -144,12 +168,13 @@ def _changes_after(connection: sqlite3.Connection, connector_id: str, after_id: 
 class _Stream:
     """One client's stream."""
 
-    def __init__(self, call: Call, kinds: frozenset[str], change_id: int) -> None:
+    def __init__(self, call: Call, kinds: frozenset[str], start: _Start) -> None:
         self._call = call
         self._kinds = kinds
         self._device: str = call.asked("device")
         self._resource: str = call.asked("resource")
-        self._change_id = change_id
+        self._change_id = start.change_id
+        self._has_missed = start.has_missed
         self._woken = asyncio.Event()
         self._rung = True  # look once at the start: there may be changes to resume with
         self._told_account: BothAccounts | None = None
@@ -172,6 +197,8 @@ class _Stream:
         """
         with self._hearing():
             yield ServerSentEvent(comment="open")
+            if self._has_missed and self._kinds & _NUMBERED:
+                yield _event("missed", Missed(unknown=True), str(self._change_id))
             while self._end is None:
                 self._woken.clear()  # before looking: what comes while this looks or sends is not waited for
                 async for event in self._events():
@@ -270,7 +297,7 @@ class _Stream:
                 self._rung = True
 
     async def _changed(self) -> Iterable[ServerSentEvent]:
-        if not self._kinds & {"changes", "devices"}:
+        if not self._kinds & _NUMBERED:
             return []
         connector_id, after_id = self._call.connector_id, self._change_id
         rows, left_out = await self._call.site.database.read(lambda c: _changes_after(c, connector_id, after_id))

@@ -145,6 +145,31 @@ async def test_w8_changes_are_told_once_and_resumed_after_the_last_one_seen(tmp_
             assert (await told.next())[0] == "device"
 
 
+async def test_w8_a_client_that_saw_later_changes_than_a_restored_site_has_is_told_and_hears_the_next(
+    tmp_path: Path,
+) -> None:
+    async with walking(tmp_path) as walk:
+        connector_id = await make_connector(walk.running.site)
+        here: dict[str, Any] = {"connector_id": connector_id, "identity": "pump"}
+        path = f"/api/v1/connectors/{connector_id}/events?kinds=changes"
+        async with listening(walk.http, path, **{"Last-Event-ID": "5000"}) as told:
+            name, data, seen = await told.next()
+            assert (name, data) == ("missed", {"readings": 0, "changes": 0, "unknown": True})
+            await walk.ask("add_tag", {"name": "floor", "value": "2"}, **here)
+            name, change, _ = await told.next()
+            assert (name, change["field"]) == ("change", 'tag/["floor","2"]')
+        # With the ID of that event it comes back to where it was, and is told once only.
+        async with listening(walk.http, path, **{"Last-Event-ID": seen}) as told:
+            assert (await told.next())[:2] == ("change", change)
+        await walk.running.site.database.write(
+            lambda c: c.execute("DELETE FROM change WHERE change_id = ?", (int(seen),))
+        )
+        # The same holds where the last that it saw, and who knows what after it, is too old to be kept.
+        async with listening(walk.http, path, **{"Last-Event-ID": seen}) as told:
+            assert (await told.next())[:2] == ("missed", data)
+            assert (await told.next())[:2] == ("change", change)
+
+
 async def test_n4_a_stream_at_the_target_tells_what_is_applied_and_the_account(tmp_path: Path) -> None:
     async with two_sites(tmp_path) as two:
         source = (await two.source.create("Pump house")).split("/")[2]
@@ -189,7 +214,7 @@ async def test_a_slow_client_is_told_how_much_it_missed_and_goes_on(
             await post(walk, connector_id, line("pump", "flow", 2.0, NOON_MS + 9_000))
             events_told = [await told.next(), await told.next()]
         assert {name: data for name, data, _ in events_told} == {
-            "missed": {"readings": 1_500, "changes": 0},
+            "missed": {"readings": 1_500, "changes": 0, "unknown": False},
             "readings": {"device": "pump", "resource": "flow", "readings": [[NOON_MS + 9_000, 2.0]]},
         }
 
