@@ -267,10 +267,10 @@ class PairDesk:
 
 
 def _notice(error: Refused | StorageFailed) -> Notice:
-    """What a connector is told of its refusal; its words end without a full stop, for they stand within a sentence."""
+    """What a connector is told of its refusal; it stands within a sentence. Where this hub has its disk is not for sites."""
     if isinstance(error, Refused):
         return Notice(error.code, {"why": str(error.facts.get("why", error)).rstrip(".")})
-    return Notice("storage_failed", {"why": str(error).rstrip(".")})
+    return Notice("storage_failed", {"why": "it is the hub's own disk, whose operator has to see to it"})
 
 
 def _connector(party: Party) -> Connector:

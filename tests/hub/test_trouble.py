@@ -105,6 +105,23 @@ async def test_a_pair_that_the_disk_refused_is_registered_once_it_stores_again(
         assert [kept.certificate for kept in await running.hub.store.pairs()] == [pair.certificate]
 
 
+async def test_a_site_hears_that_the_hubs_disk_refuses_and_not_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> bool:
+        raise StorageFailed(f"the disk of {tmp_path} is full")
+
+    async with running_hub(settings(tmp_path)) as running:
+        pair = await a_pair(running)
+        for verb in ("part_pair", "dissolve_pair"):
+            monkeypatch.setattr(running.hub.store, verb, refuse)
+        async with both_linked(pair, running.url) as (left, _):
+            for told in (PartPair(pair.packed, pair.parting()), DissolvePair(pair.dissolution)):
+                await left.say(told)
+                said = await left.hear(Notice)
+                assert (said.code, str(tmp_path) in said.facts["why"]) == ("storage_failed", False)
+
+
 async def test_n11_a_parted_pair_that_was_carried_while_the_disk_could_not_tell_is_over_once_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
