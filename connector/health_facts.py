@@ -57,6 +57,7 @@ def connector_facts(
         pairing="none" if pair is None else "paired" if pair.state is PairState.PAIRED else "pending",
         peer=pair.peer_site_name if pair is not None else "",
         resources=tuple(found for row in stored.resources if (found := _mismatch(pair, row)) is not None),
+        untold=stored.untold,
         quarantined=stored.quarantined,
         quarantine_bytes=room.used_bytes,
         quarantine_bytes_max=settings.quarantine_bytes_max,

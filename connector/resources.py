@@ -12,10 +12,19 @@ from msgspec import UNSET, UnsetType
 
 from connector import resource_figures
 from shared.batches import Format
+from shared.core.definitions import definition_bytes, fitting
 from shared.core.entries import Definition
 from shared.core.overflow import AS_SITE, OVERFLOWS
 from shared.errors import Refused
-from shared.limits import ALIAS_CHARS_MAX, DAY_MS, HISTORY_RETENTION_MS, RETENTION_DAYS_MAX, UNIT_CHARS_MAX
+from shared.limits import (
+    ALIAS_CHARS_MAX,
+    DAY_MS,
+    DEFINITION_BYTES_EXTRA,
+    DEFINITIONS_BYTES_MAX,
+    HISTORY_RETENTION_MS,
+    RETENTION_DAYS_MAX,
+    UNIT_CHARS_MAX,
+)
 
 
 class ResourceRow(msgspec.Struct, frozen=True):
@@ -75,12 +84,13 @@ class ResourceChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def create_resource(connection: sqlite3.Connection, connector_id: str, new: NewResource, now_ms: int) -> None:
-    """Make a resource; raises Refused('invalid', 'exists')."""
+    """Make a resource; raises Refused('invalid', 'exists', 'too_many_resources')."""
     alias, allowed = new.alias.strip(), _checked(new)
     if connection.execute(
         "SELECT 1 FROM resource WHERE connector_id = ? AND alias = ?", (connector_id, alias)
     ).fetchone():
         raise Refused("exists", what="resource")
+    _check_room(connection, connector_id, definition_bytes(alias, new.format, new.unit.strip(), allowed))
     connection.execute(
         "INSERT INTO resource (connector_id, alias, format, unit, allowed, settable, remote_sync, created_ms, retention_ms,"
         " overflow) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -102,7 +112,7 @@ def create_resource(connection: sqlite3.Connection, connector_id: str, new: NewR
 def change_resource(connection: sqlite3.Connection, connector_id: str, alias: str, change: ResourceChange) -> bool:
     """Change a definition; return whether anything is other than before.
 
-    Raises Refused('not_found', 'invalid', 'has_readings').
+    Raises Refused('not_found', 'invalid', 'has_readings', 'too_many_resources').
     """
     row = connection.execute(
         "SELECT resource_id, format, unit, allowed, settable, remote_sync, retention_ms, overflow FROM resource"
@@ -129,6 +139,8 @@ def change_resource(connection: sqlite3.Connection, connector_id: str, alias: st
     values = (new.format, new.unit.strip(), allowed, new.settable, new.retention_ms, new.overflow)
     if values == (row[1], row[2], row[3], bool(row[4]), row[6], row[7]):
         return False
+    before = definition_bytes(alias, old.format, old.unit, row[3])
+    _check_room(connection, connector_id, definition_bytes(alias, new.format, new.unit.strip(), allowed) - before)
     connection.execute(
         "UPDATE resource SET format = ?, unit = ?, allowed = ?, settable = ?, retention_ms = ?, overflow = ?"
         " WHERE resource_id = ?",
@@ -164,6 +176,36 @@ def delete_resource(connection: sqlite3.Connection, connector_id: str, alias: st
         "INSERT OR IGNORE INTO gone_series (series_id) SELECT series_id FROM series WHERE resource_id = ?", (row[0],)
     )
     connection.execute("DELETE FROM resource WHERE resource_id = ?", (row[0],))
+
+
+def _defined_bytes(connection: sqlite3.Connection, connector_id: str) -> int:
+    """Return what all definitions of a connector count for: the sum of shared.core.definitions.definition_bytes."""
+    texts = ("alias", "format", "unit", "COALESCE(allowed, '')")
+    each = " + ".join(f"LENGTH(CAST({text} AS BLOB))" for text in texts)
+    found = connection.execute(
+        f"SELECT COALESCE(SUM({each} + ?), 0) FROM resource WHERE connector_id = ?",  # noqa: S608  # words of ours
+        (DEFINITION_BYTES_EXTRA, connector_id),
+    )
+    return int(found.fetchone()[0])
+
+
+def _check_room(connection: sqlite3.Connection, connector_id: str, added_bytes: int) -> None:
+    """Paired or not: what could never be told must not come to be. Less is always allowed. Raises Refused."""
+    if added_bytes > 0 and _defined_bytes(connection, connector_id) + added_bytes > DEFINITIONS_BYTES_MAX:
+        raise Refused("too_many_resources")
+
+
+def count_untold(connection: sqlite3.Connection, connector_id: str) -> int:
+    """Return how many resources the other side cannot be told of: an earlier release let too many be made."""
+    if _defined_bytes(connection, connector_id) <= DEFINITIONS_BYTES_MAX:
+        return 0
+    rows = connection.execute(
+        "SELECT alias, format, unit, allowed, settable, remote_sync FROM resource WHERE connector_id = ?",
+        (connector_id,),
+    ).fetchall()
+    return len(rows) - len(
+        fitting([Definition(row[0], row[1], row[2], row[3], bool(row[4]), bool(row[5])) for row in rows])
+    )
 
 
 def _checked(new: NewResource) -> str | None:

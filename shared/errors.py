@@ -178,6 +178,7 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
         "older one; data waits until then.",
     ),
     "certificate_refused": (403, False, "The hub did not accept the certificate: {why}."),
+    "too_many_of_site": (409, True, "This site has {most} {what} at this hub already. End some of them first."),
     "pair_conflict": (
         409,
         False,
@@ -278,6 +279,12 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
     # objects
     "not_found": (404, False, "There is no such {what}."),
     "exists": (409, False, "There is a {what} of that name already."),
+    "too_many_resources": (
+        409,
+        False,
+        "The connector has no room for this: all definitions of its resources have to fit one message to the other site. "
+        "Delete resources, shorten aliases, units or lists of allowed values, or use another connector for the rest.",
+    ),
     "has_readings": (
         409,
         False,
@@ -329,6 +336,11 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
     "no_route": (503, True, "There is no way to the other site at the moment."),
     "call_timed_out": (504, True, "The other site did not answer in time."),
     "storage_failed": (507, True, "The disk refused to store this: {why}. Nothing of it was kept."),
+    "hub_storage_failed": (
+        507,
+        True,
+        "The hub's disk refuses to store this. Tell the hub's operator; it is told again until it is stored.",
+    ),
 }
 
 

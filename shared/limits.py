@@ -99,6 +99,9 @@ RESYNC_AFTER_MS: Final = 10 * SECOND_MS
 INSISTED_MAX: Final = 16
 # Gap notices group what was dropped; one notice names at most this many (device, resource) rows.
 GAP_ROWS_MAX: Final = 1_000
+# Readings that one notice of the other side may name: four months of a hundred thousand a second, and far from where
+# sums of them leave 63 bits.
+GAP_COUNT_MAX: Final = 2**40
 # Resources named in one statement as held or given up at the destination; the rest is summed up under no name.
 APART_RESOURCES_STATED_MAX: Final = 256
 # Accounts of resources in one statement of the source; those that changed and found no room follow with the next.
@@ -156,6 +159,10 @@ QUARANTINE_GOES_ON_SHARE: Final = 0.75
 
 # --- control log ----------------------------------------------------------------------------------------------------
 CONTROL_ENTRY_BYTES_MAX: Final = 256 * 1024
+# All definitions of a connector, which travel in one entry: their texts as UTF-8 and so much more for each. Some 3,000
+# resources with names, units and bounds as usual, 390 with the longest names.
+DEFINITIONS_BYTES_MAX: Final = CONTROL_ENTRY_BYTES_MAX - 1_024
+DEFINITION_BYTES_EXTRA: Final = 16
 # Entries sent beyond the last acknowledged one; control bypasses byte credit, so its count is bounded instead.
 CONTROL_IN_FLIGHT_MAX: Final = 64
 # Cells in one control entry when whole states are exchanged.
@@ -297,6 +304,11 @@ FACT_CHARS_MAX: Final = 1_024
 # How long the hub says `window expired` rather than `no such window`.
 WINDOW_REMEMBERED_MS: Final = WINDOW_MS_MAX
 ENROLMENT_TOKEN_LIFE_MS: Final = DAY_MS
+# Open or remembered windows of one site at a hub, beyond which its oldest is forgotten: each is looked at at each deadline.
+WINDOWS_PER_SITE_MAX: Final = 256
+# Of one site at one hub, so that none takes all the hub has: links are half of CONNECTIONS_MAX, a pair is a row for good.
+LINKS_PER_SITE_MAX: Final = 2_048
+PAIRS_PER_SITE_MAX: Final = 10_000
 # Claims one target site may start in a minute: people type a code every few seconds at most.
 KNOCKS_PER_MINUTE_MAX: Final = 20
 

@@ -123,7 +123,15 @@ OPERATIONS: Final = (
         query=paged(500),
         answer=Page[ResourceRow],
     ),
-    Operation("POST", _RESOURCES, "edit", "Make a resource", create_resource, body=NewResource, errors=("exists",)),
+    Operation(
+        "POST",
+        _RESOURCES,
+        "edit",
+        "Make a resource",
+        create_resource,
+        body=NewResource,
+        errors=("exists", "too_many_resources"),
+    ),
     Operation(
         "POST",
         _RESOURCES + "/remote-sync",
@@ -143,7 +151,7 @@ OPERATIONS: Final = (
         body=ResourceChange,
         answer=ResourceRow,
         has_etag=True,
-        errors=("has_readings",),
+        errors=("has_readings", "too_many_resources"),
     ),
     Operation(
         "DELETE",
@@ -169,6 +177,6 @@ OPERATIONS: Final = (
         "edit",
         "Make the same resource that the other side has",
         create_here,
-        errors=("exists", "invalid"),
+        errors=("exists", "invalid", "too_many_resources"),
     ),
 )

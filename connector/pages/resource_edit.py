@@ -44,7 +44,7 @@ async def change(visit: Visit) -> Response:
         )
         await visit.site.resource_desk.change(visit.connector_id, alias, wanted)
     except Refused as refused:
-        if refused.code not in ("invalid", "has_readings"):
+        if refused.code not in ("invalid", "has_readings", "too_many_resources"):
             raise
         typed = c.ResourceEdit(
             connector_id=visit.connector_id,

@@ -255,7 +255,7 @@ async def create(visit: Visit) -> Response:
     try:
         await visit.site.create_resource(visit.connector_id, _new(form, seen))
     except Refused as refused:
-        if refused.code not in ("invalid", "exists"):
+        if refused.code not in ("invalid", "exists", "too_many_resources"):
             raise
         page = await _page(visit, _typed(visit, seen, form, field_error(refused)), toast="No resource was created.")
         return visit.respond(page, refused.status)

@@ -75,6 +75,8 @@ class Stored:
     talk: PartingTalk
     movable_ms: int | None = None
     """When the oldest reading was accepted that nothing holds back here; None for none."""
+    untold: int = 0
+    """Resources of which the other side cannot be told."""
 
 
 async def look(site: Site, samples: Samples, connector_id: str) -> Situation:
@@ -131,6 +133,7 @@ def _read(connection: sqlite3.Connection, connector_id: str, pair: Pair | None) 
         quarantined=quarantined,
         talk=find_talk(connection, connector_id),
         movable_ms=_movable_ms(connection, connector_id) if paired else None,
+        untold=resources.count_untold(connection, connector_id),
     )
 
 

@@ -14,6 +14,7 @@ import msgspec
 from shared.batches import BatchCodec
 from shared.core.cells import Cell
 from shared.core.control import ControlDestination, ControlOrigin, Taken
+from shared.core.definitions import fitting
 from shared.core.edits import Edit, Edits
 from shared.core.engine_effects import Changed, Effect, Fault
 from shared.core.engine_link import EngineLink
@@ -105,7 +106,7 @@ class ControlLane:
 
     def on_definitions_changed(self, store: PairStore, resource: str | None, now_ms: int) -> None:
         """Our resources changed: tell the other side; `resource` names one that may be new here."""
-        self.log.append(store, DefinitionsEntry(store.definitions()), now_ms)
+        self.log.append(store, DefinitionsEntry(fitting(store.definitions())), now_ms)
         self._outbox.set_accepts(self.accepted_by_peer(store))
         if resource is not None:
             self.appeared.append((None, resource))
@@ -260,7 +261,7 @@ class ControlLane:
 
     def tell_definitions(self, store: PairStore, link: EngineLink, theirs: bytes, now_ms: int) -> None:
         """Say our definitions again where the peer knows others: the log alone may have been overtaken by a restore."""
-        mine = store.definitions()
+        mine = fitting(store.definitions())
         digest = definitions_digest(mine)
         if digest not in (theirs, link.defined):
             link.defined = digest

@@ -154,6 +154,8 @@ class ConnectorFacts:
     pairing: str = "none"
     peer: str = ""
     resources: tuple[ResourceFact, ...] = ()
+    untold: int = 0
+    """Resources of which the other side cannot be told, for all definitions are too much for one entry."""
     quarantined: int = 0
     quarantine_bytes: int = 0
     quarantine_bytes_max: int = 0
@@ -346,6 +348,8 @@ def _limits(facts: ConnectorFacts, now_ms: int, is_open: IsOpen) -> Iterator[Fin
 
 
 def _resource_findings(facts: ConnectorFacts) -> Iterator[Finding]:
+    if facts.untold:
+        yield Finding("resources_untold", facts.connector_id, facts=(("count", spoken_count(facts.untold)),))
     if facts.pairing != "paired":
         return
     for resource in islice(facts.resources, REPAIRS_OF_KIND_MAX):

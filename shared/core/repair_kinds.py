@@ -244,6 +244,14 @@ REPAIRS: Final[dict[str, RepairKind]] = {
         Mended.RESOURCES,
         clear_after_ms=0,
     ),
+    "resources_untold": RepairKind(
+        "More resources than the other site can be told of",
+        "The definitions of all resources of this connector do not fit one message: {count} of them are left out of it.",
+        "To the other site they do not exist, so their readings are not taken there. All others flow.",
+        "Delete resources, shorten lists of allowed values, or make these resources at another connector instead.",
+        Mended.RESOURCES,
+        clear_after_ms=0,
+    ),
     "quarantine": RepairKind(
         "Something arrived that could not be applied",
         "{count} are kept in quarantine.",
