@@ -264,17 +264,17 @@ def accept_pending(connection: sqlite3.Connection, connector_id: str) -> Pair:
     return pair
 
 
-def complete_pair(connection: sqlite3.Connection, connector_id: str, event: PairEvent, now_ms: int) -> bool:
-    """Make a pending pair *paired*; return whether it was pending."""
+def complete_pair(connection: sqlite3.Connection, connector_id: str, event: PairEvent, now_ms: int) -> Pair | None:
+    """Make a pending pair *paired*; return it as it is now, whatever it was; None where there is none."""
     pair = find_pair(connection, connector_id)
     if pair is None:
-        return False
+        return None
     state = PAIR_TABLE.after(pair.state, event)
     connection.execute(
         "UPDATE pair SET state = ?, paired_ms = COALESCE(paired_ms, ?) WHERE connector_id = ?",
         (state.value, now_ms, connector_id),
     )
-    return pair.state is PairState.PENDING
+    return find_pair(connection, connector_id)
 
 
 def remove_pair(connection: sqlite3.Connection, connector_id: str, event: PairEvent) -> None:

@@ -122,11 +122,11 @@ class Link:
 
     async def greet(self) -> HelloBack:
         """Exchange the first frames; raises Refused('version_mismatch'), LinkLost, ProtocolError."""
-        await self._put(Hello(PROTOCOL_LOWEST, PROTOCOL_HIGHEST, self._start_id))
         try:
+            await self._put(Hello(PROTOCOL_LOWEST, PROTOCOL_HIGHEST, self._start_id))
             async with asyncio.timeout(HANDSHAKE_DEADLINE_S):
                 first = decode_frame(await self._socket.read())
-        except (TimeoutError, websockets.WebSocketException) as error:
+        except (TimeoutError, OSError, websockets.WebSocketException) as error:
             raise LinkLost("the hub did not greet back") from error
         if isinstance(first, Notice):
             raise refused_there(first.code, first.facts)
@@ -162,9 +162,10 @@ class Link:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.shield(self._close())
+            await asyncio.shield(self.close())
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Close the socket, whatever state it is in; nothing where that is done."""
         try:
             async with asyncio.timeout(2):
                 await self._socket.close()
@@ -177,7 +178,7 @@ class Link:
             self._on_message(message)
         except ProtocolError:
             return False
-        if len(self._arrived) >= LINK_QUEUE_FRAMES_MAX and not self._held:
+        if self._arrived.is_full and not self._held:
             # Segments are bounded by credit; this bounds the rest. The socket's own buffers push back further.
             self._held = True
             self._socket.hold(held=True)
@@ -207,7 +208,7 @@ class Link:
         """Read what is not taken where it arrives: fragments, what is malformed, and that the connection has ended."""
         while True:
             self._on_message(await self._socket.read())
-            if len(self._arrived) >= LINK_QUEUE_FRAMES_MAX:
+            if self._arrived.is_full:
                 self._taken.clear()
                 await self._taken.wait()
 
@@ -247,7 +248,7 @@ class Link:
     def _go_on_reading(self) -> None:
         """Let more come in, now that some is taken."""
         self._taken.set()
-        if self._held and len(self._arrived) < LINK_QUEUE_FRAMES_MAX:
+        if self._held and not self._arrived.is_full:
             self._held = False
             self._socket.hold(held=False)
 

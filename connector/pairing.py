@@ -44,12 +44,15 @@ class SourceDesk:
         connector_id: str,
         identity: Callable[[], Identity],
         clock: Clock,
-        on_agreed: Callable[[Pair], Awaitable[None]],
+        on_agreed: Callable[[Pair], None],
         ring: Callable[[str], None],
         *,
         needs_accept: bool,
     ) -> None:
-        """`needs_accept`: a person has to accept each claimant before the pair is complete (a setting)."""
+        """`on_agreed` is called on the event loop with the commit that filed a pair.
+
+        `needs_accept`: a person has to accept each claimant before the pair is complete (a setting).
+        """
         self._needs_accept = needs_accept
         self._database = database
         self._connector_id = connector_id
@@ -203,16 +206,23 @@ class SourceDesk:
         except Refused as refused:
             await self._on_wrong_proof(step.claim_id, refused)
             return
+
+        def after(outcome: tuple[Pair, Window] | BaseException) -> None:
+            """Follow the commit, also where the link ended meanwhile and nobody waits any more (G15)."""
+            if isinstance(outcome, BaseException):
+                return
+            pair, window = outcome
+            try:
+                self._step(step.claim_id, completion)
+                if self._send is not None:
+                    self._send(CloseWindow(window.window_id))
+            finally:
+                self._on_agreed(pair)
+
         try:
-            pair, window = await self._database.write(lambda connection: self._agree(connection, agreed))
+            await self._database.write(lambda connection: self._agree(connection, agreed), after)
         except Refused as refused:
             self._refuse(step.claim_id, refused)
-            return
-        self._step(step.claim_id, completion)
-        if self._send is not None:
-            self._send(CloseWindow(window.window_id))
-        self._ring("pairing")
-        await self._on_agreed(pair)
 
     async def _on_wrong_proof(self, claim_id: bytes, why: Refused) -> None:
         window = await self._change(lambda window: window.on_wrong_code())
@@ -351,13 +361,20 @@ class Completion:
         database: Database,
         clock: Clock,
         identity: Callable[[], Identity],
-        on_paired: Callable[[], Awaitable[None]],
-        on_rolled_back: Callable[[str], Awaitable[None]],
+        on_paired: Callable[[Pair], None],
+        meet: Callable[[], Awaitable[None]],
+        on_rolled_back: Callable[[str, bytes], None],
     ) -> None:
+        """`on_paired` and `on_rolled_back` are called on the event loop with the commit they speak of, at least once.
+
+        Whoever waits for that commit may be gone by then: with the link, or the request of a person. `meet` opens the
+        present link to a pair at work. `on_rolled_back` is told the reason, and the source's signed word if this is it.
+        """
         self._database = database
         self._clock = clock
         self._identity = identity
         self._on_paired = on_paired
+        self._meet = meet
         self._on_rolled_back = on_rolled_back
         self._peer_came = asyncio.Event()
         self.waits_for = ""
@@ -365,21 +382,25 @@ class Completion:
 
     async def say_hello(self, pair: Pair, calls: Calls) -> None:
         """Target: repeat the first sealed message until the source welcomes it."""
-        while True:
-            try:
-                answer = await calls.ask(HELLO_METHOD, b"", PAIR_HELLO_EVERY_MS / 1000)
-            except Refused as refused:
-                self.waits_for = str(refused) if refused.code == "waits_for_accept" else ""
-                _log.info("no welcome yet: %s", refused.code, extra={"connector": pair.connector_id})
-                self._peer_came.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(PAIR_HELLO_EVERY_MS / 1000):
-                        await self._peer_came.wait()
-                continue
-            if answer.body == WELCOME_ANSWER:
-                self.waits_for = ""
-                await self._complete(pair, PairEvent.WELCOMED)
-                return
+        while not await self._is_welcomed(pair, calls):
+            self._peer_came.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PAIR_HELLO_EVERY_MS / 1000):
+                    await self._peer_came.wait()
+
+    async def _is_welcomed(self, pair: Pair, calls: Calls) -> bool:
+        """Say hello once; return whether the pair is complete here, on disk too."""
+        try:
+            answer = await calls.ask(HELLO_METHOD, b"", PAIR_HELLO_EVERY_MS / 1000)
+            if answer.body != WELCOME_ANSWER:
+                return False
+            self.waits_for = ""
+            await self._complete(pair, PairEvent.WELCOMED)
+        except Refused as refused:
+            self.waits_for = str(refused) if refused.code == "waits_for_accept" else ""
+            _log.info("no welcome yet: %s", refused.code, extra={"connector": pair.connector_id})
+            return False
+        return True
 
     def on_peer_linked(self) -> None:
         """The other side got its link: say hello at once instead of at the next turn."""
@@ -392,23 +413,35 @@ class Completion:
         current = await self._database.read(lambda c: connectors.find_pair(c, pair.connector_id))
         if current is not None and not current.accepted:
             raise Refused("waits_for_accept")
-        await self._complete(pair, PairEvent.HELLO_OPENED)
+        if not await self._complete(pair, PairEvent.HELLO_OPENED):
+            raise Refused("rolled_back")
         return WELCOME_ANSWER
 
-    async def _complete(self, pair: Pair, event: PairEvent) -> None:
+    async def _complete(self, pair: Pair, event: PairEvent) -> bool:
+        """Complete the pair and have it put to work, also where it was complete before; no where it is gone."""
         now_ms = self._clock.wall_ms()
-        if await self._database.write(lambda c: connectors.complete_pair(c, pair.connector_id, event, now_ms)):
-            await self._on_paired()
 
-    async def roll_back_when_due(self, pair: Pair) -> bytes:
-        """Source: wait until the pending pair's time is over, undo it, and return the signed word about it."""
+        def after(outcome: Pair | BaseException | None) -> None:
+            if isinstance(outcome, Pair):
+                self._on_paired(outcome)
+
+        def unit(connection: sqlite3.Connection) -> Pair | None:
+            return connectors.complete_pair(connection, pair.connector_id, event, now_ms)
+
+        completed = await self._database.write(unit, after)
+        if completed is not None:
+            await self._meet()
+        return completed is not None
+
+    async def roll_back_when_due(self, pair: Pair) -> None:
+        """Source: wait until the pending pair's time is over, and undo it."""
         # In steps: the wall clock, by which the window is told, may be set meanwhile.
         while (wait_ms := pair.roll_back_ms - self._clock.wall_ms()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(wait_ms / 1000, _WALL_STEP_S))
-        return await self.roll_back(pair, "rolled_back")
+        await self.roll_back(pair, "rolled_back")
 
-    async def roll_back(self, pair: Pair, reason: str) -> bytes:
-        """Source: undo the pair if it is still pending, and return the signed word about it; empty where it is not."""
+    async def roll_back(self, pair: Pair, reason: str) -> None:
+        """Source: undo the pair if it is still pending."""
         statement = Dissolution(pair.pair_id, reason)
         packed = pack(statement, [sign(self._identity().identity_private, statement)])
 
@@ -420,15 +453,20 @@ class Completion:
             connectors.save_dissolution(connection, pair.pair_id, pair.connector_id, packed, self._clock.wall_ms())
             return True
 
-        if await self._database.write(unit):
-            await self._on_rolled_back(reason)
-            return packed
-        return b""
+        def after(outcome: bool | BaseException) -> None:
+            if outcome is True:
+                self._on_rolled_back(reason, packed)
+
+        await self._database.write(unit, after)
 
     async def on_dissolved(self, pair: Pair, frame: PairDissolved) -> None:
         """Target: the source's signed word that it gave the pairing up; raises Refused where it is not genuine."""
         dissolution = read_dissolution(frame.dissolution, pair.peer_identity_key)
         if dissolution.pair_id != pair.pair_id or pair.side is not Side.TARGET or pair.state is not PairState.PENDING:
             return
-        await self._database.write(lambda c: connectors.remove_pair(c, pair.connector_id, PairEvent.DISSOLVED))
-        await self._on_rolled_back(dissolution.reason)
+
+        def after(outcome: BaseException | None) -> None:
+            if outcome is None:
+                self._on_rolled_back(dissolution.reason, b"")
+
+        await self._database.write(lambda c: connectors.remove_pair(c, pair.connector_id, PairEvent.DISSOLVED), after)

@@ -72,6 +72,7 @@ class PartingDesk:
         self._ring = ring
         self._send: Send | None = None
         self._untold: list[Parted] = []
+        self._unanswered: dict[bytes, Parted] = {}  # told on this link, by pair ID; the hub may have failed to store it
 
     async def seen(self) -> PartingSeen:
         """Return how parting stands."""
@@ -147,6 +148,7 @@ class PartingDesk:
     async def on_parted(self, frame: PairParted) -> None:
         """The hub shows a parting: it counts only where both sides' signatures fit; raises Refused where they do not."""
         parting, _ = unpack(Parting, frame.parting)
+        self._unanswered.pop(parting.pair_id, None)
         pair, _ = self._present()
         if pair is not None and pair.pair_id == parting.pair_id:
             await self._end(pair, frame.parting, self._genuine(frame.parting, pair.certificate), lambda _store: None)
@@ -179,8 +181,12 @@ class PartingDesk:
                 if not runner.over:  # else somebody was faster, and it is what was wanted
                     raise
         else:  # a pair that was never complete here: its other side, or a backup, knows better
-            await self._database.write(lambda c: self._end_alone(c, check, last_word))
-            self._on_over()
+
+            def after(outcome: BaseException | None) -> None:
+                if outcome is None:
+                    self._on_over()
+
+            await self._database.write(lambda c: self._end_alone(c, check, last_word), after)
         _log.info("parted from '%s'", pair.peer_site_name, extra={"connector": self._connector_id})
 
     def _end_alone(
@@ -204,18 +210,28 @@ class PartingDesk:
     async def load(self) -> None:
         """Take up of which partings others are not known to know, and tell the hub where it is linked."""
         self._untold = await self._database.read(lambda c: parting_rows.untold(c, self._connector_id))
-        self._tell()
+        self._tell(self._untold)
+
+    async def tell_all(self) -> None:
+        """Tell of every parting of this connector: the hub (restored, or another one) believes it to be in a pair."""
+        self._tell(await self._database.read(lambda c: parting_rows.all_parted(c, self._connector_id)))
+
+    def tell_again(self) -> None:
+        """Tell what the hub has not answered on this link: its disk may have refused."""
+        self._tell(list(self._unanswered.values()))
 
     def open_link(self, send: Send) -> None:
         """The link is up: tell the hub (again)."""
         self._send = send
-        self._tell()
+        self._tell(self._untold)
 
     def close_link(self) -> None:
         """The link is gone."""
         self._send = None
+        self._unanswered.clear()
 
-    def _tell(self) -> None:
+    def _tell(self, partings: list[Parted]) -> None:
         if self._send is not None:
-            for parted in self._untold:
+            for parted in partings:
+                self._unanswered[parted.pair_id] = parted
                 self._send(PartPair(parted.certificate, parted.parting))

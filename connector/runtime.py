@@ -16,6 +16,7 @@ from connector.catalogue import Catalogue
 from connector.connectors import Connector, Pair
 from connector.crowd import Crowd
 from connector.enrolment import Enrolment
+from connector.given_up import GivenUp
 from connector.identity import Identity
 from connector.link import Link
 from connector.pair_runner import PairRunner
@@ -29,7 +30,7 @@ from shared.core.outbox import OutboxLimits
 from shared.database import Database
 from shared.disk_reserve import DiskReserve
 from shared.errors import LinkLost, ProtocolError, Refused, StorageFailed, refused_there
-from shared.limits import SECOND_MS, STORE_TRIED_EVERY_S
+from shared.limits import SECOND_MS, STORE_TRIED_EVERY_S, TOLD_AGAIN_EVERY_S
 from shared.messages import (
     AnyFrame,
     AskHeld,
@@ -37,7 +38,6 @@ from shared.messages import (
     ClaimRefused,
     ClaimStep,
     Credit,
-    DissolvePair,
     Held,
     Knock,
     Notice,
@@ -51,9 +51,11 @@ from shared.messages import (
     WindowOpened,
 )
 from shared.sealing import Kind, Side
+from shared.supervision import supervised
 
 _log = logging.getLogger(__name__)
 _IDLE_LOOK_S = 1.0
+_ENDS_OF_A_LINK = (LinkLost, ProtocolError, Refused, StorageFailed)
 # A tuple: a union would be made anew for each frame.
 _FOR_ENGINE = (Sealed, Statement, AskStatement, Held, Credit)
 
@@ -114,7 +116,7 @@ class ConnectorRuntime:
         )
         self.target = TargetDesk(self.connector_id, self._identity)
         self._completion = Completion(
-            surroundings.database, surroundings.clock, self._identity, self._on_paired, self._on_rolled_back
+            surroundings.database, surroundings.clock, self._identity, self._on_paired, self._meet, self._on_rolled_back
         )
         self.parting = PartingDesk(
             database=surroundings.database,
@@ -126,20 +128,23 @@ class ConnectorRuntime:
             on_over=self._on_over,
             ring=self._ring,
         )
+        self._given_up = GivenUp(surroundings.database, self.connector_id)
         self._state = LINK_TABLE.start
         self._since_ms = surroundings.clock.wall_ms()
         self._next_attempt_ms = 0
         self._peer_linked = False
         self._problem = self._problem_code = ""
+        # Of this link: what the hub refused last, the pair that it knows of, whether it was told of all that is over.
+        self._notice, self._known_pair_id, self._told_all = "", b"", False
         self._link: Link | None = None
         self._carried_bytes = (0, 0)  # by links of this start that are over
         self._claiming = 0
-        self._untold = False  # the hub has still to hear that a pair was given up
         self._look_again = asyncio.Event()
         self._put_off: list[ForEngine] = []
         self._some_put_off = asyncio.Event()
         self._calls_made = asyncio.Event()
-        self._side_task: asyncio.Task[None] | None = None
+        self._roll_back_task: asyncio.Task[None] | None = None
+        self._hello_task: asyncio.Task[None] | None = None
         self._parting_task: asyncio.Task[None] | None = None
         self._time_task: asyncio.Task[None] | None = None
         if pair is not None:
@@ -166,7 +171,7 @@ class ConnectorRuntime:
             round_trip_ms,
             self._next_attempt_ms,
             self._peer_linked,
-            self._problem or self._completion.waits_for,
+            self._notice or self._problem or self._completion.waits_for,
             sent,
             received,
             self._problem_code,
@@ -184,13 +189,16 @@ class ConnectorRuntime:
                 site_name=site_name, source_connector=source_connector, code=code, link_wait_s=10
             )
             now_ms = self._around.clock.wall_ms()
-            pair = await self._around.database.write(
-                lambda c: connectors.save_agreed(c, self.connector_id, Side.TARGET, agreed, now_ms)
+
+            def after(outcome: Pair | BaseException) -> None:
+                if isinstance(outcome, Pair):
+                    self._on_agreed(outcome)
+
+            return await self._around.database.write(
+                lambda c: connectors.save_agreed(c, self.connector_id, Side.TARGET, agreed, now_ms), after
             )
         finally:
             self._claiming -= 1
-        await self._on_agreed(pair)
-        return pair
 
     async def reload(self) -> None:
         """Look again what the connector is to do: whether a link is wanted (enabled, disabled, a window opened), its budget."""
@@ -240,54 +248,67 @@ class ConnectorRuntime:
             raise Refused("rolled_back")
         return await self._completion.on_hello(self.pair)
 
-    async def _on_agreed(self, pair: Pair) -> None:
+    def _on_agreed(self, pair: Pair) -> None:
         self.pair = pair
         self._make_calls(pair)
-        self._ring("pairing")
+        self._roll_back_when_due(pair)
         self._look_again.set()
         if self._link is not None:
             self._link.send(PresentPair(pair.certificate))
-        if pair.side is Side.SOURCE:
-            if self._side_task is not None:
-                self._side_task.cancel()
-            self._side_task = asyncio.ensure_future(self._roll_back(pair))
+        self._ring("pairing")
 
-    async def _on_paired(self) -> None:
-        pair = await self._around.database.read(lambda c: connectors.find_pair(c, self.connector_id))
-        assert pair is not None
+    def _roll_back_when_due(self, pair: Pair) -> None:
+        if pair.side is Side.SOURCE and pair.state is PairState.PENDING:
+            _cancel(self._roll_back_task)
+            self._roll_back_task = self._keep("undoing the pair", lambda: self._completion.roll_back_when_due(pair))
+
+    def _on_paired(self, pair: Pair) -> None:
+        """The pair is complete on disk: it is at work from here on, whatever becomes of this link (G1, G15)."""
+        if self.runner is not None or self.pair is None or self.pair.pair_id != pair.pair_id:
+            return
         self.pair = pair
         self._make_runner(pair)
-        assert self.runner is not None
-        await self.runner.introduce()
-        self._time_task = asyncio.ensure_future(self.runner.keep_time())
-        if self._link is not None and self._link.hello is not None:
-            await self.runner.open_link(
-                self._link, peer_linked=self._peer_linked, credit_bytes=self._link.hello.credit_bytes
-            )
-            # The hub said what it holds before there was an engine to hear it.
-            self._link.send(AskHeld())
+        self._keep_time()
         _log.info(
             "paired with '%s'", pair.peer_site_name, extra={"connector": self.connector_id, "pair": pair.pair_id.hex()}
         )
         self._ring("pairing")
 
-    async def _on_rolled_back(self, reason: str) -> None:
-        self.pair = None
-        self.calls = None
+    def _keep_time(self) -> None:
+        if self.runner is not None and (self._time_task is None or self._time_task.done()):
+            self._time_task = self._keep("the time of a pair", self.runner.keep_time)
+
+    def _keep(self, what: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        return asyncio.ensure_future(supervised(what, work, {"connector": self.connector_id}))
+
+    async def _meet(self) -> None:
+        """Open the present link to the engine of a pair that was completed on it, unless that is done.
+
+        What fails of it is done by the next hello, or the next link: its first statements compare the resources, too.
+        """
+        runner, link = self.runner, self._link
+        if runner is None or runner.credit is not None or link is None or link.hello is None:
+            return
+        await runner.open_link(link, peer_linked=self._peer_linked, credit_bytes=link.hello.credit_bytes)
+        link.send(AskHeld())  # the hub said what it holds before there was an engine to hear it
+        await runner.introduce()
+
+    def _on_rolled_back(self, reason: str, packed: bytes) -> None:
+        """The pair was undone; `packed` is the signed word about it, where it is this side's to tell."""
         self._problem = str(refused_there(reason, {}))
-        if self._link is not None:
-            await self.source.open_link(self._link.send)  # this link was opened for the pair; now it may carry windows
-        self._ring("pairing")
+        self._tell_dissolved(packed)
+        self._on_over()
 
     def _on_over(self) -> None:
         """The pair is over: from here on this connector has no peer, whatever is still under way."""
         self.pair = self.calls = self.runner = None
         self._peer_linked = False
         self._calls_made.set()
-        for task in (self._time_task, self._side_task):
-            if task is not None:
-                task.cancel()
-        self._parting_task = asyncio.ensure_future(self._after_over())
+        for task in (self._time_task, self._roll_back_task, self._hello_task):
+            _cancel(task)
+        self._time_task = None
+        self._parting_task = self._keep("what follows the end of a pair", self._after_over)
+        self._ring("pairing")
 
     async def _after_over(self) -> None:
         await self.parting.load()
@@ -297,19 +318,9 @@ class ConnectorRuntime:
         for what in ("pairing", "parting", "devices"):
             self._ring(what)
 
-    async def _roll_back(self, pair: Pair) -> None:
-        self._tell_dissolved(await self._completion.roll_back_when_due(pair))
-
-    async def _dissolutions(self) -> list[bytes]:
-        return await self._around.database.read(lambda c: connectors.dissolutions(c, self.connector_id))
-
     def _tell_dissolved(self, packed: bytes) -> None:
-        """Tell the hub, now or on the next link, which passes it on to the target."""
         if packed:
-            self._untold = True
-        if packed and self._link is not None:
-            self._link.send(DissolvePair(packed))
-            self._untold = False
+            self._given_up.add(packed)
         self._look_again.set()
 
     async def accept_claimant(self) -> None:
@@ -321,30 +332,28 @@ class ConnectorRuntime:
         """Source: a person refuses who claimed; both sides forget the pair. Raises Refused('not_found')."""
         if self.pair is None or self.pair.side is not Side.SOURCE or self.pair.state is not PairState.PENDING:
             raise Refused("not_found", what="pairing to refuse")
-        self._tell_dissolved(await self._completion.roll_back(self.pair, "pairing_declined"))
+        await self._completion.roll_back(self.pair, "pairing_declined")
 
     # --- the link -------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep a link up while one is wanted, until cancelled."""
+        """Keep a link up while one is wanted, until cancelled; to be run again where an error ended it."""
         backoff, away = Backoff(), Backoff()
-        if self.runner is not None:
-            self._time_task = asyncio.ensure_future(self.runner.keep_time())
-        if self.pair is not None and self.pair.side is Side.SOURCE and self.pair.state is PairState.PENDING:
-            self._side_task = asyncio.ensure_future(self._roll_back(self.pair))
-        # Once more at each start: the process may have ended, or the hub lost its disk, before the target heard of it.
-        self._untold = bool(await self._dissolutions())
-        await self.parting.load()
+        self._state = LINK_TABLE.start  # wherever an error left it
         try:
+            self._keep_time()
+            if self.pair is not None:
+                self._roll_back_when_due(self.pair)
+            await self._given_up.load()
+            await self.parting.load()
             while True:
                 await self._until_wanted()
                 started_ms = self._around.clock.monotonic_ms()
                 self._move(LinkEvent.WANTED if self._state is LinkState.IDLE else LinkEvent.TIME_UP)
                 try:
                     await self._link_once()
-                except (LinkLost, ProtocolError, Refused, StorageFailed) as error:
-                    self._problem, self._problem_code = str(error), getattr(error, "code", "")
-                    _log.info("link lost: %s", error, extra={"connector": self.connector_id})
+                except Exception as error:  # noqa: BLE001  # whatever it is, it costs this link and no more
+                    self._on_lost(error)
                 was_linked = self._state is LinkState.LINKED
                 lived_ms = self._around.clock.monotonic_ms() - started_ms if was_linked else 0
                 hub = self._around.enrolment.hub
@@ -356,10 +365,25 @@ class ConnectorRuntime:
                 self._next_attempt_ms = self._around.clock.wall_ms() + wait_ms
                 self._move(LinkEvent.LOST)
                 await self._pause(wait_ms / SECOND_MS)
+        except Exception as error:
+            self._problem, self._problem_code = _reason(error), ""
+            raise
         finally:
-            for task in (self._side_task, self._time_task, self._parting_task):
-                if task is not None:
-                    task.cancel()
+            for task in (self._roll_back_task, self._time_task, self._parting_task):
+                _cancel(task)
+            self._time_task = None
+
+    def _on_lost(self, error: Exception) -> None:
+        """Keep why a link ended, for people, and log it."""
+        self._problem, self._problem_code = _reason(error), getattr(error, "code", "")
+        is_expected = isinstance(error, _ENDS_OF_A_LINK)
+        _log.log(
+            logging.INFO if is_expected else logging.ERROR,
+            "link lost: %s",
+            error,
+            exc_info=None if is_expected else error,
+            extra={"connector": self.connector_id},
+        )
 
     async def _pause(self, wait_s: float) -> None:
         """Wait for the next attempt, or until a hub that could not be reached is back."""
@@ -382,12 +406,10 @@ class ConnectorRuntime:
     async def _wanted(self) -> bool:
         if self.disabled or self._around.enrolment.hub is None:
             return False
-        if self.pair is not None or self._claiming or self.parting.untold:
+        if self.pair is not None or self._claiming or self.parting.untold or self._given_up.untold:
             return True
         window = await self.source.window()
-        if window is not None and window.open:
-            return True
-        return self._untold
+        return window is not None and window.open
 
     def _move(self, event: LinkEvent) -> None:
         self._state = LINK_TABLE.after(self._state, event)
@@ -410,23 +432,33 @@ class ConnectorRuntime:
         link = Link(socket, self._around.start_id, self._at_once, lambda: self._ring("link"), self._begin)
         try:
             hello = await link.greet()
-        except BaseException:
-            await socket.close()
-            raise
-        clock = self._around.clock
-        self._around.guard.on_hub_time(hello.time_ms, clock.wall_ms(), clock.monotonic_ms())
+            clock = self._around.clock
+            self._around.guard.on_hub_time(hello.time_ms, clock.wall_ms(), clock.monotonic_ms())
+            await self._use(link)
+        finally:
+            await link.close()
+
+    async def _use(self, link: Link) -> None:
+        """Carry what there is to carry over an open link, until it ends."""
         self._link = link
-        self._problem = self._problem_code = ""
-        self._move(LinkEvent.CONNECTED)
-        _log.info("linked to the hub", extra={"connector": self.connector_id})
-        self._put_off = []
-        self._some_put_off.clear()
-        parts = (self._end_unwanted(link), self._answer_calls(), self._take_put_off())
-        beside = [asyncio.ensure_future(part) for part in parts]
+        beside: list[asyncio.Task[None]] = []
         try:
+            self._problem = self._problem_code = ""
+            self._move(LinkEvent.CONNECTED)
+            _log.info("linked to the hub", extra={"connector": self.connector_id})
+            self._put_off = []
+            self._some_put_off.clear()
+            beside += [
+                self._keep("the look whether a link is wanted", lambda: self._end_unwanted(link)),
+                self._keep("answering questions", self._answer_calls),
+                self._keep("taking what was put off", self._take_put_off),
+                self._keep("telling the hub again", lambda: self._tell_again(link)),
+            ]
             await self._open(link)
             await link.run(lambda frames: self._handle(link, frames))
         finally:
+            if self._hello_task is not None:
+                beside.append(self._hello_task)
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
@@ -434,6 +466,7 @@ class ConnectorRuntime:
             self._carried_bytes = (sent + link.bytes_sent, received + link.bytes_received)
             self._link = None
             self._peer_linked = False
+            self._notice, self._known_pair_id, self._told_all = "", b"", False
             await self._close()
 
     async def _end_unwanted(self, link: Link) -> None:
@@ -451,30 +484,39 @@ class ConnectorRuntime:
                 self._calls_made.clear()
                 if answering is not None:
                     answering.cancel()
-                answering = asyncio.ensure_future(self.calls.run()) if self.calls is not None else None
+                answering = None if self.calls is None else self._keep("answering questions", self.calls.run)
         finally:
             if answering is not None:
                 answering.cancel()
 
     async def _open(self, link: Link) -> None:
         self.target.open_link(link.send)
-        self.parting.open_link(link.send)  # before a window: the hub has to know that the connector is free
+        # Before a window and a new pair: the hub has to know that the connector is free.
+        self.parting.open_link(link.send)
+        self._given_up.open_link(link.send)
         if self.pair is None:
             await self.source.open_link(link.send)
-            for statement in await self._dissolutions():
-                link.send(DissolvePair(statement))
-            self._untold = False
         else:
             link.send(PresentPair(self.pair.certificate))
+
+    async def _tell_again(self, link: Link) -> None:
+        """Say once more what the hub has refused, or could not store: its disk is well again, or it knows better now."""
+        while True:
+            await asyncio.sleep(TOLD_AGAIN_EVERY_S)
+            self.parting.tell_again()
+            self._given_up.tell()
+            if self.pair is not None and self._known_pair_id != self.pair.pair_id:
+                link.send(PresentPair(self.pair.certificate))
 
     async def _close(self) -> None:
         self.target.close_link()
         self.parting.close_link()
-        await self.source.close_link()
+        self._given_up.close_link()
         if self.calls is not None:
             self.calls.close_link()
         if self.runner is not None:
             await self.runner.close_link()
+        await self.source.close_link()  # the last, for it reads: the others are to hear of it in any case
 
     # --- frames ---------------------------------------------------------------------------------------------------------
 
@@ -538,6 +580,8 @@ class ConnectorRuntime:
             case ClaimRefused():
                 self.target.on_refused(frame)
                 await self.source.on_claim_over(frame)
+                if frame.code == "target_paired" and self.pair is None:
+                    await self._tell_all(link)
             case PairKnown():
                 await self._on_pair_known(link, frame)
             case PeerPresence():
@@ -549,19 +593,22 @@ class ConnectorRuntime:
                     await self.runner.set_presence(linked=frame.linked)
                 self._ring("link")
             case PairDissolved():
-                if self.pair is not None:
+                if self._given_up.on_answer(frame.dissolution):
+                    await self._on_heard()
+                elif self.pair is not None:
                     await self._completion.on_dissolved(self.pair, frame)
             case PairParted():
                 await self.parting.on_parted(frame)
-                self._look_again.set()
+                await self._on_heard()
             case Notice():
-                self._on_notice(frame)
+                await self._on_notice(link, frame)
             case _:
                 raise ProtocolError(f"the hub sent {type(frame).__name__}, which is a connector's")
 
     async def _on_pair_known(self, link: Link, known: PairKnown) -> None:
         if self.pair is None or known.pair_id != self.pair.pair_id or link.hello is None:
             return
+        self._notice, self._known_pair_id = "", known.pair_id
         self._peer_linked = known.peer_linked
         if self.calls is not None:
             self.calls.open_link(link.send)
@@ -569,17 +616,52 @@ class ConnectorRuntime:
             await self._around.database.until_storing()
             await self.runner.open_link(link, peer_linked=known.peer_linked, credit_bytes=link.hello.credit_bytes)
         elif self.pair.side is Side.TARGET and self.calls is not None:
-            if self._side_task is not None:
-                self._side_task.cancel()
-            self._side_task = asyncio.ensure_future(self._completion.say_hello(self.pair, self.calls))
+            _cancel(self._hello_task)
+            pair, calls = self.pair, self.calls
+            self._hello_task = self._keep("saying hello", lambda: self._completion.say_hello(pair, calls))
         self._ring("link")
 
-    def _on_notice(self, notice: Notice) -> None:
+    async def _on_heard(self) -> None:
+        """The hub knows that a pair is over: what it refused because of that is asked once more."""
+        self._notice = ""
+        if self.pair is None and self._link is not None and not self.source.filed:
+            await self.source.open_link(self._link.send)
+        self._look_again.set()
+
+    async def _on_notice(self, link: Link, notice: Notice) -> None:
         if notice.code == "peer_not_linked" and self.calls is not None:
             self.calls.on_peer_not_linked(notice.ref)
             return
-        self._problem = str(refused_there(notice.code, notice.facts))
+        here = {"storage_failed": "hub_storage_failed"}.get(notice.code, notice.code)
+        self._notice = str(refused_there(here, notice.facts))
+        if notice.code == "storage_failed":
+            self._given_up.on_hub_failed()
+        if notice.code == ("source_paired" if self.pair is None else "pair_conflict"):
+            self._known_pair_id = b""
+            await self._tell_all(link)
         self._ring("link")
+
+    async def _tell_all(self, link: Link) -> None:
+        """The hub knows a pair that is long over (it was restored, or was not there then): tell it so, once on a link."""
+        if self._told_all:
+            return
+        self._told_all = True
+        await self.parting.tell_all()
+        await self._given_up.load()
+        if self.pair is not None:
+            link.send(PresentPair(self.pair.certificate))
+
+
+def _cancel(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+
+
+def _reason(error: Exception) -> str:
+    """Say to people why a link ended."""
+    if isinstance(error, _ENDS_OF_A_LINK):
+        return str(error)
+    return f"an error of this program ended the link ({type(error).__name__}: {error}); it is tried again"
 
 
 def _is_segment(frame: ForEngine) -> bool:
