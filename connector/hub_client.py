@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import TypeVar
 
 import httpx2
 import msgspec
@@ -10,11 +11,12 @@ import websockets
 from websockets.asyncio.client import connect
 
 from connector.hub_watch import HubWatch
-from connector.hub_way import HubWay
+from connector.hub_way import HubWay, without_password
 from connector.identity import Identity
 from connector.link_socket import LinkSocket
 from shared.certificates import public_bytes
 from shared.errors import LinkLost, Refused, refused_there
+from shared.foreign import read_json
 from shared.joining import (
     ENROL_PATH,
     LINK_PATH,
@@ -28,6 +30,8 @@ from shared.joining import (
 )
 from shared.limits import FRAME_BYTES_MAX, HANDSHAKE_DEADLINE_S, PING_INTERVAL_S, PING_TIMEOUT_S
 from shared.trust import trust_for
+
+A = TypeVar("A")
 
 
 class HubClient:
@@ -52,14 +56,14 @@ class HubClient:
         await self._http.aclose()
 
     async def nonce(self) -> NonceAnswer:
-        """Ask for a nonce; raises LinkLost where the hub cannot be reached."""
+        """Ask for a nonce; raises LinkLost where the hub cannot be reached, or something else answers in its place."""
         try:
-            answer = await self._ask("GET", NONCE_PATH)
+            answer = self._read(await self._ask("GET", NONCE_PATH), NonceAnswer)
         except LinkLost:
             self.is_reachable = False
             raise
         self.is_reachable = True
-        return msgspec.json.decode(answer, type=NonceAnswer)
+        return answer
 
     async def enrol(self, identity: Identity, token: str, now_s: float) -> EnrolAnswer:
         """Enrol the site; raises Refused with the hub's reason, LinkLost."""
@@ -72,7 +76,10 @@ class HubClient:
             public_bytes(identity.identity_private).hex(),
             self._assertion(identity, "", nonce, now_s),
         )
-        return msgspec.json.decode(await self._ask("POST", ENROL_PATH, request), type=EnrolAnswer)
+        answer = self._read(await self._ask("POST", ENROL_PATH, request), EnrolAnswer)
+        if not _is_hex(answer.certificate):
+            raise self._stranger()
+        return answer
 
     async def present(self, identity: Identity) -> None:
         """Show the enrolment certificate to a hub that lost its disk; raises Refused, LinkLost."""
@@ -116,6 +123,18 @@ class HubClient:
             now_s=now_s,
         )
 
+    def _read(self, body: bytes, kind: type[A]) -> A:
+        try:
+            return read_json(body, kind)
+        except msgspec.DecodeError as error:
+            raise self._stranger() from error
+
+    def _stranger(self) -> LinkLost:
+        return LinkLost(
+            f"what answered at {without_password(self.hub_url)} is not a Pairhub hub:"
+            " a page of a guest network, a proxy or another program stands there"
+        )
+
     async def _ask(self, method: str, path: str, body: msgspec.Struct | None = None) -> bytes:
         content = None if body is None else msgspec.json.encode(body)
         try:
@@ -129,6 +148,13 @@ class HubClient:
         return response.content
 
 
+def _is_hex(text: str) -> bool:
+    try:
+        return bool(bytes.fromhex(text))
+    except ValueError:
+        return False
+
+
 class _Answer(msgspec.Struct):
     code: str = ""
     facts: dict[str, str] = {}
@@ -136,7 +162,7 @@ class _Answer(msgspec.Struct):
 
 def _refusal(status: int, body: bytes) -> Refused | LinkLost:
     try:
-        answer = msgspec.json.decode(body, type=_Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # a proxy's page
+        answer = read_json(body, _Answer)
+    except msgspec.DecodeError:  # a proxy's page
         return LinkLost(f"the hub, or something before it, answered {status} in a way this site does not understand")
     return refused_there(answer.code, answer.facts)
