@@ -31,6 +31,7 @@ from shared.limits import INGEST_BODY_BYTES_MAX
 from shared.listening import front_of
 from shared.metrics import CountedRequests, Metrics
 from shared.short_way import SHORT_WAY_KEY
+from shared.supervision import supervised
 from web.csrf import CrossSiteGuard
 from web.front_door import FrontDoor
 from web.headers import SecurityHeaders
@@ -57,9 +58,12 @@ def make_app(site: Site, access: Access) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         tasks = [
-            asyncio.create_task(desk.samples.run(lambda runtime: take_sample(site, desk.samples, runtime))),
-            asyncio.create_task(desk.samples.run_canaries()),
-            asyncio.create_task(_forget_sessions(site, access)),
+            asyncio.create_task(supervised(what, work))
+            for what, work in (
+                ("sampling", lambda: desk.samples.run(lambda runtime: take_sample(site, desk.samples, runtime))),
+                ("asking through the pairs", desk.samples.run_canaries),
+                ("forgetting sessions", lambda: _forget_sessions(site, access)),
+            )
         ]
         door = FrontDoor(app, front_of(site.settings), site.certificate)
         try:

@@ -12,6 +12,7 @@ from connector.host import HOST_DEVICE, HostDevice
 from connector.resources import NewResource
 from shared.database import Database
 from shared.errors import Refused
+from shared.supervision import supervised
 
 EVERY_S_MIN: Final = 0.1
 EVERY_S_MAX: Final = 3_600.0
@@ -68,7 +69,10 @@ class HostDesk:
 
     def _start(self, connector_id: str, every_s: float) -> None:
         assert self._tasks is not None
-        self._running[connector_id] = self._tasks.create_task(self._report(connector_id, every_s))
+        reporting = supervised(
+            "reporting this machine", lambda: self._report(connector_id, every_s), {"connector": connector_id}
+        )
+        self._running[connector_id] = self._tasks.create_task(reporting)
 
     async def _prepare(self, connector_id: str) -> None:
         """Make the device and its resources where they are not there, or were deleted."""

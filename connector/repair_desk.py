@@ -18,6 +18,7 @@ from shared.errors import PairhubError, StorageFailed
 from shared.notices.desk import NoticeDesk, TrialOutcome
 from shared.notices.keeper import RepairKeeper
 from shared.notices.notice import Sender
+from shared.supervision import supervised
 
 # All links of a site may come back at once: hundreds looked at in a row would hold up every reading meanwhile.
 _BETWEEN_LOOKS_S: Final = 0.05
@@ -131,7 +132,10 @@ class RepairDesk:
 
     async def run(self) -> None:
         """Keep what changes and have it told, until cancelled."""
-        await asyncio.gather(self._keeper.run(self._look), self._look_at_moved())
+        await asyncio.gather(
+            supervised("keeping repairs", lambda: self._keeper.run(self._look)),
+            supervised("looking at links that moved", self._look_at_moved),
+        )
 
     async def _look_at_moved(self) -> None:
         while True:

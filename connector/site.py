@@ -28,7 +28,9 @@ from connector.host_desk import HostDesk
 from connector.hub_client import HubClient
 from connector.hub_way import hub_way
 from connector.identity import Identity, load_or_create
+from connector.ingest import mqtt_rows
 from connector.ingest.mqtt_desk import MqttDesk
+from connector.ingest.mqtt_rows import Subscription
 from connector.ingestion import Ingestion
 from connector.lookups import Lookups
 from connector.quarantine import QuarantineDesk
@@ -60,6 +62,7 @@ from shared.notices.desk import NoticeDesk
 from shared.notices.notice import Sender
 from shared.notices.settings import notice_channels
 from shared.served_certificate import ServedCertificate
+from shared.supervision import supervised
 from web import paths
 from web.updates import ChangeBell
 
@@ -197,12 +200,15 @@ class Site:
                 self._start(connector_id)
             await self.host.start(tasks)
             await self.mqtt.start(tasks)
-            tasks.create_task(self._keep_house())
-            tasks.create_task(self.clock_watch.run())
-            tasks.create_task(Folding(self.database).run())
-            tasks.create_task(self.lookups.copies.run())
-            tasks.create_task(self.repairs.run())
-            tasks.create_task(self.notices.run())
+            for what, work in (
+                ("housekeeping", self._keep_house),
+                ("the look at the clock", self.clock_watch.run),
+                ("folding history", Folding(self.database).run),
+                ("saving copies of lookups", self.lookups.copies.run),
+                ("looking for repairs", self.repairs.run),
+                ("sending notices", self.notices.run),
+            ):
+                tasks.create_task(supervised(what, work), name=what)
             if started is not None:
                 started()
 
@@ -284,13 +290,8 @@ class Site:
 
     async def _supervise(self, connector_id: str) -> None:
         """Keep one connector going: a bug or a broken disk in one must not stop the others."""
-        while True:
-            try:
-                await self.runtimes[connector_id].run()
-                return
-            except Exception:  # noqa: BLE001  # whatever it is, it is logged and this connector starts over
-                _log.exception("connector stopped, started again in a second", extra={"connector": connector_id})
-                await asyncio.sleep(1)
+        runtime = self.runtimes[connector_id]
+        await supervised("connector", runtime.run, {"connector": connector_id})
 
     async def connectors(self) -> list[Connector]:
         """Return all connectors, oldest first."""
@@ -378,9 +379,13 @@ class Site:
 
     async def delete_connector(self, connector_id: str) -> None:
         """Delete; refused where paired (W5). Raises Refused('still_paired', 'not_found')."""
-        subscriptions = await self.mqtt.subscriptions(connector_id)
-        await self.write(lambda c: connectors.delete_connector(c, connector_id))
-        await self.mqtt.stop(subscriptions)
+
+        def unit(connection: sqlite3.Connection) -> list[Subscription]:
+            subscriptions = mqtt_rows.list_subscriptions(connection, connector_id)
+            connectors.delete_connector(connection, connector_id)
+            return subscriptions
+
+        await self.mqtt.stop(await self.write(unit))
         self.catalogue.forget()
         self.host.stop(connector_id)
         task = self._running.pop(connector_id, None)

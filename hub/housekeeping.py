@@ -48,7 +48,7 @@ async def keep_house(hub: Hub, open_store: OpenStore, after_replacing: Callable[
                 await hub.store.delete_stale_sessions(now_ms - limits.absolute_ms, now_ms - limits.idle_ms)
         except StorageFailed as error:
             _log.warning("Housekeeping: %s", error)
-        except Exception:
+        except Exception:  # noqa: BLE001  # as above
             _log.exception("Housekeeping failed, and is tried again")
 
 

@@ -29,6 +29,7 @@ from shared.notices.settings import notice_channels
 from shared.served_certificate import served_certificate
 from shared.service_manager import ServiceManager
 from shared.serving import QuietServer, Server, configure, listen, url_of
+from shared.supervision import supervised
 from web.updates import ChangeBell
 
 _log = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class _Service:
         server = (Server if stop is None else QuietServer)(config, self._drain, started)
         beside = [
             tasks.create_task(keep_house(self.hub, self._open_store, self._leave_files)),
-            tasks.create_task(self.hub.repairs.run()),
+            tasks.create_task(supervised("looking for repairs", self.hub.repairs.run)),
             tasks.create_task(_stop(server, stop)),
             *([] if tls is None else [tasks.create_task(tls.watch(server, self._leave_address))]),
             tasks.create_task(self.manager.watch(lambda: self.hub.store.beat(), self._status)),

@@ -174,7 +174,9 @@ class Samples:
 
     async def run_canaries(self) -> None:
         """Keep asking through every pair, until cancelled; one that does not answer delays no other."""
-        await asyncio.gather(self._ask_all(), self._ask_lost_again())
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._ask_all())
+            tasks.create_task(self._ask_lost_again())
 
     async def _ask_all(self) -> None:
         while True:
