@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket
 from hub.admission import Admission, Admitted, Displacement, Nonces
 from hub.blocked import BlockedAttempts, Door
 from hub.links import CLOSE_DISPLACED, CLOSE_RESTART, CLOSE_REVOKED, Link
-from hub.pair_desk import PairDesk
+from hub.pair_desk import PairDesk, known_ends
 from hub.rates import Rate, Relayed, RelayRates
 from hub.repairs import HubRepairs
 from hub.settings import HubSettings
@@ -24,7 +24,7 @@ from shared.certificates import public_bytes
 from shared.clock import Clock
 from shared.core.registry import Connector, Registry, Tell
 from shared.errors import REFUSALS, ProtocolError, Refused
-from shared.limits import DRAIN_DEADLINE_S
+from shared.limits import DRAIN_DEADLINE_S, LINKS_PER_SITE_MAX
 from shared.messages import (
     AnyFrame,
     AskHeld,
@@ -115,8 +115,9 @@ class Hub:
     def _take_up(self, sites: list[Site], pairs: list[Pair]) -> None:
         self.sites.clear()
         self.sites.update({site.site_id: site for site in sites})
-        certificates = (pair.certificate for pair in pairs)
-        self.registry = Registry(certificates, claims_per_minute=self.settings.claims_per_minute)
+        self.registry = Registry(claims_per_minute=self.settings.claims_per_minute)
+        for pair in pairs:
+            self.registry.on_paired(pair.certificate, known_ends(pair.certificate, self.sites))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start work beside the links. An error in it is a bug; it is logged, and ends nothing else (G7)."""
@@ -140,6 +141,8 @@ class Hub:
             admitted = self._admission.admit(websocket.headers, self.now_ms())
             if (older := self.links.get(admitted.connector)) is not None:
                 self._displacement.check(admitted.connector, older.start_id, admitted.start_id, self.now_ms())
+            elif sum(site_id == admitted.connector[0] for site_id, _ in self.links) >= LINKS_PER_SITE_MAX:
+                raise Refused("too_many_of_site", most=LINKS_PER_SITE_MAX, what="links")
         except Refused as refused:
             address = websocket.client.host if websocket.client else ""
             self.block(Door.LINK, refused.code, address, self._admission.claimed_name(websocket.headers))

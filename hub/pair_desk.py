@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from hub.admission import is_connector_id
 from hub.links import Link
 from hub.pair_runner import PairRunner, Spawn
 from hub.store.interface import HubStore
@@ -115,17 +116,18 @@ class PairDesk:
         if over is not None:
             link.send(over)
             return
-        self._registry.check_free(certificate)
+        ends = self._known_ends(certificate)
+        self._registry.check_free(certificate, ends)
         runner = self.runners.get(certificate.pair_id)
         if runner is not None and runner.certificate != certificate:  # also where no disk can say so
             raise Refused("pair_conflict")
         try:
             if is_stored:
-                await self._store.register_pair(certificate, packed, now_ms=self._now())
+                await self._store.register_pair(certificate, packed, ends=ends, now_ms=self._now())
         except StorageFailed as error:  # relaying needs no disk
             _log.warning("A pair could not be stored: %s", error, extra=link.ids | _ids(certificate))
             is_stored = False
-        self._registry.on_paired(certificate)
+        self._registry.on_paired(certificate, ends)
         if runner is None:
             runner = self.runners[certificate.pair_id] = await self._run(certificate)
         if not is_stored:
@@ -157,7 +159,8 @@ class PairDesk:
             try:
                 word: AnyFrame | None = await self._over(certificate)
                 if word is None:
-                    await self._store.register_pair(certificate, packed, now_ms=self._now())
+                    ends = self._known_ends(certificate)
+                    await self._store.register_pair(certificate, packed, ends=ends, now_ms=self._now())
             except StorageFailed:
                 self._register_later(runner, packed)
                 return
@@ -170,11 +173,17 @@ class PairDesk:
                     link.send(word)
 
     def _check_parties(self, certificate: PairCertificate) -> None:
-        """Raise Refused unless keys and names are those the hub knows these sites by."""
+        """Raise Refused unless keys and names are those the hub knows these sites by, and can be shown."""
         for party in (certificate.source, certificate.target):
+            if not is_connector_id(party.connector_id) or not party.site_name.isprintable():
+                raise Refused("certificate_refused", why="it names no site and connector as they are written")
             site = self._sites.get(party.site_id)
             if site is not None and (site.identity_key, site.site_name) != (party.identity_key, party.site_name):
                 raise Refused("certificate_refused", why=f"'{party.site_name}' is enrolled with another key or name")
+
+    def _known_ends(self, certificate: PairCertificate) -> tuple[Side, ...]:
+        """Return the ends whose sites are enrolled as the certificate says; anybody can sign for a site that is not."""
+        return known_ends(certificate, self._sites)
 
     async def _over(self, certificate: PairCertificate) -> PairDissolved | PairParted | None:
         """Return the signed word that this very pair is off or parted, if there is one; raises StorageFailed."""
@@ -271,6 +280,16 @@ def _notice(error: Refused | StorageFailed) -> Notice:
     if isinstance(error, Refused):
         return Notice(error.code, {"why": str(error.facts.get("why", error)).rstrip(".")})
     return Notice("storage_failed", {"why": "it is the hub's own disk, whose operator has to see to it"})
+
+
+def known_ends(certificate: PairCertificate, sites: Mapping[str, Site]) -> tuple[Side, ...]:
+    """Return those ends of a pair whose sites are enrolled with the certificate's names and keys."""
+    return tuple(side for side in Side if _is_known(certificate.party(side), sites))
+
+
+def _is_known(party: Party, sites: Mapping[str, Site]) -> bool:
+    site = sites.get(party.site_id)
+    return site is not None and (site.identity_key, site.site_name) == (party.identity_key, party.site_name)
 
 
 def _connector(party: Party) -> Connector:

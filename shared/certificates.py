@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from shared.errors import Refused
 from shared.foreign import read_packed
+from shared.sealing import Side
 
 
 class Enrolment(msgspec.Struct, frozen=True, array_like=True):
@@ -43,6 +44,10 @@ class PairCertificate(msgspec.Struct, frozen=True, array_like=True):
     target: Party
     window_id: bytes
     transcript: bytes
+
+    def party(self, side: Side) -> Party:
+        """Return one of its two ends."""
+        return self.source if side is Side.SOURCE else self.target
 
 
 class Dissolution(msgspec.Struct, frozen=True, array_like=True):

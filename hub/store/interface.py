@@ -6,7 +6,7 @@ that passes it may serve a hub.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from hub.store.rows import AuditRow, Backlog, Dropped, Pair, Site, Token, User
@@ -84,10 +84,14 @@ class RegistryStore(Protocol):
     async def revoke_token(self, token_id: str) -> None:
         """Delete an unused token; raises Refused('not_found')."""
 
-    async def register_pair(self, certificate: PairCertificate, packed: bytes, *, now_ms: int) -> bool:
-        """Keep a pair; return whether it is new. The same pair again changes nothing.
+    async def register_pair(
+        self, certificate: PairCertificate, packed: bytes, *, ends: Collection[Side] = tuple(Side), now_ms: int
+    ) -> bool:
+        """Keep a pair; return whether it is new. The same pair again takes those `ends` that it has not, and no more.
 
-        Raises Refused('pair_conflict') where one of the two connectors is in another pair. Of two that race, one wins.
+        `ends` are those whose sites are known with the certificate's keys: only these take their connectors. Raises
+        Refused('pair_conflict') where one of them is in another pair; one that somebody signed for with another key of
+        that site gives way. Of two that race, one wins. Raises Refused('too_many_of_site') beyond PAIRS_PER_SITE_MAX.
         """
 
     async def pairs(self) -> list[Pair]:

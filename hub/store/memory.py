@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
@@ -18,6 +18,7 @@ from shared.core.number_sets import NumberSets
 from shared.core.relay_effects import Copy
 from shared.database import StoreFigures
 from shared.errors import Refused
+from shared.limits import PAIRS_PER_SITE_MAX
 from shared.messages import HeldEpoch
 from shared.sealing import Kind, Side
 from web.sessions import SessionRow
@@ -112,6 +113,7 @@ class MemoryStore(MemoryRepairs):
         self._sites: dict[str, Site] = {}
         self._tokens: dict[str, Token] = {}
         self._pairs: dict[bytes, Pair] = {}
+        self._ends: dict[tuple[str, str], tuple[bytes, bytes]] = {}  # by connector: pair ID, identity key of its site
         self._dissolutions: dict[tuple[bytes, str], tuple[bytes, int]] = {}
         self._partings: dict[PairCertificate, tuple[bytes, frozenset[Side], int]] = {}
         self._users: dict[str, User] = {}
@@ -192,17 +194,24 @@ class MemoryStore(MemoryRepairs):
             raise Refused("not_found", what="unused token")
         del self._tokens[token_id]
 
-    async def register_pair(self, certificate: PairCertificate, packed: bytes, *, now_ms: int) -> bool:
-        ends = {_end(certificate.source), _end(certificate.target)}
-        for pair in self._pairs.values():
-            if ends & {_end(pair.certificate.source), _end(pair.certificate.target)}:
-                if pair.certificate == certificate:
-                    return False
-                raise Refused("pair_conflict")
-        if certificate.pair_id in self._pairs:
+    async def register_pair(
+        self, certificate: PairCertificate, packed: bytes, *, ends: Collection[Side] = tuple(Side), now_ms: int
+    ) -> bool:
+        same_id = self._pairs.get(certificate.pair_id)
+        if same_id is not None and same_id.certificate != certificate:
             raise Refused("pair_conflict")
-        self._pairs[certificate.pair_id] = Pair(certificate, packed, now_ms)
-        return True
+        taken = [(_end(certificate.party(side)), certificate.party(side).identity_key) for side in ends]
+        for end, key in taken:
+            pair_id, key_before = self._ends.get(end, (certificate.pair_id, key))
+            if pair_id != certificate.pair_id and key_before == key:
+                raise Refused("pair_conflict")
+            of_site = sum(site_id == end[0] for site_id, _ in self._ends)
+            if same_id is None and of_site >= PAIRS_PER_SITE_MAX:
+                raise Refused("too_many_of_site", most=PAIRS_PER_SITE_MAX, what="pairs")
+        self._ends.update({end: (certificate.pair_id, key) for end, key in taken})
+        if same_id is None:
+            self._pairs[certificate.pair_id] = Pair(certificate, packed, now_ms)
+        return same_id is None
 
     async def pairs(self) -> list[Pair]:
         return list(self._pairs.values())
@@ -212,9 +221,13 @@ class MemoryStore(MemoryRepairs):
         if pair is not None and pair.certificate.source.site_id != source_site_id:
             raise Refused("certificate_refused", why="only the pair's source may dissolve it")
         self._dissolutions[pair_id, source_site_id] = packed, now_ms
-        self._pairs.pop(pair_id, None)
-        self.copies.forget(pair_id)
+        self._forget_pair(pair_id)
         return pair
+
+    def _forget_pair(self, pair_id: bytes) -> None:
+        self._pairs.pop(pair_id, None)
+        self._ends = {end: held for end, held in self._ends.items() if held[0] != pair_id}
+        self.copies.forget(pair_id)
 
     async def dissolution(self, pair_id: bytes, source_site_id: str) -> bytes | None:
         packed, _ = self._dissolutions.get((pair_id, source_site_id), (None, 0))
@@ -227,8 +240,7 @@ class MemoryStore(MemoryRepairs):
         if len(of_site) > PARTINGS_PER_SITE_MAX:
             del self._partings[of_site[0]]  # in the order in which they came, whatever the clock said
         if (pair := self._pairs.get(certificate.pair_id)) is not None and pair.certificate == certificate:
-            del self._pairs[certificate.pair_id]
-            self.copies.forget(certificate.pair_id)
+            self._forget_pair(certificate.pair_id)
         return len(sides | {told_by}) == len(Side)
 
     async def parting(self, certificate: PairCertificate) -> tuple[bytes, bool] | None:

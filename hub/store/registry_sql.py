@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from typing import Final
 
 from hub.store.rows import Pair, Site, Token
 from hub.store.rules import check_known_site, check_token
 from shared.certificates import PairCertificate, Party, unpack
 from shared.errors import Refused
+from shared.limits import PAIRS_PER_SITE_MAX
 from shared.sealing import Side
 
 # One site can have a few pairings fail in a row; thousands would be an attack on the disk.
@@ -111,33 +113,61 @@ def revoke_token(connection: sqlite3.Connection, token_id: str) -> None:
         raise Refused("not_found", what="unused token")
 
 
-def register_pair(connection: sqlite3.Connection, certificate: PairCertificate, packed: bytes, *, now_ms: int) -> bool:
-    """Put a pair in; return whether it is new. Raises Refused('pair_conflict')."""
-    ends = ((certificate.source, Side.SOURCE), (certificate.target, Side.TARGET))
-    known = [found for party, _ in ends if (found := _pair_of(connection, party)) is not None]
-    if known:
-        if all(pair.certificate == certificate for pair in known):
-            return False
+def register_pair(
+    connection: sqlite3.Connection,
+    certificate: PairCertificate,
+    packed: bytes,
+    *,
+    ends: Collection[Side],
+    now_ms: int,
+) -> bool:
+    """Put a pair in; return whether it is new. Raises Refused('pair_conflict'), ('too_many_of_site')."""
+    row = connection.execute(
+        "SELECT packed, registered_ms FROM pairs WHERE pair_id = ?", (certificate.pair_id,)
+    ).fetchone()
+    if row is not None and _pair(row).certificate != certificate:
         raise Refused("pair_conflict")
-    cursor = connection.execute(
-        "INSERT INTO pairs (pair_id, packed, registered_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        (certificate.pair_id, packed, now_ms),
-    )
-    if cursor.rowcount == 0:
-        raise Refused("pair_conflict")
+    freed = [party for side in ends if _gives_way(connection, party := certificate.party(side), certificate)]
+    if row is None:
+        for side in ends:
+            _check_count(connection, certificate.party(side).site_id)
+        connection.execute(
+            "INSERT INTO pairs (pair_id, packed, registered_ms) VALUES (?, ?, ?)",
+            (certificate.pair_id, packed, now_ms),
+        )
     connection.executemany(
-        "INSERT INTO pair_ends (site_id, connector_id, pair, side) VALUES (?, ?, ?, ?)",
-        [(party.site_id, party.connector_id, cursor.lastrowid, side) for party, side in ends],
+        "DELETE FROM pair_ends WHERE site_id = ? AND connector_id = ?",
+        [(party.site_id, party.connector_id) for party in freed],
     )
+    connection.executemany(
+        "INSERT INTO pair_ends (site_id, connector_id, pair, side)"
+        " SELECT ?, ?, pair, ? FROM pairs WHERE pair_id = ? ON CONFLICT DO NOTHING",
+        [
+            (certificate.party(side).site_id, certificate.party(side).connector_id, side, certificate.pair_id)
+            for side in ends
+        ],
+    )
+    return row is None
+
+
+def _gives_way(connection: sqlite3.Connection, party: Party, certificate: PairCertificate) -> bool:
+    """Whether a pair at this end was signed with a key that is not the site's; raises Refused where it was with that."""
+    row = connection.execute(
+        "SELECT packed, registered_ms, side FROM pair_ends JOIN pairs USING (pair)"
+        " WHERE site_id = ? AND connector_id = ?",
+        (party.site_id, party.connector_id),
+    ).fetchone()
+    if row is None or (before := _pair(row).certificate) == certificate:
+        return False
+    if before.party(Side(row["side"])).identity_key == party.identity_key:
+        raise Refused("pair_conflict")
     return True
 
 
-def _pair_of(connection: sqlite3.Connection, party: Party) -> Pair | None:
-    row = connection.execute(
-        "SELECT packed, registered_ms FROM pair_ends JOIN pairs USING (pair) WHERE site_id = ? AND connector_id = ?",
-        (party.site_id, party.connector_id),
-    ).fetchone()
-    return None if row is None else _pair(row)
+def _check_count(connection: sqlite3.Connection, site_id: str) -> None:
+    (count,) = connection.execute("SELECT count(*) FROM pair_ends WHERE site_id = ?", (site_id,)).fetchone()
+    if count >= PAIRS_PER_SITE_MAX:
+        raise Refused("too_many_of_site", most=PAIRS_PER_SITE_MAX, what="pairs")
 
 
 def pairs(connection: sqlite3.Connection) -> list[Pair]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
 from sqlite3 import Connection
@@ -118,8 +118,10 @@ class SqliteStore:
     async def revoke_token(self, token_id: str) -> None:
         await self._write(lambda c: registry_sql.revoke_token(c, token_id))
 
-    async def register_pair(self, certificate: PairCertificate, packed: bytes, *, now_ms: int) -> bool:
-        return await self._write(lambda c: registry_sql.register_pair(c, certificate, packed, now_ms=now_ms))
+    async def register_pair(
+        self, certificate: PairCertificate, packed: bytes, *, ends: Collection[Side] = tuple(Side), now_ms: int
+    ) -> bool:
+        return await self._write(lambda c: registry_sql.register_pair(c, certificate, packed, ends=ends, now_ms=now_ms))
 
     async def pairs(self) -> list[Pair]:
         return await self._database.read(registry_sql.pairs)

@@ -7,7 +7,7 @@ transaction, and nothing here ever sees a code (SECURITY, pairing).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -23,6 +23,7 @@ from shared.limits import (
     NAME_CHARS_MAX,
     WINDOW_MS_MAX,
     WINDOW_REMEMBERED_MS,
+    WINDOWS_PER_SITE_MAX,
 )
 from shared.messages import (
     AnyFrame,
@@ -35,6 +36,7 @@ from shared.messages import (
     OpenWindow,
     WindowOpened,
 )
+from shared.sealing import Side
 
 Connector = tuple[str, str]
 """Site ID and connector ID: what a link is for."""
@@ -125,20 +127,25 @@ class Registry:
                 tells.append(Tell(other, ClaimRefused(claim_id, "peer_not_linked", {})))
         return tuple(tells)
 
-    def check_free(self, certificate: PairCertificate) -> None:
-        """Raise Refused('pair_conflict') where one of the two connectors is in another pair already."""
-        for party in (certificate.source, certificate.target):
+    def check_free(self, certificate: PairCertificate, ends: Iterable[Side] = Side) -> None:
+        """Raise Refused('pair_conflict') where one of the connectors at these ends is in another pair already."""
+        for party in map(certificate.party, ends):
             if self._paired.get(_connector(party), certificate.pair_id) != certificate.pair_id:
                 raise Refused("pair_conflict")
 
-    def on_paired(self, certificate: PairCertificate) -> None:
-        """A pair was registered: its connectors take no further claim, those under way are over."""
-        for party in (certificate.source, certificate.target):
+    def on_paired(self, certificate: PairCertificate, ends: Collection[Side] = tuple(Side)) -> None:
+        """A pair was registered: its connectors take no further claim, those under way are over.
+
+        `ends` are those whose sites are enrolled under this name and key. A certificate proves nothing of the other: it
+        takes no name, window or connector until its own link presents the pair.
+        """
+        parties = [certificate.party(side) for side in ends]
+        for party in parties:
             self._paired[_connector(party)] = certificate.pair_id
             self._paired_names[party.site_name, party.connector_id] = certificate.pair_id
             self._windows.pop((party.site_name, party.connector_id), None)
-        ends = {_connector(certificate.source), _connector(certificate.target)}
-        self._claims = {claim_id: route for claim_id, route in self._claims.items() if route.source not in ends}
+        paired = {_connector(party) for party in parties}
+        self._claims = {claim_id: route for claim_id, route in self._claims.items() if route.source not in paired}
 
     def on_dissolved(self, certificate: PairCertificate) -> None:
         """A pair was dissolved or parted: its connectors may pair again."""
@@ -203,7 +210,14 @@ class Registry:
         if before is not None and before.window_id == frame.window_id:  # filed again after a new link
             window.opened_ms, window.claim_id = before.opened_ms, before.claim_id
         self._windows[name] = window
+        self._make_room(connector[0])
         yield Tell(connector, WindowOpened(frame.window_id))
+
+    def _make_room(self, site_id: str) -> None:
+        """Let the oldest window of a site go that opens more than people can type codes for."""
+        own = [name for name, window in self._windows.items() if window.source[0] == site_id]
+        if len(own) > WINDOWS_PER_SITE_MAX:
+            del self._windows[own[0]]
 
     def _on_close(self, connector: Connector, site_name: str, frame: CloseWindow, now_ms: int) -> None:
         window = self._windows.get((site_name, connector[1]))

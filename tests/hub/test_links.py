@@ -10,7 +10,7 @@ import pytest
 
 from hub.serve import RunningHub, running_hub
 from hub.settings import HubSettings
-from shared.limits import DISPLACEMENTS_MAX
+from shared.limits import DISPLACEMENTS_MAX, WINDOW_MS
 from shared.messages import (
     AskHeld,
     Claim,
@@ -352,6 +352,63 @@ async def test_a_pair_is_refused_where_keys_or_connector_do_not_fit(tmp_path: Pa
             await wire.say(PresentPair(TestPair(plant.site, office.site).packed))
             assert (await wire.hear(Notice)).code == "certificate_refused"
         assert await running.hub.store.pairs() == []
+
+
+async def test_a_pair_that_a_rogue_signed_alone_for_a_site_of_anothers_name_takes_nothing_of_that_site(
+    tmp_path: Path,
+) -> None:
+    async with running_hub(settings(tmp_path)) as running:
+        victim, friend, rogue = [await enrolled(running, name) for name in ("plant", "office", "rogue")]
+        forged = TestPair(TestSite("plant"), rogue.site, b"F" * 16, target_connector="BAD1-BAD1")
+        async with victim.linked("SRC1-SRC1") as source, rogue.linked("BAD1-BAD1") as other:
+            await source.say(OpenWindow(b"window-1", WINDOW_MS))
+            await source.hear(WindowOpened)
+            await other.show(forged)
+            async with friend.linked("TGT1-TGT1") as target:
+                await target.say(Claim(b"claim--1", "plant", "SRC1-SRC1", b"offer"))
+                await source.hear(Knock)
+    async with running_hub(settings(tmp_path)) as running:
+        victim.url = friend.url = running.url
+        async with victim.linked("SRC1-SRC1") as source, friend.linked("TGT1-TGT1") as target:
+            await source.say(OpenWindow(b"window-2", WINDOW_MS))
+            await source.hear(WindowOpened)
+            await target.say(Claim(b"claim--2", "plant", "SRC1-SRC1", b"offer"))
+            await source.hear(Knock)
+
+
+async def test_a_pair_that_a_rogue_signed_for_a_site_still_to_come_gives_way_to_that_sites_real_pair(
+    tmp_path: Path,
+) -> None:
+    async with running_hub(settings(tmp_path)) as running:
+        victim, friend, rogue = [SiteClient(TestSite(name), running.url) for name in ("plant", "office", "rogue")]
+        await rogue.enrol()
+        ghost = TestSite("plant", site_id=victim.site.site_id)
+        async with rogue.linked("BAD1-BAD1") as other:
+            await other.show(TestPair(ghost, rogue.site, b"F" * 16, target_connector="BAD1-BAD1"))
+            await victim.enrol()
+            await friend.enrol()
+            async with both_linked(TestPair(victim.site, friend.site), running.url) as (left, right):
+                await left.say(sealed(1))
+                assert await right.hear(Sealed) == sealed(1)
+
+
+async def test_a_site_has_so_many_links_and_pairs_and_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.hub.LINKS_PER_SITE_MAX", 2)
+    monkeypatch.setattr("hub.store.registry_sql.PAIRS_PER_SITE_MAX", 1)
+    async with running_hub(settings(tmp_path)) as running:
+        pair = await a_pair(running)
+        rogue = await enrolled(running, "rogue")
+        async with rogue.linked("BAD1-BAD1") as one, rogue.linked("BAD2-BAD2") as two:
+            await one.show(TestPair(TestSite("one"), rogue.site, b"1" * 16, target_connector="BAD1-BAD1"))
+            await two.say(
+                PresentPair(TestPair(TestSite("two"), rogue.site, b"2" * 16, target_connector="BAD2-BAD2").packed)
+            )
+            assert (await two.hear(Notice)).code == "too_many_of_site"
+            assert await denial(rogue, "BAD3-BAD3") == (409, "too_many_of_site")
+            async with both_linked(pair, running.url):
+                pass
 
 
 async def test_a_dissolved_pair_is_gone_for_both_now_and_later(tmp_path: Path) -> None:

@@ -6,7 +6,14 @@ import pytest
 
 from shared.core.registry import Registry, RegistryFrame, Tell
 from shared.errors import ProtocolError
-from shared.limits import CLAIM_DEADLINE_MS, KNOCKS_PER_MINUTE_MAX, MINUTE_MS, WINDOW_MS, WINDOW_REMEMBERED_MS
+from shared.limits import (
+    CLAIM_DEADLINE_MS,
+    KNOCKS_PER_MINUTE_MAX,
+    MINUTE_MS,
+    WINDOW_MS,
+    WINDOW_REMEMBERED_MS,
+    WINDOWS_PER_SITE_MAX,
+)
 from shared.messages import (
     AnyFrame,
     Claim,
@@ -168,6 +175,16 @@ def test_a_window_filed_again_keeps_its_claim_and_gets_its_new_end() -> None:
     (window,) = registry.windows(NOW + 1_000)
     assert (window.opened_ms, window.expires_ms) == (NOW, NOW + 61_000)
     assert registry.is_claimed(window)
+
+
+def test_a_site_that_opens_windows_without_end_loses_its_oldest_and_nobody_elses() -> None:
+    registry = opened()
+    for n in range(2 * WINDOWS_PER_SITE_MAX):
+        registry.on_frame(("rogue", f"C{n}"), "rogue", OpenWindow(b"window-1", WINDOW_MS), NOW)
+    windows = registry.windows(NOW)
+    assert len(windows) == 1 + WINDOWS_PER_SITE_MAX
+    assert windows[0].source == SOURCE
+    assert windows[-1].source == ("rogue", f"C{2 * WINDOWS_PER_SITE_MAX - 1}")
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,29 @@ async def test_a_connector_is_in_one_pair_only(store: HubStore) -> None:
     assert len(await store.pairs()) == 1
 
 
+async def test_an_end_that_nobody_vouches_for_takes_no_connector_until_its_own_site_presents_the_pair(
+    store: HubStore,
+) -> None:
+    victim, rogue = TestSite("plant"), TestSite("rogue")
+    forged = TestPair(TestSite("plant", site_id=victim.site_id), rogue, b"f" * 16, target_connector="BAD1-BAD1")
+    real, other = TestPair(victim, TestSite("office"), b"r" * 16), TestPair(victim, rogue, b"o" * 16)
+    assert await store.register_pair(forged.certificate, forged.packed, ends=[T], now_ms=1)
+    assert await store.register_pair(real.certificate, real.packed, ends=[S], now_ms=2)
+    assert not await store.register_pair(real.certificate, real.packed, ends=[S, T], now_ms=3)
+    for pair in (other, TestPair(rogue, real.target, b"t" * 16)):
+        assert await refusal_of(store.register_pair(pair.certificate, pair.packed, now_ms=4)) == "pair_conflict"
+    assert len(await store.pairs()) == 2
+
+
+async def test_a_pair_that_was_kept_with_another_key_of_a_site_gives_way_to_that_sites_own(store: HubStore) -> None:
+    victim, rogue = TestSite("plant"), TestSite("rogue")
+    forged = TestPair(TestSite("plant", site_id=victim.site_id), rogue, b"f" * 16, target_connector="BAD1-BAD1")
+    real = TestPair(victim, TestSite("office"), b"r" * 16)
+    assert await store.register_pair(forged.certificate, forged.packed, now_ms=1)
+    assert await store.register_pair(real.certificate, real.packed, now_ms=2)
+    assert not await store.register_pair(real.certificate, real.packed, now_ms=4)
+
+
 async def test_one_site_may_have_many_pairs(store: HubStore) -> None:
     pair = await a_pair(store)
     second = TestPair(pair.source, pair.target, b"q" * 16, "SRC2-SRC2", "TGT2-TGT2")
