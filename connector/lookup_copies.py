@@ -78,11 +78,16 @@ class LookupCopies:
 
 def _save(connection: sqlite3.Connection, taken: dict[Key, tuple[bytes, int]]) -> None:
     known = {row[0] for row in connection.execute("SELECT connector_id FROM connector")}
-    rows = [(*key, *copy) for key, copy in taken.items() if key[0] in known]
-    connection.executemany("INSERT OR REPLACE INTO lookup_copy VALUES (?, ?, ?, ?)", rows)
+    (last,) = connection.execute("SELECT COALESCE(MAX(place), 0) FROM lookup_copy").fetchone()
+    rows = [(*key, *copy, last + 1 + at) for at, (key, copy) in enumerate(taken.items()) if key[0] in known]
+    connection.executemany(
+        "INSERT OR REPLACE INTO lookup_copy (connector_id, question, answer, answered_ms, place) VALUES (?, ?, ?, ?, ?)",
+        rows,
+    )
     for connector_id in dict.fromkeys(row[0] for row in rows):
+        # By their place, not their time: once the clock was set back, the newest would be the first to go.
         connection.execute(
-            "DELETE FROM lookup_copy WHERE connector_id = ?1 AND answered_ms <"
-            " (SELECT answered_ms FROM lookup_copy WHERE connector_id = ?1 ORDER BY answered_ms DESC LIMIT 1 OFFSET ?2)",
+            "DELETE FROM lookup_copy WHERE connector_id = ?1 AND question NOT IN (SELECT question FROM lookup_copy"
+            " WHERE connector_id = ?1 ORDER BY place DESC, answered_ms DESC LIMIT ?2)",
             (connector_id, _COPIES_MAX),
         )

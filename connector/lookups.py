@@ -64,11 +64,14 @@ def read_device(connection: sqlite3.Connection, connector_id: str, identity: str
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an answer comes from: `live` with its round trip, or a `copy` with its age; `none` with the reason why not."""
+    """Where an answer comes from: `live` with its round trip, or a `copy` with its age; `none` with the reason why not.
+
+    `age_ms` is None where nobody can know it: the clock was set back since.
+    """
 
     kind: Literal["live", "copy", "none"]
     round_trip_ms: float = 0.0
-    age_ms: int = 0
+    age_ms: int | None = 0
     why: str = ""
 
 
@@ -133,7 +136,8 @@ class Lookups:
             copy = await self.copies.find(connector_id, question)
             if copy is None:
                 return None, Origin("none", why=str(refused))
-            return copy[0], Origin("copy", age_ms=max(0, now_ms - copy[1]), why=str(refused))
+            age_ms = now_ms - copy[1]
+            return copy[0], Origin("copy", age_ms=age_ms if age_ms >= 0 else None, why=str(refused))
         self.copies.keep(connector_id, question, answer.body, now_ms)
         return answer.body, Origin("live", round_trip_ms=answer.round_trip_ms)
 

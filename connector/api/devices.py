@@ -48,11 +48,14 @@ class DeviceChange(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an answer comes from: `here`, `live`, `copy` (`age_ms` old, and `why` it is not live), or `none`."""
+    """Where an answer comes from: `here`, `live`, `copy` (`age_ms` old, and `why` it is not live), or `none`.
+
+    `age_ms` is null where the clock was set back since the copy was made.
+    """
 
     origin: str = "here"
     round_trip_ms: float = 0.0
-    age_ms: int = 0
+    age_ms: int | None = 0
     why: str = ""
 
 

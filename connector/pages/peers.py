@@ -51,6 +51,7 @@ def _said(origin: Origin, pair: Pair) -> c.AnswerOrigin:
         case "live":
             return c.AnswerOrigin(c.AnswerKind.LIVE, pair.peer_site_name, origin.round_trip_ms)
         case "copy":
-            return c.AnswerOrigin(c.AnswerKind.LAST_GOOD, pair.peer_site_name, age_s=origin.age_ms / SECOND_MS)
+            age_s = None if origin.age_ms is None else origin.age_ms / SECOND_MS
+            return c.AnswerOrigin(c.AnswerKind.LAST_GOOD, pair.peer_site_name, age_s=age_s)
         case "none":
             return _OWN

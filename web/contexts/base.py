@@ -82,7 +82,7 @@ class AnswerKind(StrEnum):
 
 
 class AnswerOrigin(Struct, frozen=True):
-    """Say where an answer comes from. `round_trip_ms` goes with LIVE, `age_s` with LAST_GOOD."""
+    """Say where an answer comes from. `round_trip_ms` goes with LIVE, `age_s` with LAST_GOOD, where it is known."""
 
     kind: AnswerKind
     peer_site_name: str = ""
