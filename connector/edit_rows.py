@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -15,12 +16,14 @@ from shared.core.cells import Cell, cell_hash, digest
 from shared.core.entries import Definition
 from shared.core.fields import identity_of
 from shared.core.judge import PeerRights
-from shared.core.ports import Change
-from shared.errors import Refused
+from shared.core.ports import Change, Undone
+from shared.errors import PairhubError, Refused
 from shared.foreign import read_json
 from shared.limits import CHANGES_KEPT_MAX, CHANGES_KEPT_MS, CONFLICTS_KEPT_MAX
 
 _LOST_EDITS: Final = "lost_edits "  # and the connector's ID: a fact of the table meta
+# What nobody foresees of what is foreign: a value that no column takes, a sum that none does, or a mistake of ours.
+_UNFORESEEN: Final = (ArithmeticError, LookupError, TypeError, AttributeError, RecursionError, sqlite3.IntegrityError)
 _COLUMNS: Final = "object, field, value, source_count, target_count, stamp_ms, site_id, side, who, refused"
 
 
@@ -36,6 +39,24 @@ class EditRows(PairRows):
         self._many = False
         self._digest: int | None = None
         self._touched: dict[str | None, None] = {}
+
+    def attempt(self, work: Callable[[], object]) -> None:
+        before = self._many, self._digest, dict(self._touched)
+        noted = self._catalogue.feed.noted
+        self._run("SAVEPOINT attempt")
+        try:
+            work()
+        except (msgspec.MsgspecError, PairhubError, ValueError):
+            self._run("RELEASE attempt")
+            raise
+        except _UNFORESEEN as error:
+            self._run("ROLLBACK TO attempt")
+            self._run("RELEASE attempt")
+            self._many, self._digest, self._touched = before
+            self._catalogue.feed.discard(noted)
+            self._catalogue.forget()
+            raise Undone(f"it could not be taken: {type(error).__name__}: {error}") from error
+        self._run("RELEASE attempt")
 
     def begin_edits(self) -> None:
         """Many edits follow, and then `finish_edits` in the same unit of work."""

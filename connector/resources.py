@@ -245,7 +245,7 @@ def _allowed(new: NewResource) -> str | None:
         ):
             raise ValueError
         return msgspec.json.encode({"low": low, "high": high}).decode()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise Refused(
             "invalid", what="Allowed", why="it is a range of numbers (low, high) or a list of values of the format"
         ) from None

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from shared.errors import ProtocolError, SealBroken
-from shared.limits import DAY_MS
+from shared.limits import DAY_MS, NUMBER_EXACT_MAX, SEALED_NUMBER_MAX
 
 SEAL_VERSION: Final = 1
 NONCE_BYTES: Final = 12
@@ -94,12 +94,16 @@ class Header(msgspec.Struct, frozen=True):
 
     @classmethod
     def unpack(cls, packed: bytes) -> Header:
-        """Read a header; raises ProtocolError where length, version, kind or side is not known."""
+        """Read a header; raises ProtocolError where length, version, kind or side is not known, or a number too large."""
         if len(packed) != HEADER_BYTES:
             raise ProtocolError("sealed header of a wrong length", 1007)
         header = cls(*_HEADER.unpack(packed))
         if header.version != SEAL_VERSION or header.kind > Kind.STATEMENT or header.side > Side.TARGET:
             raise ProtocolError("sealed header of an unknown version, kind or side", 1007)
+        # The ID of a call is any 64 bits, and kept nowhere.
+        highest = 0 if header.kind == Kind.CALL else max(header.epoch, header.number)
+        if highest > SEALED_NUMBER_MAX or header.accepted_ms > NUMBER_EXACT_MAX:
+            raise ProtocolError("sealed header with a number out of range", 1007)
         return header
 
 

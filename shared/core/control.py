@@ -10,7 +10,7 @@ import msgspec
 
 from shared.core.entries import Entry, decode_entry, encode_entry
 from shared.core.intervals import IntervalSet
-from shared.core.ports import ENTRY_KIND, ControlStore, PairStore
+from shared.core.ports import ENTRY_KIND, ControlStore, PairStore, Undone
 from shared.core.quarantine_room import QuarantineRoom
 from shared.core.remembered import Remembered
 from shared.errors import PairhubError, Refused, SealBroken
@@ -187,6 +187,8 @@ class ControlDestination:
         self._keys = keys
         self._room = QuarantineRoom() if room is None else room
         self.changed = False
+        self.undone = False
+        """Whether the work of an entry was undone (Undone): what the engine believes has to be loaded again."""
         self._applied: Remembered[ControlStore, dict[int, int]] = Remembered(lambda store: store.control_in())
 
     def forget(self) -> None:
@@ -209,8 +211,10 @@ class ControlDestination:
             return Taken.OUT_OF_ORDER  # the origin sends again from what we state
         taken = Taken.APPLIED
         try:
-            apply(decode_entry(plain))
+            entry = decode_entry(plain)
+            store.attempt(lambda: apply(entry))
         except (msgspec.MsgspecError, PairhubError, ValueError) as error:
+            self.undone |= isinstance(error, Undone)
             if not self._room.takes(store, ENTRY_KIND, len(plain)):
                 return Taken.NO_ROOM  # it comes again, and with it all behind it
             store.quarantine_entry(header.epoch, header.number, str(error), plain, now_ms)

@@ -122,6 +122,12 @@ class PairEngine:
         self._control.load(store, now_ms)
         self.outbox.load(store, self._control.accepted_by_peer(store))
         self._appeared = [(None, None, 0)]  # whatever was about to be released
+        self._control.peer_log.undone = self.quarantine.undone = False
+
+    @property
+    def _is_undone(self) -> bool:
+        """Whether something foreign could not be taken, and what had been done of it is undone in the store."""
+        return self._control.peer_log.undone or self.quarantine.undone
 
     @property
     def control_epoch(self) -> int:
@@ -235,7 +241,7 @@ class PairEngine:
     ) -> list[Effect]:
         """Take one frame of the pair. Raises ProtocolError where the hub broke the protocol."""
         link = self._link
-        if link is None:
+        if link is None or self._is_undone:
             return []
         match frame:
             case Sealed():
@@ -436,6 +442,10 @@ class PairEngine:
         `patient`: many pairs are at work, so a segment's acknowledgement waits a moment for those of the next ones.
         """
         effects: list[Effect] = []
+        if self._is_undone:
+            self.inbox.flush(store)
+            self.load(store, now_ms)
+            return [Relink("something foreign was undone, and its state loaded again")]
         self.outbox.set_crowded(patient)
         self._release(store, effects, now_ms)
         self.inbox.flush(store)

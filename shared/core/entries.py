@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -14,7 +15,14 @@ from shared.core.cells import Cell
 from shared.core.ledger import Ledger
 from shared.core.replay_job import LeftOut, ReplayAsk, StatedReplay
 from shared.foreign import read_json, read_packed
-from shared.limits import ALIAS_CHARS_MAX, CELLS_PER_ENTRY_MAX, CONTROL_ENTRY_BYTES_MAX, UNIT_CHARS_MAX
+from shared.limits import (
+    ALIAS_CHARS_MAX,
+    CELLS_PER_ENTRY_MAX,
+    CONTROL_ENTRY_BYTES_MAX,
+    GAP_COUNT_MAX,
+    NUMBER_EXACT_MAX,
+    UNIT_CHARS_MAX,
+)
 
 # Causes of a gap (G1). Shown to people by web and API; stable.
 CAUSE_RETENTION: Final = "retention"
@@ -54,10 +62,30 @@ class GapNotice(msgspec.Struct, frozen=True, array_like=True):
     noticed_ms: int
     taken_back: int = 0
 
+    def why_wrong(self) -> str:
+        """Say why it cannot be meant, empty where it can: the other side's is foreign here."""
+        spans = [(self.first_ms, self.last_ms), *((row.first_ms, row.last_ms) for row in self.rows)]
+        counts = [self.count or 0, self.taken_back, *(row.count for row in self.rows)]
+        if not 0 <= min(counts) <= max(counts) <= GAP_COUNT_MAX:
+            return "a gap of more readings than there can be"
+        if max(abs(time_ms) for time_ms in (*chain(*spans), self.noticed_ms)) > NUMBER_EXACT_MAX:
+            return "a gap at a time that no clock shows"
+        if any(len(flat) % 2 for _, flat in self.epochs):
+            return "a gap whose numbers are no intervals"
+        return ""
+
     @property
     def named(self) -> list[GapRow]:
         """The rows of which something is left."""
         return [row for row in self.rows if row.count]
+
+
+class _Allowed(msgspec.Struct):
+    """What a resource allows, in the form in which a side says it."""
+
+    low: float | None = None
+    high: float | None = None
+    any: list[bool | float | str] | None = None
 
 
 class Definition(msgspec.Struct, frozen=True, array_like=True):
@@ -76,7 +104,9 @@ class Definition(msgspec.Struct, frozen=True, array_like=True):
         if not 0 < len(self.alias) <= ALIAS_CHARS_MAX or len(self.unit) > UNIT_CHARS_MAX or self.format not in FORMATS:
             return False
         try:
-            return self.allowed is None or isinstance(read_json(self.allowed), dict)
+            if self.allowed is not None:
+                read_json(self.allowed, _Allowed)
+            return True
         except msgspec.DecodeError:
             return False
 

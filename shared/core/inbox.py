@@ -269,6 +269,8 @@ class Inbox:
 
     def on_gap(self, store: InboxStore, notice: GapNotice, now_ms: int) -> None:
         """Close the numbers the origin gave up, unless they are recorded already: then our word corrects it (G1)."""
+        if why := notice.why_wrong():
+            raise ValueError(why)
         store.add_gap(notice, ours=False)
         for number, flat in notice.epochs:
             epoch = self._epoch(store, number)

@@ -61,7 +61,8 @@ class PeerRights(msgspec.Struct, frozen=True, kw_only=True):
 
 def why_wrong(cell: Cell) -> str:
     """Say why a cell of the other side cannot be taken, empty where it can: what comes from there is foreign."""
-    if min(cell.source_count, cell.target_count, cell.stamp_ms) < 0 or len(cell.site_id) > SITE_ID_CHARS_MAX:
+    numbers = cell.source_count, cell.target_count, cell.stamp_ms
+    if not 0 <= min(numbers) <= max(numbers) <= NUMBER_EXACT_MAX or len(cell.site_id) > SITE_ID_CHARS_MAX:
         return "its version is malformed"
     if cell.side not in (Side.SOURCE, Side.TARGET):
         return "its version is malformed"

@@ -5,7 +5,7 @@ All verbs run inside one unit of work; none commits. Times are ms since 1970, co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -19,6 +19,11 @@ from shared.core.judge import PeerRights
 from shared.core.ledger import Ledger
 from shared.core.parting import PartingTalk
 from shared.core.replay_job import ReplayStore
+from shared.errors import PairhubError
+
+
+class Undone(PairhubError):
+    """Work of the core on what is foreign failed in a way that nobody foresaw, and what it had stored is undone."""
 
 
 @dataclass(slots=True)
@@ -279,6 +284,12 @@ class ControlStore(Protocol):
     def control_in(self) -> dict[int, int]: ...
     def save_control_in(self, epoch: int, up_to: int, now_ms: int) -> None: ...
     def quarantine_entry(self, epoch: int, number: int, reason: str, entry: bytes, now_ms: int) -> None: ...
+    def attempt(self, work: Callable[[], object]) -> None:
+        """Do work on what is foreign. What it refuses (MsgspecError, PairhubError, ValueError) it has to refuse in order.
+
+        Raises Undone, with nothing of it kept, where it fails otherwise; what the core believes has to be loaded again.
+        """
+
     def begin_edits(self) -> None: ...
     def finish_edits(self) -> None: ...
     def cell(self, object: str, field: str) -> Cell | None: ...

@@ -14,7 +14,7 @@ from shared.core.engine_effects import Changed, Effect
 from shared.core.entries import CAUSE_DISCARDED
 from shared.core.gaps import GapTally
 from shared.core.inbox import Inbox
-from shared.core.ports import ENTRY_KIND, PairStore, Quarantined
+from shared.core.ports import ENTRY_KIND, PairStore, Quarantined, Undone
 from shared.errors import PairhubError, Refused
 from shared.limits import QUARANTINE_DISCARDED_MAX, QUARANTINE_TRIED_MAX, QUARANTINE_TRY_EVERY_MS
 
@@ -33,6 +33,8 @@ class Quarantine:
         self._next_ms: int | None = None
         self._after_row = 0
         self._begun = False
+        self.undone = False
+        """Whether a trial was undone (Undone): what the engine believes has to be loaded again."""
 
     def load(self, store: PairStore) -> None:
         """Take up what is stored; at the start everything is tried once, for the release may be another."""
@@ -64,6 +66,8 @@ class Quarantine:
         for item in found:
             self._try(store, item, effects, now_ms)
             self._after_row = item.row
+            if self.undone:
+                return effects  # the next ones once that is loaded
         if len(found) < QUARANTINE_TRIED_MAX:
             self._after_row = 0
             self._next_ms = now_ms + QUARANTINE_TRY_EVERY_MS if store.quarantined_after(0, 1) else None
@@ -79,12 +83,19 @@ class Quarantine:
         return self._try(store, item, effects, now_ms), effects
 
     def _try(self, store: PairStore, item: Quarantined, effects: list[Effect], now_ms: int) -> str:
-        try:
+        def apply() -> None:
             if item.kind == ENTRY_KIND:
                 self._apply_entry(store, item.body, effects, now_ms)
             else:
                 self._inbox.retry(store, item, now_ms)
+
+        self._inbox.flush(store)  # of what came before
+        try:
+            store.attempt(apply)
         except (msgspec.MsgspecError, PairhubError, ValueError) as error:
+            if isinstance(error, Undone):
+                self.undone = True
+                self._inbox.forget()  # also what it counted
             store.tried_quarantined(item.row, str(error), now_ms)
             return str(error)
         self._remove(store, item)

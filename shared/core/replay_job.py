@@ -22,6 +22,7 @@ from shared.limits import (
     ALIAS_CHARS_MAX,
     IDENTITY_CHARS_MAX,
     NAME_CHARS_MAX,
+    NUMBER_EXACT_MAX,
     REPLAY_NAMES_MAX,
     REPLAY_RANGE_MS_MAX,
 )
@@ -95,14 +96,16 @@ class ReplayAsk(msgspec.Struct, frozen=True, array_like=True):
 
     def why_wrong(self) -> str:
         """Say why it cannot be meant, empty where it can: the other side's is foreign here."""
-        if len(self.job_id) != 2 * JOB_ID_BYTES or self.side not in (Side.SOURCE, Side.TARGET) or self.asked_ms < 0:
-            return "a replay without a well-formed ID, side or time"
+        if len(self.job_id) != 2 * JOB_ID_BYTES or self.side not in (Side.SOURCE, Side.TARGET):
+            return "a replay without a well-formed ID or side"
         if len(self.who) > NAME_CHARS_MAX or len(self.resources) + len(self.devices) > REPLAY_NAMES_MAX:
             return "a replay of too many names"
         if any(not 0 < len(name) <= ALIAS_CHARS_MAX for name in self.resources):
             return "a replay of a resource whose name is too long"
         if any(not 0 < len(name) <= IDENTITY_CHARS_MAX for name in self.devices):
             return "a replay of a device whose identity is too long"
+        if not 0 <= self.asked_ms <= NUMBER_EXACT_MAX or self.to_ms > NUMBER_EXACT_MAX:
+            return "a replay of a time that no clock shows"
         if not 0 <= self.from_ms < self.to_ms or self.to_ms - self.from_ms > REPLAY_RANGE_MS_MAX:
             return "a replay of a range that is empty or too long"
         return ""

@@ -28,6 +28,7 @@ from shared.core.sending import Outgoing
 from shared.errors import Refused
 from shared.limits import (
     DAY_MS,
+    NUMBER_EXACT_MAX,
     REPLAY_JOBS_KEPT_MAX,
     REPLAY_JOBS_OPEN_MAX,
     REPLAY_NAMES_MAX,
@@ -182,8 +183,9 @@ class Replays:
         if (
             len(entry.left_out) > REPLAY_NAMES_MAX
             or len(entry.reason) > _REASON_CHARS_MAX
-            or entry.run < 1
+            or not 1 <= entry.run <= NUMBER_EXACT_MAX
             or min(entry.asked_count, entry.sent_count) < 0
+            or max(entry.asked_count, entry.sent_count) > NUMBER_EXACT_MAX
         ):
             raise ValueError("how a replay stands, with figures that cannot be")
         known = store.replay_job(entry.ask.job_id) or ReplayJob.of(entry.ask, state)

@@ -28,7 +28,6 @@ from shared.core.fields import EXISTS, device_object
 from shared.core.outbox import OutboxLimits
 from shared.database import Database
 from shared.errors import Refused, StorageFailed
-from shared.limits import CONTROL_ENTRY_BYTES_MAX
 from shared.messages import (
     LANE_BACKFILL,
     LANE_LIVE,
@@ -193,25 +192,17 @@ def _stated(outlet: Outlet) -> list[int]:
     return [end for word in words for part in word.segments for end in part.recorded]
 
 
-async def test_g3_a_segment_whose_unit_was_refused_is_not_acknowledged_before_it_is_stored(tmp_path: Path) -> None:
-    too_much = '{"any":["' + "x" * CONTROL_ENTRY_BYTES_MAX + '"]}'
-
-    def define(engine: PairEngine, streams: Streams, now_ms: int) -> tuple[None, list[Effect]]:
-        streams.connection.execute(
-            "INSERT INTO resource (connector_id, alias, format, allowed, remote_sync, created_ms)"
-            " VALUES (?, 'flow', 'string', ?, 1, 0)",
-            (CONNECTOR, too_much),
-        )
-        return None, []
-
+async def test_g3_a_segment_whose_unit_was_refused_is_not_acknowledged_before_it_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with linked(tmp_path, Side.TARGET) as (runner, outlet):
-        await runner.run(define)
         await runner.open_link(outlet, peer_linked=True, credit_bytes=1_000_000)
         asked = next(frame for frame, _ in outlet.sent if isinstance(frame, AskStatement))
         public = encode_recorded(Recorded(asked.nonce, True, [], []))
         private = encode_entry(Private([], None, SystemClock().wall_ms(), b"", b"otherwise"))
         fresh, body = _peer(Kind.STATEMENT, private, 1, public)
-        with pytest.raises(Refused, match="too much"):
+        with monkeypatch.context() as patched, pytest.raises(Refused, match="too much"):
+            patched.setattr("shared.core.control.CONTROL_ENTRY_BYTES_MAX", 1)  # so that it can be told no definitions
             await runner.take([_segment(1), Statement(fresh, public, body)])
         assert outlet.aborted
         await runner.close_link()

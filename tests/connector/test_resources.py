@@ -39,6 +39,8 @@ async def test_what_readings_are_checked_against_can_be_changed_and_the_format_o
         with pytest.raises(Refused, match="1 to 36,525 days, or 0 for ever"):
             await desk.change(connector_id, "flow", ResourceChange(retention_ms=DAY_MS - 1))
 
+        with pytest.raises(Refused, match="Allowed"):
+            await desk.change(connector_id, "level", ResourceChange(allowed={"low": 10**320}))
         await desk.change(connector_id, "level", ResourceChange(allowed={"low": 0, "high": 10}, settable=True))
         outcome = await site.ingest(connector_id, line("pump", "level", 11))
         assert (outcome.accepted, outcome.refusals[0].code) == (0, "not_allowed")

@@ -7,12 +7,30 @@ import pytest
 import zstandard
 
 from connector.streams import Streams
-from shared.core.cells import Cell
+from shared.core.cells import Cell, digest
 from shared.core.engine import PairEngine
-from shared.core.engine_effects import Effect, Fault
-from shared.core.entries import CellsEntry, Definition, DefinitionsEntry, Private, encode_entry
-from shared.core.fields import EXISTS, device_object
+from shared.core.engine_effects import Effect, Fault, Relink
+from shared.core.entries import (
+    AnsweredEntry,
+    CellsEntry,
+    CreateResourceEntry,
+    Definition,
+    DefinitionsEntry,
+    Entry,
+    EpochsOverEntry,
+    GapEntry,
+    GapNotice,
+    GapRow,
+    Private,
+    ReplayAskEntry,
+    ReplayStateEntry,
+    decode_entry,
+    encode_entry,
+)
+from shared.core.fields import EXISTS, device_object, fields_object
+from shared.core.replay_job import ReplayAsk
 from shared.errors import ProtocolError
+from shared.limits import QUARANTINE_TRY_EVERY_MS
 from shared.messages import (
     LANE_CONTROL,
     LANE_LIVE,
@@ -25,8 +43,8 @@ from shared.messages import (
     encode_frame,
     encode_recorded,
 )
-from shared.sealing import NONCE_BYTES, Kind, Side
-from tests.core.stores import CODEC, NOW_MS, chance, keys, open_store, series
+from shared.sealing import NONCE_BYTES, Header, Kind, Side
+from tests.core.stores import CODEC, NOW_MS, chance, keys, open_store, rows, series
 
 DEEP = 3_000
 NONCE = b"n" * NONCE_BYTES
@@ -128,3 +146,121 @@ def test_a_frame_of_values_in_values_ends_its_link() -> None:
         decode_frame(packed_deep(encode_frame(Credit(1))))
     with pytest.raises(ProtocolError, match="malformed"):
         decode_recorded(packed_deep(PUBLIC))
+
+
+LARGE = 2**63
+LONG = "1" * 320
+ASK = ReplayAsk("ab" * 8, 0, 1, [], [], 0, "", 0)
+
+
+def gap(*, count: int = 1, row_count: int = 1, epoch: int = 1, flat: tuple[int, ...] = (1, 1)) -> GapEntry:
+    rows = [GapRow("d", "r", row_count, 0, 1)]
+    return GapEntry(GapNotice("g", "retention", count, 0, 1, rows, [(epoch, list(flat))], 1))
+
+
+def allowing(allowed: str) -> Definition:
+    return Definition("x", "number", "", allowed, False, True)
+
+
+@pytest.mark.parametrize(
+    ("sender", "entry"),
+    [
+        (Side.SOURCE, CellsEntry([Cell(device_object("p"), EXISTS, "1", LARGE, 0, 1, "s", 1)])),
+        (Side.SOURCE, CellsEntry([Cell(device_object("p"), EXISTS, "1", LARGE - 1, 0, 1, "s", 1)])),
+        (Side.SOURCE, CellsEntry([Cell(device_object("p"), EXISTS, "1", 0, 1, LARGE, "s", 1)])),
+        (Side.SOURCE, CellsEntry([Cell(fields_object("p", 1), "tag/" + "[" * DEEP, "true", 0, 1, 1, "s", 1)])),
+        (Side.SOURCE, EpochsOverEntry([LARGE])),
+        (Side.SOURCE, gap(count=LARGE)),
+        (Side.SOURCE, gap(count=LARGE - 1)),
+        (Side.SOURCE, gap(row_count=LARGE)),
+        (Side.SOURCE, gap(row_count=-1)),
+        (Side.SOURCE, gap(epoch=LARGE)),
+        (Side.SOURCE, gap(flat=(1, 2, 3))),
+        (Side.SOURCE, DefinitionsEntry([allowing(f'{{"low":{LONG}}}')])),
+        (Side.SOURCE, ReplayStateEntry(ASK, "running", "", 1, LARGE, 0, [])),
+        (Side.SOURCE, ReplayStateEntry(ASK, "running", "", LARGE - 1, 0, 0, [])),
+        (Side.TARGET, ReplayAskEntry(msgspec.structs.replace(ASK, from_ms=LARGE - 2, to_ms=LARGE - 1))),
+    ],
+)
+def test_g12_an_entry_of_numbers_that_nothing_keeps_is_kept_aside_and_passed(sender: Side, entry: Entry) -> None:
+    engine, store = linked(sender.other)
+    good = sealed_entry(encode_entry(CellsEntry([])), sender, 1)
+    effects = take(engine, store, good, sealed_entry(encode_entry(entry), sender, 2))
+    assert [item.number for item in store.quarantined_after(0, 9)] == [2]
+    assert not any(isinstance(effect, Relink) for effect in effects), "it was seen for what it is"
+    assert rows(store, "SELECT COUNT(*) FROM gap") == [(0,)], "nothing of it is kept but there"
+    goes_on(engine, store, 2, sender)
+
+
+@pytest.mark.parametrize("allowed", [f'{{"low":{LONG}}}', '{"any":5}'])
+def test_g12_a_resource_that_cannot_be_made_is_refused_to_who_asked_for_it(allowed: str) -> None:
+    engine, store = linked(Side.TARGET)
+    take(engine, store, sealed_entry(encode_entry(CreateResourceEntry("q", allowing(allowed), "w")), Side.SOURCE))
+    assert store.quarantined_after(0, 9) == []
+    assert [decode_entry(row.entry) for row in store.control_rows(0, 9)] == [AnsweredEntry("q", "invalid")]
+
+
+@pytest.mark.parametrize("failure", [OverflowError("too large"), RecursionError("too deep"), KeyError("odd")])
+def test_g12_an_entry_that_fails_half_way_as_nobody_foresaw_is_undone_kept_aside_and_passed(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    engine, store = linked(Side.TARGET)
+
+    def fail(*_: object) -> None:
+        raise failure
+
+    entry = CellsEntry([Cell(device_object("p"), EXISTS, "1", 1, 0, 1, "s", 0)])
+    with monkeypatch.context() as patched:
+        patched.setattr(type(store), "add_change", fail)
+        effects = take(
+            engine,
+            store,
+            sealed_segment(CODEC.encode([series(NOW_MS)])),
+            sealed_entry(encode_entry(entry), Side.SOURCE),
+        )
+    assert any(isinstance(effect, Relink) for effect in effects), "what it believes of that entry is loaded again"
+    assert len(store.quarantined_after(0, 9)) == 1
+    assert store.cell(device_object("p"), EXISTS) is None
+    assert rows(store, "SELECT applied_count FROM waiting") == [(1,)], "the segment before it is stored and counted"
+    engine.on_link_opened(store, peer_linked=True, credit_bytes=1_000_000, now_ms=NOW_MS)
+    goes_on(engine, store, 1, Side.SOURCE)
+    assert store.cells_digest() == digest(store.cells())
+    later_ms = NOW_MS + 2 * QUARANTINE_TRY_EVERY_MS
+    engine.on_deadline(store, later_ms)
+    engine.flush(store, later_ms)
+    assert store.quarantined_after(0, 9) == [], "it was tried again, with a release that can"
+    assert store.cell(device_object("p"), EXISTS) == entry.cells[0]
+
+
+def test_g7_a_trial_that_fails_as_nobody_foresaw_leaves_the_entry_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, store = linked(Side.TARGET)
+    tried: list[object] = []
+
+    def fail(*change: object) -> None:
+        tried.append(change)
+        raise OverflowError("too large")
+
+    monkeypatch.setattr(type(store), "add_change", fail)
+    entry = CellsEntry([Cell(device_object("p"), EXISTS, "1", 1, 0, 1, "s", 0)])
+    take(engine, store, sealed_entry(encode_entry(entry), Side.SOURCE))
+    later_ms = NOW_MS + 2 * QUARANTINE_TRY_EVERY_MS
+    engine.on_deadline(store, later_ms)
+    assert any(isinstance(effect, Relink) for effect in engine.flush(store, later_ms))
+    for _ in range(3):
+        engine.on_deadline(store, later_ms)
+        assert engine.flush(store, later_ms) == []
+    assert len(store.quarantined_after(0, 9)) == 1
+    assert len(tried) == 2, "once as it came, and once more: not again and again"
+
+
+@pytest.mark.parametrize(
+    "header", [{"epoch": LARGE}, {"number": LARGE}, {"accepted_ms": LARGE}], ids=["epoch", "number", "accepted_ms"]
+)
+def test_g7_a_segment_of_a_number_that_nothing_keeps_claims_nothing(header: dict[str, int]) -> None:
+    engine, store = linked(Side.TARGET)
+    good = Header.unpack(sealed_segment(b"").header)
+    packed = msgspec.structs.replace(good, **header).pack()
+    effects = take(engine, store, Sealed(LANE_LIVE, packed, b"x" * 64))
+    assert any(isinstance(effect, Fault) for effect in effects)
+    with pytest.raises(ProtocolError, match="out of range"):
+        Header.unpack(packed)
