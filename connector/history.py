@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from connector.history_parts import (
+    NOTHING,
     Opened,
     Part,
     clip,
@@ -29,13 +30,15 @@ from connector.history_parts import (
     recent_parts,
     rows_part,
     tidy,
+    unpack_ids,
 )
 from shared.columns import Columns, Format, Ints, Value
-from shared.limits import DAY_MS, HISTORY_ROWS_MAX
+from shared.limits import DAY_MS, HISTORY_FOLD_READINGS_MAX, HISTORY_ROWS_MAX
 
 Reading = tuple[int, Value]
 FAR_MS: Final = 1 << 62
 _SERIES_LOOKED_AT_MAX: Final = 512
+_RECENT_LOOKED_AT_MAX: Final = 64
 _INSERT_GREATER: Final = (
     "INSERT INTO reading (series_id, at_ms, value) VALUES (?, ?, ?)"
     " ON CONFLICT DO UPDATE SET value = excluded.value WHERE excluded.value > value"
@@ -237,11 +240,14 @@ def forget_series(connection: sqlite3.Connection, series_id: int, *, limit: int)
 
 
 def forget_expired(connection: sqlite3.Connection, now_ms: int, *, after: int, limit: int) -> int | None:
-    """Delete a bite of what is older than its resource keeps (`retention_ms`, 0: for ever), series by series.
+    """Delete a bite of what is older than its resource keeps (`retention_ms`, 0: for ever).
 
-    `limit` rows or chunks at most. Return the series ID to go on after, None at the end. A chunk goes as a whole, and
-    is cut where that would be more than a day late; recent batches are folded before anything in them is that old.
+    `limit` rows or chunks at most. Begin after 0 and go on after what is returned, None at the end: series by series, then
+    (below 0) one recent batch after the other, which wait to be folded for as long as they are few. A chunk or a batch goes
+    as a whole, and is cut where that would be more than a day late.
     """
+    if after < 0:
+        return _forget_recent(connection, now_ms, ~after)
     found = connection.execute(
         "SELECT series_id, retention_ms FROM series JOIN resource USING (resource_id) WHERE series_id > ?"
         " ORDER BY series_id LIMIT ?",
@@ -253,7 +259,64 @@ def forget_expired(connection: sqlite3.Connection, now_ms: int, *, after: int, l
             gone += _forget_before(connection, series_id, now_ms - retention_ms, limit - gone)
         if gone >= limit:
             return int(series_id) - 1
-    return int(found[-1][0]) if len(found) == _SERIES_LOOKED_AT_MAX else None
+    return int(found[-1][0]) if len(found) == _SERIES_LOOKED_AT_MAX else ~0
+
+
+def _forget_recent(connection: sqlite3.Connection, now_ms: int, after_row: int) -> int | None:
+    """Do it for recent batches behind one of them, as many as are folded at once; return as `forget_expired` does."""
+    looked_at = connection.execute(
+        "SELECT row, connector_id, first_ms, last_ms, count, series FROM recent JOIN"
+        " (SELECT connector_id, MIN(retention_ms) AS least_ms FROM resource WHERE retention_ms > 0 GROUP BY connector_id)"
+        " USING (connector_id) WHERE row > ?1 AND (last_ms < ?2 - least_ms OR first_ms < ?2 - least_ms - ?3) ORDER BY row"
+        " LIMIT ?4",
+        (after_row, now_ms, DAY_MS, _RECENT_LOOKED_AT_MAX),
+    ).fetchall()
+    kept_from: dict[str, dict[int, int]] = {}
+    readings = 0
+    for row, connector_id, first_ms, last_ms, count, packed in looked_at:
+        if connector_id not in kept_from:
+            kept_from[connector_id] = _kept_from(connection, connector_id, now_ms)
+        from_ms = [kept_from[connector_id].get(series_id, -FAR_MS) for series_id in unpack_ids(packed).tolist()]
+        if last_ms < max(from_ms) or first_ms < max(from_ms) - DAY_MS:
+            _cut_recent(connection, row, kept_from[connector_id])
+            readings += count
+        if readings >= HISTORY_FOLD_READINGS_MAX:
+            return ~int(row)
+    return ~int(looked_at[-1][0]) if len(looked_at) == _RECENT_LOOKED_AT_MAX else None
+
+
+def _kept_from(connection: sqlite3.Connection, connector_id: str, now_ms: int) -> dict[int, int]:
+    """Return the time from which on the readings of each series are kept; series that are kept for ever are not in it."""
+    found = connection.execute(
+        "SELECT series_id, retention_ms FROM series JOIN resource USING (resource_id)"
+        " WHERE connector_id = ? AND retention_ms > 0",
+        (connector_id,),
+    )
+    return {series_id: now_ms - retention_ms for series_id, retention_ms in found}
+
+
+def _cut_recent(connection: sqlite3.Connection, row: int, kept_from: dict[int, int]) -> None:
+    """Leave in a recent batch what is kept. One that is being folded may go: nothing is written of it then."""
+    whole = open_recent(connection, row, {})
+    if whole is NOTHING:
+        return  # it was damaged
+    from_ms = np.array([kept_from.get(int(name[0]), -FAR_MS) for name in whole.series], dtype=np.int64)
+    rest = whole.where(whole.times_ms >= np.repeat(from_ms, whole.lengths))
+    if not len(rest):
+        connection.execute("DELETE FROM recent WHERE row = ?", (row,))
+    elif len(rest) < len(whole):
+        bare = Columns([("", "", name[2]) for name in rest.series], rest.lengths, rest.times_ms, rest.values)
+        connection.execute(
+            "UPDATE recent SET first_ms = ?, last_ms = ?, count = ?, series = ?, body = ? WHERE row = ?",
+            (
+                int(rest.times_ms.min()),
+                int(rest.times_ms.max()),
+                len(rest),
+                pack_ids([int(name[0]) for name in rest.series]),
+                codec().encode(bare),
+                row,
+            ),
+        )
 
 
 def _forget_before(connection: sqlite3.Connection, series_id: int, before_ms: int, limit: int) -> int:

@@ -103,6 +103,16 @@ class Columns:
             values = values.astype(np.float64)
         return Columns(series, self.lengths[mask], self.times_ms[rows], values, self.generations)
 
+    def where(self, wanted: npt.NDArray[np.bool_]) -> Columns:
+        """Return only these readings, marked by position; a series of which none is wanted goes."""
+        lengths: Ints = np.add.reduceat(wanted.astype(np.int64), self.starts)
+        inside = lengths > 0
+        series = [self.series[at] for at in np.flatnonzero(inside)]
+        values = self.values[wanted]
+        if values.dtype == object and all(name[2] == "number" for name in series):
+            values = values.astype(np.float64)
+        return Columns(series, lengths[inside], self.times_ms[wanted], values, self.generations)
+
     def part(self, start: int, stop: int) -> Columns:
         """Return the readings `start..stop` (counted over all series), which may cut series in two."""
         ends = np.cumsum(self.lengths)

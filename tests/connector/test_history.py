@@ -302,6 +302,46 @@ def test_what_is_older_than_its_resource_keeps_goes_and_a_chunk_is_cut() -> None
     assert [at for at, _ in history.between(connection, cut)] == [NOW_MS - at * DAY_MS for at in range(10, -1, -1)]
 
 
+def expire(connection: sqlite3.Connection, now_ms: int) -> None:
+    """Housekeeping in the smallest bites there are."""
+    after: int | None = 0
+    bites = 0
+    while after is not None:
+        assert (bites := bites + 1) < 1_000
+        after = history.forget_expired(connection, now_ms, after=after, limit=1)
+
+
+def test_what_waits_to_be_folded_is_kept_no_longer_than_its_resources_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "_RECENT_LOOKED_AT_MAX", 3)
+    monkeypatch.setattr(history, "HISTORY_FOLD_READINGS_MAX", 100)
+    connection, ids = database("number", "number", "string")
+    for alias, keeps_ms in (("r0", 0), ("r1", 10 * DAY_MS), ("r2", DAY_MS)):
+        connection.execute("UPDATE resource SET retention_ms = ? WHERE alias = ?", (keeps_ms, alias))
+    hourly = range(0, 30 * 24 * 3_600_000, 3_600_000)
+    for day in range(30):  # of three series each, in no order
+        times = [NOW_MS - ago for ago in reversed(hourly) if ago // DAY_MS == day]
+        series = [Series("d", f"r{at}", ("number", "number", "string")[at], times, [1.5, 2.5, "x"][at : at + 1] * 24)
+                  for at in range(3)]  # fmt: skip
+        history.add(connection, CONNECTOR, as_columns(series), ids)
+    add(connection, ids[1], {NOW_MS - ago: 2.5 for ago in hourly})  # from old to new, in one
+    add(connection, ids[2], {NOW_MS - 20 * DAY_MS + at: "x" for at in range(100)}, "string")
+
+    for now_ms in (NOW_MS, NOW_MS + DAY_MS // 2):
+        expire(connection, now_ms)
+        assert len(history.between(connection, ids[0])) == 30 * 24
+        for series_id, keeps_ms in ((ids[1], 10 * DAY_MS), (ids[2], DAY_MS)):
+            found = [at for at, _ in history.between(connection, series_id)]
+            kept = [NOW_MS - ago for ago in reversed(hourly) if NOW_MS - ago >= now_ms - keeps_ms]
+            assert found[-len(kept) :] == kept
+            assert found[0] >= now_ms - keeps_ms - DAY_MS - 3_600_000, "a day late at most"
+    assert tables(connection) == (0, 31, 0), "the batch of which nothing was kept is gone"
+    fold_all(connection)
+    assert len(history.between(connection, ids[0])) == 30 * 24
+    connection.execute("UPDATE resource SET retention_ms = ?", (DAY_MS,))
+    expire(connection, NOW_MS + 3 * DAY_MS)
+    assert tables(connection) == (0, 0, 0)
+
+
 def test_a_deleted_device_leaves_nothing_behind_once_history_is_folded() -> None:
     store = open_store()
     row = store._catalogue.find(store.connection, CONNECTOR, "d", "r")
