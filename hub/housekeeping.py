@@ -55,7 +55,7 @@ async def keep_house(hub: Hub, open_store: OpenStore, after_replacing: Callable[
 async def expire_copies(hub: Hub) -> None:
     """Let copies go that are too old or too many; their origins keep what they hold themselves, and hear of it."""
     before_ms = hub.now_ms() - hub.settings.copy_ms
-    while dropped := await hub.pairs.let_go(before_ms=before_ms, body_bytes_max=hub.settings.copy_bytes_max):
+    while dropped := await hub.pairs.let_go(before_ms=before_ms, stored_bytes_max=hub.settings.copy_bytes_max):
         for one in dropped:
             count = sum(len(IntervalSet(epoch.numbers)) for epoch in one.epochs)
             _log.info("Dropped %d copies (age or cap)", count, extra={"pair": one.pair_id.hex()})

@@ -76,10 +76,10 @@ class PairDesk:
             timer.cancel()
         self._unregistered.clear()
 
-    async def let_go(self, *, before_ms: int, body_bytes_max: int) -> list[Dropped]:
+    async def let_go(self, *, before_ms: int, stored_bytes_max: int) -> list[Dropped]:
         """Let some of the oldest copies go and tell their pairs; returns them, none once there is nothing left to drop."""
         async with self._desk:
-            dropped = await self._store.drop_copies(before_ms=before_ms, body_bytes_max=body_bytes_max)
+            dropped = await self._store.drop_copies(before_ms=before_ms, stored_bytes_max=stored_bytes_max)
             for one in dropped:
                 if (runner := self.runners.get(one.pair_id)) is not None:
                     runner.on_dropped(one.side, one.epochs)

@@ -79,7 +79,7 @@ class HubRepairs:
         use = await asyncio.to_thread(disk_use, self._hub.settings.data_dir / DATABASE_NAME)
         copy_bytes: int | None = None
         with suppress(StorageFailed):
-            copy_bytes = sum(backlog.body_bytes for backlog in await self._hub.store.backlogs())
+            copy_bytes = sum(backlog.stored_bytes for backlog in await self._hub.store.backlogs())
         self.observe(free_bytes=use.free_bytes, copy_bytes=copy_bytes)
 
     # --- showing ------------------------------------------------------------------------------------------------------

@@ -166,7 +166,7 @@ async def totals(hub: Hub, waiting: Waiting) -> Totals:
     backlogs = [backlog for of_pair in waiting.values() for backlog in of_pair]
     rates = [hub.rate(pair_id) for pair_id in hub.pairs.runners]
     use = await asyncio.to_thread(disk_use, hub.settings.data_dir / DATABASE_NAME)
-    copy_bytes = sum(backlog.body_bytes for backlog in backlogs)
+    copy_bytes = sum(backlog.stored_bytes for backlog in backlogs)
     hub.repairs.observe(free_bytes=use.free_bytes, copy_bytes=copy_bytes)
     return Totals(
         sum(backlog.copies_count for backlog in backlogs),
@@ -260,7 +260,7 @@ def pair_report(hub: Hub, pair: Pair, waiting: Waiting) -> PairReport:
         pair.registered_ms,
         *linked_sides(hub, pair.certificate),
         sum(backlog.copies_count for backlog in backlogs),
-        sum(backlog.body_bytes for backlog in backlogs),
+        sum(backlog.stored_bytes for backlog in backlogs),
         _oldest_ms(backlogs),
         relayed.bytes_count,
         relayed.segments_count,

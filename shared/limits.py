@@ -76,6 +76,9 @@ SEGMENT_SEALED_BYTES_MAX: Final = SEGMENT_PLAIN_BYTES_MAX
 RETENTION_MS: Final = 30 * DAY_MS
 OUTBOX_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
 HUB_COPY_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
+# What a copy takes at a hub beside its sealed body: header, row, entries of indexes, and its number in memory. Counted with
+# it, or the smallest of copies would take nine times the cap.
+HUB_COPY_ROW_BYTES: Final = 256
 # Readings of a device that another has replaced are held so long before they are given up: a backlog of them makes a notice
 # a minute, not one for each segment (G13).
 REPLACED_TOLD_AFTER_MS: Final = MINUTE_MS

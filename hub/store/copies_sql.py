@@ -10,6 +10,7 @@ from hub.store.rows import Backlog, Dropped
 from shared.core.number_sets import NumberSets
 from shared.core.relay_effects import Copy
 from shared.errors import Refused
+from shared.limits import HUB_COPY_ROW_BYTES
 from shared.messages import HeldEpoch
 from shared.sealing import Kind, Side
 
@@ -100,9 +101,11 @@ def held(connection: sqlite3.Connection, pair_id: bytes) -> dict[Side, list[Held
     return {side: numbers.listed() for side, numbers in sets.items()}
 
 
-def drop(connection: sqlite3.Connection, *, before_ms: int, body_bytes_max: int, copies_max: int) -> list[Dropped]:
+def drop(connection: sqlite3.Connection, *, before_ms: int, stored_bytes_max: int, copies_max: int) -> list[Dropped]:
     """Delete the oldest copies, by age and by cap."""
-    (total,) = connection.execute("SELECT coalesce(sum(body_bytes), 0) FROM backlogs").fetchone()
+    (total,) = connection.execute(
+        "SELECT coalesce(sum(body_bytes + ? * copies_count), 0) FROM backlogs", (HUB_COPY_ROW_BYTES,)
+    ).fetchone()
     going: list[sqlite3.Row] = []
     rows = connection.execute(
         "SELECT place, pair_id, side, kind, epoch, number, arrived_ms, length(body) AS body_bytes"
@@ -110,10 +113,10 @@ def drop(connection: sqlite3.Connection, *, before_ms: int, body_bytes_max: int,
         (copies_max,),
     )
     for row in rows:
-        if row["arrived_ms"] >= before_ms and total <= body_bytes_max:
+        if row["arrived_ms"] >= before_ms and total <= stored_bytes_max:
             break
         going.append(row)
-        total -= row["body_bytes"]
+        total -= row["body_bytes"] + HUB_COPY_ROW_BYTES
     rows.close()
     connection.executemany("DELETE FROM copies WHERE place = ?", [(row["place"],) for row in going])
     return _grouped(going)
@@ -137,6 +140,12 @@ def backlogs(connection: sqlite3.Connection) -> list[Backlog]:
         " FROM backlogs JOIN pairs USING (pair) WHERE copies_count > 0 ORDER BY pair, side"
     )
     return [
-        Backlog(row["pair_id"], Side(row["side"]), row["copies_count"], row["body_bytes"], row["oldest_ms"])
+        Backlog(
+            row["pair_id"],
+            Side(row["side"]),
+            row["copies_count"],
+            row["body_bytes"] + HUB_COPY_ROW_BYTES * row["copies_count"],
+            row["oldest_ms"],
+        )
         for row in rows
     ]

@@ -42,8 +42,8 @@ class CopyStore(Protocol):
     async def held(self, pair_id: bytes) -> dict[Side, list[HeldEpoch]]:
         """Return which numbers are kept, per origin side."""
 
-    async def drop_copies(self, *, before_ms: int, body_bytes_max: int, copies_max: int = 512) -> list[Dropped]:
-        """Delete the oldest copies: those that arrived before `before_ms`, and more while all exceed `body_bytes_max`.
+    async def drop_copies(self, *, before_ms: int, stored_bytes_max: int, copies_max: int = 512) -> list[Dropped]:
+        """Delete the oldest copies: those that arrived before `before_ms`, and more while all exceed `stored_bytes_max`.
 
         At most `copies_max` in one call; call again until the list is empty.
         """

@@ -18,7 +18,7 @@ from shared.core.number_sets import NumberSets
 from shared.core.relay_effects import Copy
 from shared.database import StoreFigures
 from shared.errors import Refused
-from shared.limits import PAIRS_PER_SITE_MAX
+from shared.limits import HUB_COPY_ROW_BYTES, PAIRS_PER_SITE_MAX
 from shared.messages import HeldEpoch
 from shared.sealing import Kind, Side
 from web.sessions import SessionRow
@@ -73,20 +73,20 @@ class MemoryCopies:
             sets[copy.side].add((copy.kind, copy.epoch, copy.number))
         return {side: numbers.listed() for side, numbers in sets.items()}
 
-    def drop(self, *, before_ms: int, body_bytes_max: int, copies_max: int = 512) -> list[Dropped]:
+    def drop(self, *, before_ms: int, stored_bytes_max: int, copies_max: int = 512) -> list[Dropped]:
         """Delete the oldest."""
         everything = sorted(
             ((copy.place, pair_id, key) for pair_id, kept in self._copies.items() for key, copy in kept.items()),
             key=lambda entry: entry[0],
         )
-        total = sum(len(self._copies[pair_id][key].body) for _, pair_id, key in everything)
+        total = sum(_stored_bytes(self._copies[pair_id][key]) for _, pair_id, key in everything)
         gone: dict[tuple[bytes, Side], NumberSets] = {}
         for _, pair_id, key in everything[:copies_max]:
             copy = self._copies[pair_id][key]
-            if copy.arrived_ms >= before_ms and total <= body_bytes_max:
+            if copy.arrived_ms >= before_ms and total <= stored_bytes_max:
                 break
             del self._copies[pair_id][key]
-            total -= len(copy.body)
+            total -= _stored_bytes(copy)
             gone.setdefault((pair_id, copy.side), NumberSets()).add((copy.kind, copy.epoch, copy.number))
         return [Dropped(pair_id, side, tuple(numbers.listed())) for (pair_id, side), numbers in gone.items()]
 
@@ -100,8 +100,8 @@ class MemoryCopies:
             for side in Side:
                 copies = [copy for copy in kept.values() if copy.side is side]
                 if copies:
-                    body_bytes = sum(len(copy.body) for copy in copies)
-                    yield Backlog(pair_id, side, len(copies), body_bytes, min(copy.arrived_ms for copy in copies))
+                    stored_bytes = sum(map(_stored_bytes, copies))
+                    yield Backlog(pair_id, side, len(copies), stored_bytes, min(copy.arrived_ms for copy in copies))
 
 
 class MemoryStore(MemoryRepairs):
@@ -138,8 +138,8 @@ class MemoryStore(MemoryRepairs):
     async def held(self, pair_id: bytes) -> dict[Side, list[HeldEpoch]]:
         return self.copies.held(pair_id)
 
-    async def drop_copies(self, *, before_ms: int, body_bytes_max: int, copies_max: int = 512) -> list[Dropped]:
-        return self.copies.drop(before_ms=before_ms, body_bytes_max=body_bytes_max, copies_max=copies_max)
+    async def drop_copies(self, *, before_ms: int, stored_bytes_max: int, copies_max: int = 512) -> list[Dropped]:
+        return self.copies.drop(before_ms=before_ms, stored_bytes_max=stored_bytes_max, copies_max=copies_max)
 
     async def backlogs(self) -> list[Backlog]:
         return list(self.copies.backlogs())
@@ -306,6 +306,10 @@ class MemoryStore(MemoryRepairs):
 
     async def close(self) -> None:
         return None
+
+
+def _stored_bytes(copy: Copy) -> int:
+    return len(copy.body) + HUB_COPY_ROW_BYTES
 
 
 def _end(party: Party) -> tuple[str, str]:

@@ -51,12 +51,12 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Copies that wait for the peer of `side`."""
+    """Copies that wait for the peer of `side`; each counts with its sealed body and HUB_COPY_ROW_BYTES."""
 
     pair_id: bytes
     side: Side
     copies_count: int
-    body_bytes: int
+    stored_bytes: int
     oldest_ms: int | None
 
 

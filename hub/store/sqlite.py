@@ -84,9 +84,9 @@ class SqliteStore:
     async def held(self, pair_id: bytes) -> dict[Side, list[HeldEpoch]]:
         return await self._database.read(lambda c: copies_sql.held(c, pair_id))
 
-    async def drop_copies(self, *, before_ms: int, body_bytes_max: int, copies_max: int = 512) -> list[Dropped]:
+    async def drop_copies(self, *, before_ms: int, stored_bytes_max: int, copies_max: int = 512) -> list[Dropped]:
         return await self._write(
-            lambda c: copies_sql.drop(c, before_ms=before_ms, body_bytes_max=body_bytes_max, copies_max=copies_max)
+            lambda c: copies_sql.drop(c, before_ms=before_ms, stored_bytes_max=stored_bytes_max, copies_max=copies_max)
         )
 
     async def backlogs(self) -> list[Backlog]:

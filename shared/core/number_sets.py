@@ -65,6 +65,10 @@ class NumberSets:
         """Count the numbers of a kind."""
         return sum(len(numbers) for key, numbers in self._sets.items() if key[0] is kind)
 
+    def epochs_count(self) -> int:
+        """Count the epochs of all kinds."""
+        return len(self._sets)
+
     def count_in(self, kind: Kind, epoch: int) -> int:
         """Count the numbers of an epoch."""
         return len(self._sets.get((kind, epoch), ()))

@@ -20,6 +20,7 @@ from shared.limits import (
     CONTROL_IN_FLIGHT_MAX,
     CREDIT_BYTES,
     CREDIT_GRANT_BYTES,
+    EPOCHS_STATED_MAX,
     HUB_COPY_DELAY_MS,
     HUB_COPY_DELAY_MS_MAX,
     HUB_LOAD_BYTES,
@@ -142,7 +143,7 @@ class StreamRelay:
         if before := self._memory.get(key):
             self._free(before)
             self._memory_bytes -= len(before.copy.body)
-        elif self._is_full(len(copy.body)):
+        elif self._is_full(len(copy.body)) or self._is_one_epoch_too_many(copy):
             self.dropped_copies += 1  # the origin keeps it and asks about it again (RESYNC_AFTER_MS)
             self._free(waiting)
             return
@@ -271,6 +272,12 @@ class StreamRelay:
     def _is_full(self, body_bytes: int) -> bool:
         too_many = len(self._memory) >= HUB_MEMORY_COPIES_PER_STREAM
         return too_many or (bool(self._memory) and self._memory_bytes + body_bytes > HUB_MEMORY_BYTES_PER_STREAM)
+
+    def _is_one_epoch_too_many(self, copy: Copy) -> bool:
+        """Whether a copy begins an epoch beyond those that a destination states: each takes memory while it is held."""
+        if self._memory_numbers.has_any(copy.kind, copy.epoch) or self.held.has_any(copy.kind, copy.epoch):
+            return False
+        return self._memory_numbers.epochs_count() + self.held.epochs_count() >= 2 * EPOCHS_STATED_MAX
 
     def _line_up(self, key: Key, waiting: _Waiting) -> None:
         {LANE_CONTROL: self._control, LANE_LIVE: self._live, LANE_BACKFILL: self._backfill}[waiting.lane].append(key)

@@ -476,6 +476,18 @@ def test_who_asks_again_and_again_what_is_held_is_told_once_a_second_and_hears_t
     assert bench.sent[S] == [Held(True, [])] * 2
 
 
+def test_an_origin_of_more_epochs_than_a_destination_states_gets_no_further_ones_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shared.core.relay_stream.EPOCHS_STATED_MAX", 2)
+    bench = Bench().link(S)
+    for epoch in range(1, 9):
+        bench.frame(S, sealed(1, epoch=epoch))
+    bench.frame(S, sealed(2, epoch=1))
+    assert [(held.epoch, held.numbers) for held in bench.held()] == [(1, [1, 2]), (2, [1, 1]), (3, [1, 1]), (4, [1, 1])]
+    assert bench.relay.streams[S].dropped_copies == 4
+
+
 def test_a_frame_before_the_pair_was_presented_is_a_fault() -> None:
     bench = Bench().link(T)
     bench.frame(S, sealed(1))
@@ -487,7 +499,7 @@ def test_what_housekeeping_dropped_is_not_held_any_more_and_the_origin_hears_it(
     bench.frame(S, sealed(1))
     bench.frame(S, sealed(2))
     bench.sent[S].clear()
-    (dropped,) = bench.copies.drop(before_ms=0, body_bytes_max=100)
+    (dropped,) = bench.copies.drop(before_ms=0, stored_bytes_max=500)
     bench.do(bench.relay.on_dropped(dropped.side, dropped.epochs, bench.now_ms))
     assert bench.sent[S] == [Held(True, [HeldEpoch(Kind.SEGMENT, EPOCH, [2, 2])])]
 

@@ -15,7 +15,7 @@ from hub.store.rows import Token, User
 from hub.store.sqlite import DATABASE_NAME, SqliteStore
 from shared.core.repairs import Finding, Repair
 from shared.errors import Refused, StorageFailed
-from shared.limits import ENROLMENT_TOKEN_LIFE_MS, REPAIRS_KEPT_MAX, REPAIRS_KEPT_MS
+from shared.limits import ENROLMENT_TOKEN_LIFE_MS, HUB_COPY_ROW_BYTES, REPAIRS_KEPT_MAX, REPAIRS_KEPT_MS
 from shared.messages import HeldEpoch
 from shared.notices.notice import Notice
 from shared.sealing import Kind, Side
@@ -320,7 +320,7 @@ async def test_the_same_number_again_takes_the_others_place(store: HubStore) -> 
     copies = await store.load_copies(PAIR, S, SEGMENT, after=0, body_bytes_max=10**6, copies_max=9)
     assert [replace(copy, place=0) for copy in copies] == [newer, make_copy(2)]
     (backlog,) = await store.backlogs()
-    assert (backlog.copies_count, backlog.body_bytes) == (2, 120)
+    assert (backlog.copies_count, backlog.stored_bytes) == (2, 120 + 2 * HUB_COPY_ROW_BYTES)
 
 
 async def test_trimming_deletes_the_stated_numbers_only(store: HubStore) -> None:
@@ -348,9 +348,9 @@ async def test_places_are_never_used_again(store: HubStore) -> None:
 async def test_the_oldest_are_dropped_by_age(store: HubStore) -> None:
     await a_pair(store)
     await store.store_copies(PAIR, [make_copy(n, arrived_ms=n * 1_000) for n in (1, 2, 3)])
-    (dropped,) = await store.drop_copies(before_ms=2_500, body_bytes_max=10**9)
+    (dropped,) = await store.drop_copies(before_ms=2_500, stored_bytes_max=10**9)
     assert (dropped.pair_id, dropped.side, dropped.epochs) == (PAIR, S, (HeldEpoch(SEGMENT, EPOCH, [1, 2]),))
-    assert await store.drop_copies(before_ms=2_500, body_bytes_max=10**9) == []
+    assert await store.drop_copies(before_ms=2_500, stored_bytes_max=10**9) == []
     assert await load(store) == [3]
 
 
@@ -360,9 +360,9 @@ async def test_the_oldest_are_dropped_by_cap_over_all_pairs(store: HubStore) -> 
     await store.store_copies(PAIR, [make_copy(1)])
     await store.store_copies(b"q" * 16, [make_copy(1)])
     await store.store_copies(PAIR, [make_copy(2)])
-    dropped = await store.drop_copies(before_ms=0, body_bytes_max=60, copies_max=1)
-    dropped += await store.drop_copies(before_ms=0, body_bytes_max=60, copies_max=1)
-    assert await store.drop_copies(before_ms=0, body_bytes_max=60) == []
+    dropped = await store.drop_copies(before_ms=0, stored_bytes_max=60 + HUB_COPY_ROW_BYTES, copies_max=1)
+    dropped += await store.drop_copies(before_ms=0, stored_bytes_max=60 + HUB_COPY_ROW_BYTES, copies_max=1)
+    assert await store.drop_copies(before_ms=0, stored_bytes_max=60 + HUB_COPY_ROW_BYTES) == []
     assert [one.pair_id for one in dropped] == [PAIR, b"q" * 16]
     assert await load(store) == [2]
 
@@ -373,7 +373,8 @@ async def test_backlogs_count_what_waits(store: HubStore) -> None:
     await store.store_copies(PAIR, [make_copy(1, arrived_ms=7_000), make_copy(1, arrived_ms=5_000, kind=CONTROL)])
     (backlog,) = await store.backlogs()
     assert (backlog.pair_id, backlog.side) == (PAIR, S)
-    assert (backlog.copies_count, backlog.body_bytes, backlog.oldest_ms) == (2, 100, 5_000)
+    assert (backlog.copies_count, backlog.oldest_ms) == (2, 5_000)
+    assert backlog.stored_bytes == 100 + 2 * HUB_COPY_ROW_BYTES
     await store.trim_copies(PAIR, S, SEGMENT, EPOCH, [1, 1])
     await store.trim_copies(PAIR, S, CONTROL, EPOCH, [1, 1])
     assert await store.backlogs() == []

@@ -146,7 +146,7 @@ async def test_n11_a_parted_pair_that_was_carried_while_the_disk_could_not_tell_
 
 
 async def test_copies_over_the_cap_go_and_their_origin_hears_of_it(tmp_path: Path) -> None:
-    capped = HubSettings(port=0, data_dir=tmp_path / "hub", open_enrolment=True, copy_bytes_max=150)
+    capped = HubSettings(port=0, data_dir=tmp_path / "hub", open_enrolment=True, copy_bytes_max=500)
     async with running_hub(capped) as running:
         pair = await a_pair(running)
         source = SiteClient(pair.source, running.url)
@@ -171,7 +171,7 @@ async def test_copies_that_go_while_their_pair_is_taken_up_are_not_announced(
             await left.say(sealed(1), sealed(2))
             while (await left.hear(Held)).epochs != [HeldEpoch(Kind.SEGMENT, EPOCH, [1, 2])]:
                 await left.say(AskHeld())
-    capped = HubSettings(port=0, data_dir=tmp_path / "hub", open_enrolment=True, copy_bytes_max=150)
+    capped = HubSettings(port=0, data_dir=tmp_path / "hub", open_enrolment=True, copy_bytes_max=500)
     async with running_hub(capped) as running:
         read, letting_go = running.hub.store.held, asyncio.Event()
         going: list[asyncio.Task[None]] = []

@@ -176,7 +176,7 @@ class SimHub:
 
     def drop_some_copies(self) -> bool:
         """Let the oldest copies go, as the cap would; return whether there were any."""
-        dropped = self.copies.drop(before_ms=self.world.now_ms + 1, body_bytes_max=0, copies_max=3)
+        dropped = self.copies.drop(before_ms=self.world.now_ms + 1, stored_bytes_max=0, copies_max=3)
         for gone in dropped:
             self.obey(self.relay.on_dropped(gone.side, gone.epochs, self.world.now_ms))
         return bool(dropped)
