@@ -20,8 +20,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shared.checkpoints import Checkpoints
-from shared.database_connections import DamageMet, Threaded, Unit, connect, open_all
-from shared.database_rescue import check_at_start, copy_out, put_in_place, truncate_log, try_to_write
+from shared.database_connections import DamageMet, Threaded, Unit, close_all, connect, open_all
+from shared.database_rescue import (
+    adopt_rescued,
+    check_at_start,
+    copy_out,
+    forget_rescued,
+    put_in_place,
+    truncate_log,
+    try_to_write,
+)
 from shared.errors import StorageFailed
 from shared.group_commit import Closing, ClosingFailed, Waiting, commit
 from shared.limits import (
@@ -113,6 +121,7 @@ class Database:
         self._pump: asyncio.Task[None] | None = None
         self._resting: asyncio.TimerHandle | None = None
         self._closing = False
+        self._is_away = False  # the connections are closed, for the file is put back, and opened again after that
         self.commits = 0
         self.undone: deque[int] = deque(maxlen=64)
         """Which of the last transactions, counted as `commits` counts them, were undone as a whole."""
@@ -138,17 +147,24 @@ class Database:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            await asyncio.to_thread(adopt_rescued, path)
             if not path.exists():
                 path.touch(mode=0o600)
             # What cannot be opened says so here, before there are threads to be ended.
             await asyncio.to_thread(lambda: check_at_start(connect(path, read_only=False), path))
             opened = await open_all(path, readers, lambda writer: migrate(writer, scripts, path))
+            try:
+                database = cls(path, *opened, puts_back=puts_back)
+            except OSError:
+                await close_all(opened)
+                raise
+            forget_rescued(path)
         except sqlite3.Error as error:
             found = trouble_of(error, path)
             raise StorageFailed(f"cannot open {path}: {error}" if found is None else found.why) from error
         except OSError as error:
             raise StorageFailed(f"cannot open {path}: {error}") from error
-        return cls(path, *opened, puts_back=puts_back)
+        return database
 
     async def write(
         self,
@@ -214,11 +230,14 @@ class Database:
     async def _read(self, unit: Unit[T]) -> T:
         reader = await self._free.get()
         try:
+            if self._is_away:
+                raise StorageFailed(self.problem)
             return await asyncio.shield(reader.run(lambda connection: _snapshot(connection, unit)))
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
         finally:
-            self._free.put_nowait(reader)
+            if reader in self._readers:  # else there are others now
+                self._free.put_nowait(reader)
 
     def glance(self, unit: Unit[T]) -> T:
         """Run a read-only unit here and now, on one consistent snapshot; raises StorageFailed.
@@ -228,6 +247,8 @@ class Database:
         """
         if self._closing:
             raise StorageFailed("the database is closing")
+        if self._is_away:
+            raise StorageFailed(self.problem)
         try:
             if self._glancing is None:
                 self._glancing = connect(self.path, read_only=True)
@@ -299,6 +320,8 @@ class Database:
             await self._writer.run(self._checkpoints.copy_rest)
         except sqlite3.Error as error:
             self._on_checkpoint_failed(error)
+        except ValueError:  # the connection is closed, to be opened again
+            pass
 
     def _next_units(self) -> list[Waiting]:
         """Return what goes into the next transaction; empty where nothing waits.
@@ -390,6 +413,8 @@ class Database:
                 await self._put_back()
             else:
                 self._refuse_moved()
+            if self._is_away:
+                await self._come_back()
             await self._writer.run(lambda connection: try_to_write(connection, self.path, kind))
             await self._checkpoints.until_done()
             await self._checkpoints.make()
@@ -406,23 +431,44 @@ class Database:
         await self._commit_waiting()
 
     async def _put_back(self) -> None:
-        """Give a deleted file its name again, by a copy of what the open one holds, and go on with that."""
-        with contextlib.suppress(ValueError):  # closed already, by an attempt that came so far
-            await self._writer.run(lambda connection: copy_out(connection, self.path))
-            await self._checkpoints.close()
-            for connection in [await self._free.get() for _ in self._readers]:
-                await connection.close()
-            await self._writer.close()
-            if self._glancing is not None:
-                self._glancing.close()
-                self._glancing = None
-            self._checkpoints.release()
+        """Give a deleted file its name again, by a copy of what the open one holds. What has come so far is not done again."""
+        if not self._is_away:
+            copied = await self._writer.run(lambda connection: copy_out(connection, self.path))
+            await self._go_away()
+            self._file_id = copied  # ours from here on, at whatever of the rest the disk refuses
         await asyncio.to_thread(put_in_place, self.path)
-        self._writer, checkpointer, self._readers = await open_all(self.path, self._readers_count)
-        self._checkpoints = Checkpoints(checkpointer, self.path, self._on_checkpoint_failed)
+
+    async def _go_away(self) -> None:
+        """Close the connections: whoever reads is told so, until there are new ones."""
+        for _ in self._readers:
+            await self._free.get()  # once nobody reads
+        self._is_away = True
         for reader in self._readers:
             self._free.put_nowait(reader)
-        self._file_id = file_id(self.path)
+        await self._checkpoints.close()
+        for connection in (*self._readers, self._writer):
+            with contextlib.suppress(sqlite3.Error, ValueError):
+                await connection.close()
+        if self._glancing is not None:
+            self._glancing.close()
+            self._glancing = None
+        self._checkpoints.release()
+
+    async def _come_back(self) -> None:
+        """Open the file that was put back; to be tried again where that is refused."""
+        opened = await open_all(self.path, self._readers_count)
+        try:
+            self._checkpoints = Checkpoints(opened[1], self.path, self._on_checkpoint_failed)
+        except OSError:
+            await close_all(opened)
+            raise
+        self._writer, _, self._readers = opened
+        while not self._free.empty():
+            self._free.get_nowait()  # those that are closed
+        for reader in self._readers:
+            self._free.put_nowait(reader)
+        self._is_away = False
+        forget_rescued(self.path)
         self.on_put_back()
 
     def _truncate_log(self) -> None:

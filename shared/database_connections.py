@@ -76,3 +76,10 @@ async def open_all(
             await connection.close()
         raise
     return opened[0], opened[1], opened[2:]
+
+
+async def close_all(opened: tuple[Threaded, Threaded, list[Threaded]]) -> None:
+    """Close what `open_all` returned."""
+    writer, checkpointer, readers = opened
+    for connection in (*readers, checkpointer, writer):
+        await connection.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import sqlite3
@@ -13,9 +14,11 @@ from typing import Final
 
 from shared.errors import StorageFailed
 from shared.limits import DISK_ROOM_BYTES_MIN, STORE_CHECK_AT_START_S
-from shared.storage_trouble import TroubleKind, trouble
+from shared.storage_trouble import FileId, TroubleKind, file_id, trouble
 
+_log = logging.getLogger(__name__)
 _RESCUED: Final = ".rescued"
+_COPYING: Final = ".rescuing"
 _STEPS: Final = 10_000  # of SQLite's machine, between looks at the clock
 
 
@@ -60,24 +63,27 @@ def try_to_write(connection: sqlite3.Connection, path: Path, kind: TroubleKind) 
             connection.execute("ROLLBACK")
 
 
-def copy_out(connection: sqlite3.Connection, path: Path) -> None:
-    """Copy an open database whose file has no name any more beside that name, durably.
+def copy_out(connection: sqlite3.Connection, path: Path) -> FileId | None:
+    """Copy an open database whose file has no name any more beside that name, durably; return what the copy is told by.
 
-    What the deleted files take stays taken until they are closed: their log is emptied first, so that a disk need have room
-    for two databases, not for two and a log.
+    What has the name `.rescued` is whole. What the deleted files take stays taken until they are closed: their log is
+    emptied first, so that a disk need have room for two databases, not for two and a log.
     """
-    rescued = _rescued(path)
+    copy = _beside(path, _COPYING)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    rescued.unlink(missing_ok=True)
-    rescued.touch(mode=0o600)
+    _forget_half(path)
+    copy.touch(mode=0o600)
     if connection.in_transaction:
         connection.execute("ROLLBACK")
     with contextlib.suppress(sqlite3.Error):  # a log that stays full is copied from all the same
         truncate_log(connection)
-    with closing(sqlite3.connect(rescued)) as target:
+    with closing(sqlite3.connect(copy)) as target:
         target.execute("PRAGMA synchronous=OFF")
         connection.backup(target)
-    _sync(rescued)
+    _sync(copy)
+    rescued = copy.replace(_beside(path, _RESCUED))
+    _sync(path.parent)
+    return file_id(rescued)
 
 
 def truncate_log(connection: sqlite3.Connection) -> None:
@@ -90,18 +96,62 @@ def truncate_log(connection: sqlite3.Connection) -> None:
 
 
 def put_in_place(path: Path) -> None:
-    """Give the copy the name, unless that has been taken meanwhile; raises OSError. Nobody may have the old one open."""
-    rescued = _rescued(path)
+    """Give the copy the name, unless that has been taken meanwhile; raises OSError.
+
+    Nobody may have the old one open. Where the disk knows links the copy keeps its own name too, until `forget_rescued`:
+    the file may be deleted once more before it is opened.
+    """
+    rescued = _beside(path, _RESCUED)
     for suffix in ("-wal", "-shm"):  # of the deleted file: what they held is in the copy
         path.with_name(path.name + suffix).unlink(missing_ok=True)
         rescued.with_name(rescued.name + suffix).unlink(missing_ok=True)
-    os.link(rescued, path)
-    rescued.unlink()
+    try:
+        os.link(rescued, path)
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError:  # there are disks that know none
+        if path.exists():
+            raise
+        rescued.rename(path)
     _sync(path.parent)
 
 
-def _rescued(path: Path) -> Path:
-    return path.with_name(path.name + _RESCUED)
+def forget_rescued(path: Path) -> None:
+    """Take its other name from a copy that was put in place and is open; what was copied by half goes as well."""
+    rescued = _beside(path, _RESCUED)
+    with contextlib.suppress(OSError):  # it does no harm
+        _forget_half(path)
+        if file_id(rescued) == file_id(path):
+            rescued.unlink()
+
+
+def _forget_half(path: Path) -> None:
+    for suffix in ("", "-journal"):
+        _beside(path, _COPYING + suffix).unlink(missing_ok=True)
+
+
+def adopt_rescued(path: Path) -> None:
+    """Before a start: give a copy the name that its process could not give it any more.
+
+    Raises OSError, or StorageFailed where that process ended before the copy was whole: an empty database in its place would
+    look as if nothing had ever been there.
+    """
+    if path.exists():
+        return
+    if _beside(path, _RESCUED).exists():
+        put_in_place(path)
+        _log.warning(
+            "%s was deleted while the daemon ran; its copy %s%s is put in its place", path, path.name, _RESCUED
+        )
+    elif (copy := _beside(path, _COPYING)).exists():
+        raise StorageFailed(
+            f"{path} was deleted while the daemon ran, which ended before {copy.name} was whole. Restore the last good backup"
+            f" (pairhub restore FILE --data-dir {path.parent}), or delete {copy.name} to begin with an empty database"
+        )
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
 
 
 def _sync(path: Path) -> None:

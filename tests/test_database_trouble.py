@@ -167,6 +167,76 @@ async def test_n6_a_deleted_log_takes_no_room_from_the_copy_that_is_put_back(tmp
         assert await stored(database) == {"before"}
 
 
+@pytest.mark.parametrize("goes_again", [False, True])
+async def test_n6_a_database_put_back_that_cannot_be_opened_at_once_refuses_and_is_opened_as_soon_as_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goes_again: bool
+) -> None:
+    path = tmp_path / "site.db"
+    async with opened(tmp_path, puts_back=True) as database:
+        await store(database, "before")
+        tried = asyncio.Event()
+
+        async def no_room(*_: object) -> None:
+            tried.set()
+            raise sqlite3.OperationalError("unable to open database file")
+
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr("shared.database.open_all", no_room)
+            path.unlink()
+            with pytest.raises(StorageFailed, match="was deleted"):
+                await store(database, "refused")
+            async with asyncio.timeout(20):
+                await tried.wait()
+            asked = asyncio.gather(*(stored(database) for _ in range(5)), return_exceptions=True)
+            assert {type(answer) for answer in await asyncio.wait_for(asked, 5)} == {StorageFailed}
+            with pytest.raises(StorageFailed, match="unable to open"):
+                database.glance(lambda c: None)
+            if goes_again:
+                path.unlink()
+            tried.clear()
+            async with asyncio.timeout(20):
+                await tried.wait()
+        await until_well(database)
+        await store(database, "after")
+        assert await stored(database) == {"before", "after"}
+    assert on_disk(path) == {"before", "after"}
+    assert [each.name for each in tmp_path.glob("site.db*")] == ["site.db"]
+
+
+async def test_n6_a_deleted_database_is_put_back_also_on_a_disk_without_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", link)
+    async with opened(tmp_path, puts_back=True) as database:
+        await store(database, "before")
+        (tmp_path / "site.db").unlink()
+        with pytest.raises(StorageFailed, match="was deleted"):
+            await store(database, "refused")
+        await until_well(database)
+        assert await stored(database) == {"before"}
+    assert [each.name for each in tmp_path.glob("site.db*")] == ["site.db"]
+
+
+async def test_n6_a_start_takes_the_copy_of_a_deleted_database_and_never_begins_empty_beside_half_of_one(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "site.db"
+    async with opened(tmp_path) as database:
+        await store(database, "before")
+    path.rename(tmp_path / "site.db.rescued")  # as a process leaves it that ended before the copy had the name
+    async with opened(tmp_path) as database:
+        assert await stored(database) == {"before"}
+    assert [each.name for each in tmp_path.glob("site.db*")] == ["site.db"]
+    path.rename(tmp_path / "site.db.rescuing")
+    with pytest.raises(StorageFailed, match=r"was deleted .*pairhub restore FILE"):
+        async with opened(tmp_path):
+            pass
+    assert not path.exists()
+
+
 async def test_n6_what_goes_into_a_file_that_lost_its_name_meanwhile_is_not_called_stored(tmp_path: Path) -> None:
     async with opened(tmp_path, puts_back=True) as database:
 
