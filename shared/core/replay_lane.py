@@ -27,6 +27,7 @@ from shared.core.replay_origin import ReplayOrigin
 from shared.core.sending import Outgoing
 from shared.errors import Refused
 from shared.limits import (
+    CONTROL_ENTRY_BYTES_MAX,
     DAY_MS,
     NUMBER_EXACT_MAX,
     REPLAY_JOBS_KEPT_MAX,
@@ -38,6 +39,9 @@ from shared.messages import Recorded
 from shared.sealing import PairKeys, Side
 
 _REASON_CHARS_MAX = 64
+# Resources left out, in one entry with an ask of the longest names: those take 200 KiB of its 256.
+_LEFT_OUT_BYTES_MAX = CONTROL_ENTRY_BYTES_MAX // 8
+_LEFT_OUT_BYTES_EXTRA = 8  # of each, beside its texts
 Chance = Callable[[int], bytes]
 ReplayEntry = ReplayAskEntry | ReplayStateEntry | ReplayCancelEntry
 
@@ -233,7 +237,7 @@ class Replays:
             job.run,
             job.asked_count,
             job.sent_count,
-            [LeftOut(each.resource, each.reason) for each in job.left_out[:REPLAY_NAMES_MAX]],
+            _told(job.left_out),
         )
         self._log.append(store, entry, now_ms)
 
@@ -293,3 +297,15 @@ def _refuse_wrong(ask: ReplayAsk) -> None:
         raise Refused("invalid", what="Names", why=f"one replay takes at most {REPLAY_NAMES_MAX}; name none for all")
     if why := ask.why_wrong():
         raise Refused("invalid", what="Replay", why=why)
+
+
+def _told(left_out: Sequence[LeftOut]) -> list[LeftOut]:
+    """Return what is told of the resources that are left out: the first of them, for an entry has to hold the ask too."""
+    room = _LEFT_OUT_BYTES_MAX
+    told: list[LeftOut] = []
+    for each in left_out[:REPLAY_NAMES_MAX]:
+        room -= len(each.resource.encode()) + len(each.reason) + _LEFT_OUT_BYTES_EXTRA
+        if room < 0:
+            break
+        told.append(each)
+    return told

@@ -17,9 +17,12 @@ from shared.core.judge import PeerRights
 from shared.core.replay_job import ReplayJob, ReplayState
 from shared.errors import Refused
 from shared.limits import (
+    ALIAS_CHARS_MAX,
     DAY_MS,
+    IDENTITY_CHARS_MAX,
     REPLAY_EPOCHS_KEPT_MAX,
     REPLAY_JOBS_OPEN_MAX,
+    REPLAY_NAMES_MAX,
     REPLAY_RANGE_MS_MAX,
     REPLAY_SEGMENTS_MAX,
     SECOND_MS,
@@ -202,6 +205,21 @@ def test_a_resource_whose_remote_sync_is_off_or_that_is_another_there_is_left_ou
 
 
 # --- who may -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_ask_of_the_longest_names_of_which_much_is_left_out_fits_what_is_told_of_it() -> None:
+    wide = "\N{MUSICAL SYMBOL G CLEF}"  # four bytes
+    devices = [f"{number:03}" + wide * (IDENTITY_CHARS_MAX - 3) for number in range(REPLAY_NAMES_MAX)]
+    two = two_sites(devices=devices)
+    for number in range(REPLAY_NAMES_MAX):
+        add_resource(two.source.store, f"{number:03}" + wide * (ALIAS_CHARS_MAX - 3))
+    put(two.source, [NOW_MS - SECOND_MS], device=devices[0])
+    job_id = ask(two, two.target, devices=devices)
+    go_on(two)
+    for site in two.sites.values():
+        assert job(site, job_id).state is ReplayState.DONE
+        assert job(site, job_id).left_out
+    assert there(two.target, devices[0])
 
 
 def test_a_source_that_does_not_allow_it_refuses_by_name_and_writes_it_into_its_audit_log() -> None:
