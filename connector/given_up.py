@@ -10,7 +10,7 @@ from shared.database import Database
 from shared.messages import AnyFrame, DissolvePair
 
 Send = Callable[[AnyFrame], None]
-# A hub of an earlier release keeps a dissolution without a word: so many tellings that it did not refuse are enough.
+# A hub of an earlier release keeps a dissolution without a word: so many tellings on a link that stands are enough.
 _UNANSWERED_MAX: Final = 5
 
 
@@ -21,7 +21,7 @@ class GivenUp:
         self._database = database
         self._connector_id = connector_id
         self._send: Send | None = None
-        self._untold: dict[bytes, int] = {}  # statement -> how often it was told since the hub's last word
+        self._untold: dict[bytes, int] = {}  # statement -> how often the hub, on this link, had time and was silent
 
     @property
     def untold(self) -> bool:
@@ -32,29 +32,32 @@ class GivenUp:
         """Tell of all of them once more: the process may have ended, or the hub lost its disk, before it was heard."""
         statements = await self._database.read(lambda c: connectors.dissolutions(c, self._connector_id))
         self._untold = dict.fromkeys(statements, 0)
-        self.tell()
+        self._tell()
 
     def add(self, statement: bytes) -> None:
         """A pairing was given up just now: tell the hub, now or on the next link, which passes it on to the target."""
         self._untold[statement] = 0
-        self.tell()
+        self._tell()
 
     def open_link(self, send: Send) -> None:
         """The link is up: tell the hub (again)."""
         self._send = send
-        self.tell()
+        self._untold = dict.fromkeys(self._untold, 0)
+        self._tell()
 
     def close_link(self) -> None:
         """The link is gone."""
         self._send = None
 
-    def tell(self) -> None:
-        """Tell what the hub has not answered yet."""
-        if self._send is None:
-            return
+    def tell_again(self) -> None:
+        """Tell what the hub has not answered for a while: its disk may have refused."""
         self._untold = {statement: told + 1 for statement, told in self._untold.items() if told < _UNANSWERED_MAX}
-        for statement in self._untold:
-            self._send(DissolvePair(statement))
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._send is not None:
+            for statement in self._untold:
+                self._send(DissolvePair(statement))
 
     def on_answer(self, statement: bytes) -> bool:
         """The hub shows a dissolution; return whether it was an answer: the hub has stored it."""

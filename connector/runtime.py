@@ -504,7 +504,7 @@ class ConnectorRuntime:
         while True:
             await asyncio.sleep(TOLD_AGAIN_EVERY_S)
             self.parting.tell_again()
-            self._given_up.tell()
+            self._given_up.tell_again()
             if self.pair is not None and self._known_pair_id != self.pair.pair_id:
                 link.send(PresentPair(self.pair.certificate))
 

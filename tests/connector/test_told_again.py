@@ -14,6 +14,8 @@ from connector.runtime import ConnectorRuntime
 from connector.serve import running_site
 from connector.settings import SiteSettings
 from connector.site import Site
+from hub.links import Link
+from hub.pair_desk import PairDesk
 from hub.serve import RunningHub, running_hub
 from hub.settings import HubSettings
 from shared.core.completion import PairState
@@ -162,3 +164,22 @@ async def test_n6_a_restored_hub_that_knows_a_pair_parted_since_is_told_so(tmp_p
                 source.pair.pair_id if source.pair else b""
             ]
             assert source.view.problem == ""
+
+
+async def test_a_hub_of_an_earlier_release_that_answers_no_dissolution_is_not_told_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TOLD_AGAIN_EVERY_S", "_IDLE_LOOK_S"):
+        monkeypatch.setattr(f"connector.runtime.{name}", 0.05)
+    told: list[bytes] = []
+
+    async def keep_silent(_desk: PairDesk, _link: Link, packed: bytes, _links: object) -> None:
+        told.append(packed)
+
+    monkeypatch.setattr(PairDesk, "on_dissolve", keep_silent)
+    async with running_hub(a_hub(tmp_path)) as hub, two_sites(tmp_path, hub.url, accept=True) as (plant, office):
+        source_id = (await plant.create_connector("pumps")).connector_id
+        await claim(plant, source_id, office)
+        await plant.runtime(source_id).refuse_claimant()
+        await true(lambda: (plant.identity.site_id, source_id) not in hub.hub.links, "the link to be needed no more")
+        assert len(told) == 6
