@@ -17,6 +17,7 @@ from connector.link_socket import LinkSocket
 from shared.certificates import public_bytes
 from shared.errors import LinkLost, Refused, refused_there
 from shared.foreign import read_json
+from shared.http_answers import answer_to, body_of
 from shared.joining import (
     ENROL_PATH,
     LINK_PATH,
@@ -28,7 +29,14 @@ from shared.joining import (
     PresentRequest,
     make_assertion,
 )
-from shared.limits import FRAME_BYTES_MAX, HANDSHAKE_DEADLINE_S, PING_INTERVAL_S, PING_TIMEOUT_S
+from shared.limits import (
+    FRAME_BYTES_MAX,
+    HANDSHAKE_DEADLINE_S,
+    HUB_ANSWER_BYTES_MAX,
+    HUB_ANSWER_DEADLINE_S,
+    PING_INTERVAL_S,
+    PING_TIMEOUT_S,
+)
 from shared.trust import trust_for
 
 A = TypeVar("A")
@@ -137,15 +145,17 @@ class HubClient:
 
     async def _ask(self, method: str, path: str, body: msgspec.Struct | None = None) -> bytes:
         content = None if body is None else msgspec.json.encode(body)
+        headers = {"Content-Type": "application/json"}
         try:
-            response = await self._http.request(
-                method, path, content=content, headers={"Content-Type": "application/json"}
-            )
+            async with answer_to(
+                self._http, method, path, deadline_s=HUB_ANSWER_DEADLINE_S, content=content, headers=headers
+            ) as response:
+                answer = await body_of(response, HUB_ANSWER_BYTES_MAX)
         except (httpx2.HTTPError, OSError) as error:
             raise self._way.failure(error) from error
         if response.status_code >= 400:
-            raise _refusal(response.status_code, response.content)
-        return response.content
+            raise _refusal(response.status_code, answer)
+        return answer
 
 
 def _is_hex(text: str) -> bool:

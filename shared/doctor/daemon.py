@@ -9,9 +9,11 @@ import msgspec
 
 from shared.address_file import ADDRESS_FILE, local_trust
 from shared.doctor.findings import Finding, failed, ok, warning
+from shared.http_answers import answer_to, body_of
 from shared.trust import trust_for
 
 _ANSWER_S = 5.0
+_ANSWER_BYTES_MAX = 1024 * 1024
 
 
 class _Ready(msgspec.Struct):
@@ -30,8 +32,11 @@ async def check_daemon(data_dir: Path, start_with: str) -> Finding:
         return warning(check, f"none has run with {data_dir}", f"start it: {start_with}")
     trust = local_trust(data_dir)
     try:
-        async with httpx2.AsyncClient(timeout=_ANSWER_S, trust_env=False, verify=trust or trust_for(url)) as http:
-            answer = await http.get(url + "/readyz")
+        async with (
+            httpx2.AsyncClient(timeout=_ANSWER_S, trust_env=False, verify=trust or trust_for(url)) as http,
+            answer_to(http, "GET", url + "/readyz", deadline_s=_ANSWER_S) as answer,
+        ):
+            body = await body_of(answer, _ANSWER_BYTES_MAX)
     except (httpx2.ConnectError, httpx2.ConnectTimeout):
         return warning(check, f"it does not run; it was at {url}", f"start it: {start_with}")
     except (httpx2.HTTPError, OSError) as error:
@@ -41,7 +46,7 @@ async def check_daemon(data_dir: Path, start_with: str) -> Finding:
             "it hangs; restart it, and keep its log",
         )
     try:
-        told = msgspec.json.decode(answer.content, type=_Ready)
+        told = msgspec.json.decode(body, type=_Ready)
     except msgspec.DecodeError:
         return warning(
             check,

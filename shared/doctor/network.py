@@ -19,8 +19,16 @@ import msgspec
 
 from shared.doctor.findings import Finding, failed, ok, warning
 from shared.doctor.machine import check_hub_time
+from shared.http_answers import answer_to, body_of
 from shared.joining import LINK_PATH, NONCE_PATH, NonceAnswer
-from shared.limits import CERTIFICATE_WARN_MS, DAY_MS, HANDSHAKE_DEADLINE_S, SECOND_MS
+from shared.limits import (
+    CERTIFICATE_WARN_MS,
+    DAY_MS,
+    HANDSHAKE_DEADLINE_S,
+    HUB_ANSWER_BYTES_MAX,
+    HUB_ANSWER_DEADLINE_S,
+    SECOND_MS,
+)
 from shared.messages import PROTOCOL_HIGHEST, PROTOCOL_LOWEST
 
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
@@ -91,10 +99,10 @@ async def _check_port(host: str, port: int, whose: str) -> Finding:
 async def _check_answer(http: httpx2.AsyncClient, way: Way) -> list[Finding]:
     found: list[Finding] = []
     try:
-        async with http.stream("GET", NONCE_PATH) as response:
+        async with answer_to(http, "GET", NONCE_PATH, deadline_s=HUB_ANSWER_DEADLINE_S) as response:
             stream = response.extensions.get("network_stream")
             session = stream.get_extra_info("ssl_object") if stream is not None else None
-            body = await response.aread()
+            body = await body_of(response, HUB_ANSWER_BYTES_MAX)
     except (httpx2.HTTPError, OSError, ValueError) as error:
         name = "TLS" if way.tls is not None else "hub"
         return [
@@ -161,7 +169,8 @@ async def _check_upgrade(http: httpx2.AsyncClient, way: Way) -> Finding:
         "Sec-WebSocket-Key": base64.b64encode(secrets.token_bytes(16)).decode(),
     }
     try:
-        answer = await http.get(LINK_PATH, headers=headers)
+        async with answer_to(http, "GET", LINK_PATH, deadline_s=HUB_ANSWER_DEADLINE_S, headers=headers) as answer:
+            body = await body_of(answer, HUB_ANSWER_BYTES_MAX)
     except (httpx2.HTTPError, OSError) as error:
         return failed(
             check,
@@ -169,7 +178,7 @@ async def _check_upgrade(http: httpx2.AsyncClient, way: Way) -> Finding:
             "a proxy or firewall between here and the hub cuts WebSockets off",
         )
     try:
-        code = msgspec.json.decode(answer.content, type=dict[str, Any]).get("code", "")
+        code = msgspec.json.decode(body, type=dict[str, Any]).get("code", "")
     except msgspec.DecodeError:
         code = ""
     if code == "upgrade_missing":
