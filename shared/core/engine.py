@@ -29,7 +29,6 @@ from shared.core.entries import (
     CAUSE_RETENTION,
     Definition,
     Private,
-    decode_private,
     definitions_digest,
     encode_entry,
 )
@@ -44,7 +43,15 @@ from shared.core.ports import PairStore
 from shared.core.quarantine import Quarantine
 from shared.core.quarantine_room import QuarantineRoom
 from shared.core.replay_lane import Replays
-from shared.core.statements import ALL_EPOCHS, check_held, compared_epochs, lacking_epochs, read_stated, stated_epochs
+from shared.core.statements import (
+    ALL_EPOCHS,
+    check_held,
+    compared_epochs,
+    lacking_epochs,
+    read_private,
+    read_stated,
+    stated_epochs,
+)
 from shared.errors import ProtocolError, SealBroken
 from shared.limits import (
     CREDIT_GRANT_BYTES,
@@ -317,7 +324,7 @@ class PairEngine:
     def _on_statement(self, store: PairStore, link: EngineLink, frame: Statement, now_ms: int) -> list[Effect]:
         try:
             header, plain = self._keys.open(Kind.STATEMENT, frame.header, frame.body, associated=frame.public)
-            public, private = read_stated(frame.public), decode_private(plain)
+            public, private = read_stated(frame.public), read_private(plain)
         except (SealBroken, ProtocolError, msgspec.DecodeError) as error:
             return [Fault(f"a statement that cannot be believed: {error}")]
         fresh = public.whole and bool(link.nonce) and public.nonce == link.nonce

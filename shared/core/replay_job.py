@@ -165,7 +165,8 @@ def decode_replayed(plain: bytes) -> Replayed:
         replayed = read_packed(_DECODER, plain)
     except msgspec.DecodeError as error:
         raise Undecodable(f"malformed segment of a replay: {error}") from error
-    if replayed.version != _VERSION or len(replayed.job_id) != 2 * JOB_ID_BYTES or replayed.run < 1:
+    has_job = len(replayed.job_id) == 2 * JOB_ID_BYTES and 1 <= replayed.run <= NUMBER_EXACT_MAX
+    if replayed.version != _VERSION or not has_job:
         raise Undecodable("a segment of a replay of an unknown version, or without a job")
     return replayed
 

@@ -7,11 +7,17 @@ from operator import le, lt
 from typing import Final
 
 from shared.core.account import Apart
-from shared.core.entries import Private
+from shared.core.entries import Private, decode_private
 from shared.core.intervals import IntervalSet
 from shared.core.ports import EpochOut
 from shared.errors import ProtocolError
-from shared.limits import EPOCHS_STATED_MAX, SEALED_NUMBER_MAX, STATEMENT_NONCE_BYTES_MAX, STATEMENT_PUBLIC_BYTES_MAX
+from shared.limits import (
+    EPOCHS_STATED_MAX,
+    NUMBER_EXACT_MAX,
+    SEALED_NUMBER_MAX,
+    STATEMENT_NONCE_BYTES_MAX,
+    STATEMENT_PUBLIC_BYTES_MAX,
+)
 from shared.messages import FlatIntervals, Held, Recorded, decode_recorded
 
 ALL_EPOCHS: Final = (0, SEALED_NUMBER_MAX)
@@ -30,6 +36,30 @@ def read_stated(public: bytes) -> Recorded:
         _check_order(stated.recorded)
         _check_order(stated.closed)
     return recorded
+
+
+def read_private(plain: bytes) -> Private:
+    """Read the private part of a statement; raises DecodeError, or ProtocolError where it says what no side can mean."""
+    private = decode_private(plain)
+    aparts = [stated.apart for stated in private.epochs if stated.apart is not None]
+    ledgers = [*private.resources.values(), *([] if private.ledger is None else [private.ledger])]
+    said = [private.time_ms]
+    for stated in private.epochs:
+        said += stated.applied, stated.held, stated.quarantined, *stated.dropped.values()
+    for apart in aparts:
+        said += apart.held.values()
+        for counts in apart.dropped.values():
+            said += counts.values()
+        _check_order(apart.quarantined)
+        _check_order(apart.discarded)
+    for ledger in ledgers:
+        said += ledger.accepted, ledger.applied, ledger.tail, ledger.outbox, ledger.held, ledger.quarantined
+        said += ledger.adopted, *ledger.dropped.values()
+    for each in private.replays:
+        said += each.run, each.arrived, each.added, each.present, each.differing, each.unplaced
+    if max(said) > NUMBER_EXACT_MAX or min(said) < -NUMBER_EXACT_MAX:
+        raise ProtocolError("a count or a time that cannot be", 1007)
+    return private
 
 
 def check_nonce(nonce: bytes) -> None:

@@ -7,6 +7,7 @@ import pytest
 import zstandard
 
 from connector.streams import Streams
+from shared.core.account import Apart
 from shared.core.cells import Cell, digest
 from shared.core.engine import PairEngine
 from shared.core.engine_effects import Effect, Fault, Relink
@@ -24,11 +25,13 @@ from shared.core.entries import (
     Private,
     ReplayAskEntry,
     ReplayStateEntry,
+    StatedEpoch,
     decode_entry,
     encode_entry,
 )
 from shared.core.fields import EXISTS, device_object, fields_object
-from shared.core.replay_job import ReplayAsk
+from shared.core.ledger import Ledger
+from shared.core.replay_job import ReplayAsk, StatedReplay, encode_replayed
 from shared.errors import ProtocolError
 from shared.limits import QUARANTINE_TRY_EVERY_MS
 from shared.messages import (
@@ -36,6 +39,7 @@ from shared.messages import (
     LANE_LIVE,
     Credit,
     Recorded,
+    RecordedEpoch,
     Sealed,
     Statement,
     decode_frame,
@@ -47,6 +51,8 @@ from shared.sealing import NONCE_BYTES, Header, Kind, Side
 from tests.core.stores import CODEC, NOW_MS, chance, keys, open_store, rows, series
 
 DEEP = 3_000
+LARGE = 2**63
+LONG = "1" * 320
 NONCE = b"n" * NONCE_BYTES
 
 
@@ -121,6 +127,12 @@ def test_g7_a_segment_of_values_in_values_is_kept_aside_and_passed() -> None:
     assert [item.number for item in store.quarantined_after(0, 9)] == [1]
 
 
+def test_g7_a_replay_s_segment_of_a_run_that_nothing_counts_is_kept_aside_and_passed() -> None:
+    engine, store = linked(Side.TARGET)
+    take(engine, store, sealed_segment(encode_replayed("ab" * 8, LARGE - 1, CODEC.encode([series(NOW_MS)]))))
+    assert [item.number for item in store.quarantined_after(0, 9)] == [1]
+
+
 def statement(public: bytes, private: bytes) -> Statement:
     header, body = keys(Side.TARGET).seal(
         Kind.STATEMENT, private, epoch=3, number=1, accepted_ms=NOW_MS, count=0, nonce=NONCE, associated=public
@@ -141,6 +153,29 @@ def test_g4_a_statement_of_values_in_values_is_a_fault_and_believed_in_nothing(p
     assert any(isinstance(effect, Fault) for effect in take(engine, store, statement(public, private)))
 
 
+@pytest.mark.parametrize(
+    "private",
+    [
+        Private([StatedEpoch(4, LARGE - 1, 0, 0, {})], None, 0, b"", b""),
+        Private([StatedEpoch(4, 0, 0, 0, {"retention": LARGE})], None, 0, b"", b""),
+        Private([StatedEpoch(4, 0, 0, 0, {}, Apart(quarantined=[1, 2, 3]))], None, 0, b"", b""),
+        Private([StatedEpoch(4, 0, 0, 0, {}, Apart(dropped={"retention": {"r": LARGE - 1}}))], None, 0, b"", b""),
+        Private([], None, LARGE - 1, b"", b""),
+        Private([], Ledger(accepted=LARGE - 1), 0, b"", b""),
+        Private([], None, 0, b"", b"", {"r": Ledger(dropped={"retention": LARGE - 1})}),
+        Private([], None, 0, b"", b"", replays=[StatedReplay("ab" * 8, LARGE - 1)]),
+    ],
+)
+def test_g4_a_statement_of_counts_that_nothing_keeps_is_a_fault_and_believed_in_nothing(private: Private) -> None:
+    engine, store = linked(Side.SOURCE)
+    public = encode_recorded(
+        Recorded(b"", False, [RecordedEpoch(each.epoch, [1, 1], []) for each in private.epochs], [])
+    )
+    effects = take(engine, store, statement(public, encode_entry(private)))
+    assert any(isinstance(effect, Fault) for effect in effects)
+    assert store.epochs_out() == {}
+
+
 def test_a_frame_of_values_in_values_ends_its_link() -> None:
     with pytest.raises(ProtocolError, match="malformed"):
         decode_frame(packed_deep(encode_frame(Credit(1))))
@@ -148,8 +183,6 @@ def test_a_frame_of_values_in_values_ends_its_link() -> None:
         decode_recorded(packed_deep(PUBLIC))
 
 
-LARGE = 2**63
-LONG = "1" * 320
 ASK = ReplayAsk("ab" * 8, 0, 1, [], [], 0, "", 0)
 
 
