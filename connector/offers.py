@@ -93,7 +93,6 @@ class _Group:
         """Offer them all, on the writer's thread; what is wrong with one is no harm to the others."""
         with self._lock:
             self._is_under_way = True
-        self._answers = []  # it may be run again, where the transaction was undone for another's sake
         door = intake.door(connection)
         for request in self._requests:
             try:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import TypeVar
 
-from connector import accounts, connectors, gaps, history
+from connector import accounts, connectors, gaps, history, history_damage
 from connector.accounts import Account, Backlog
 from connector.backup import deal_with_restore
 from connector.backup_desk import BackupDesk
@@ -526,4 +526,5 @@ def _raise_refused(edited: Edited) -> None:
 def _sweep(connection: sqlite3.Connection, now_ms: int, after: int) -> int | None:
     """Delete a bite of what is past its time; return the series to go on after, None at the end."""
     connection.execute("DELETE FROM dissolution WHERE dissolved_ms < ?", (now_ms - 30 * DAY_MS,))
+    history_damage.forget_expired(connection, now_ms)
     return history.forget_expired(connection, now_ms, after=after, limit=_HOUSEKEEPING_ROWS)
