@@ -77,14 +77,17 @@ class BackupDesk:
                 passphrase=passphrase,
                 progress=self._progress,
             )
+            for old in folder.glob("*.zip"):
+                if old.name != name:
+                    old.unlink(missing_ok=True)
         except (PairhubError, OSError) as error:
             self._view = BackupView("failed", problem=str(error))
             _log.warning("No backup was made: %s", error)
-            return
-        for old in folder.glob("*.zip"):
-            if old.name != name:
-                old.unlink(missing_ok=True)
-        self._view = BackupView("done", manifest=manifest, file=folder / name)
+        except Exception as error:  # noqa: BLE001  # a page that says *running* for ever would say nothing
+            self._view = BackupView("failed", problem=f"an error of this program ({type(error).__name__}: {error})")
+            _log.exception("No backup was made")
+        else:
+            self._view = BackupView("done", manifest=manifest, file=folder / name)
 
     def _progress(self, doing: str, done: int, total: int) -> None:
         """Hear of a step, in the thread that makes it; raising ends it."""
