@@ -153,6 +153,6 @@ class Catalogue:
         if not came_now:
             return
         connection.executemany(
-            "UPDATE device SET last_seen_ms = ?1 WHERE device_id = ?2 AND (last_seen_ms IS NULL OR last_seen_ms < ?1)",
+            "UPDATE device SET last_seen_ms = ?1 WHERE device_id = ?2 AND last_seen_ms IS NOT ?1",
             [(now_ms, device_id) for device_id in dict.fromkeys(row.device_id for row in rows if row is not None)],
         )

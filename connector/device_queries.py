@@ -214,11 +214,11 @@ def _conditions(connector_id: str, query: DeviceQuery, now_ms: int) -> tuple[str
         of_pair = "device_id IN (SELECT device_id FROM tag WHERE tag.name = :tag_name AND tag.value = :tag_value)"
         parts.append(of_pair if has_value else of_name)
     if query.status:
-        facts["heard_ms"] = now_ms - ONLINE_MS
+        facts |= {"heard_ms": now_ms - ONLINE_MS, "ahead_ms": now_ms + ONLINE_MS}
         parts.append(
             {
-                "online": "last_seen_ms > :heard_ms",
-                "offline": "last_seen_ms <= :heard_ms",
+                "online": "last_seen_ms > :heard_ms AND last_seen_ms < :ahead_ms",
+                "offline": "(last_seen_ms <= :heard_ms OR last_seen_ms >= :ahead_ms)",
                 "never": "last_seen_ms IS NULL",
             }[query.status]
         )
@@ -243,7 +243,8 @@ _NEW_HERE: Final = (
 
 
 def _is_online(last_seen_ms: int | None, now_ms: int) -> bool:
-    return last_seen_ms is not None and now_ms - last_seen_ms < ONLINE_MS
+    """What was seen far ahead was seen before the clock was set back: else it would be on line until that time."""
+    return last_seen_ms is not None and abs(now_ms - last_seen_ms) < ONLINE_MS
 
 
 def _rows(connection: sqlite3.Connection, found: Sequence[Sequence[Any]], now_ms: int) -> list[DeviceRow]:

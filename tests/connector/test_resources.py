@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from connector import history
+from connector.device_queries import DeviceQuery, list_devices
 from connector.edit_rows import sweep as sweep_edits
 from connector.flow import WINDOW_MS, FlowMeter
 from connector.resources import NewResource, ResourceChange, ResourceRow
@@ -90,6 +92,25 @@ async def test_a_list_names_the_newest_reading_of_any_device_and_its_device(tmp_
         assert (found.per_minute, found.waiting, found.lag_ms) == (3.0, 0, None)
         other = await row(site, connector_id, "on")
         assert (other.devices, other.last_value, other.last_device, other.per_minute) == (0, None, "", 0.0)
+
+
+async def test_a_device_is_on_line_by_the_clock_as_it_is_now_although_it_was_set_back(tmp_path: Path) -> None:
+    clock = SetClock(NOON_MS + DAY_MS)
+    async with lone_site(tmp_path, clock) as site:
+        connector_id = await make_connector(site)
+        await site.ingest(connector_id, line("pump", "flow", 1.5))
+
+        async def found(status: Literal["online", "offline"]) -> list[int | None]:
+            query = DeviceQuery(status=status)
+            page = await site.database.read(lambda c: list_devices(c, connector_id, query, clock.now_ms))
+            assert [row.online for row in page.rows] == [status == "online"] * len(page.rows)
+            return [row.last_seen_ms for row in page.rows]
+
+        assert await found("online") == [NOON_MS + DAY_MS]
+        clock.now_ms = NOON_MS
+        assert (await found("online"), await found("offline")) == ([], [NOON_MS + DAY_MS])
+        await site.ingest(connector_id, line("pump", "flow", 2.5))
+        assert (await found("online"), await found("offline")) == ([NOON_MS], [])
 
 
 async def test_readings_are_kept_for_as_long_as_their_resource_says(tmp_path: Path) -> None:
