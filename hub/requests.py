@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from shared import foreign
 from shared.errors import Refused
 from shared.limits import HANDSHAKE_DEADLINE_S, JOIN_BODY_BYTES_MAX, NAME_CHARS_MAX
 
@@ -37,8 +38,8 @@ async def _read(request: Request) -> bytes:
 async def read_json(request: Request, kind: type[T]) -> T:
     """Read a small JSON body in time; raises Refused."""
     try:
-        return msgspec.json.decode(await _read(request), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return foreign.read_json(await _read(request), kind)
+    except msgspec.DecodeError as error:
         raise Refused("invalid", what="The request", why=str(error)) from error
 
 

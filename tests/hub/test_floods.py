@@ -6,13 +6,14 @@ import asyncio
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 
 from hub.serve import RunningHub, running_hub
-from shared.joining import LINK_PATH
+from shared.joining import ENROL_PATH, LINK_PATH
 from shared.messages import HelloBack, Sealed
 from shared.sealing import Kind
-from tests.hub.client import SiteClient, both_linked, enrolled
+from tests.hub.client import Denied, SiteClient, both_linked, enrolled
 from tests.hub.test_links import a_pair, settings
 from tests.hub.test_relay import sealed
 
@@ -65,6 +66,17 @@ async def test_a_request_that_is_never_finished_is_dropped(
         writer.write(sent)
         await thrown_out(reader)
         writer.close()
+
+
+async def test_a_request_of_values_in_values_is_refused_and_no_mistake_of_the_hub(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_hub(settings(tmp_path)) as running:
+        plant = await enrolled(running, "plant")
+        with pytest.raises(Denied) as denied:
+            await plant.ask("POST", ENROL_PATH, msgspec.Raw(b'{"later":' + b"[" * 3_000))
+        assert denied.value.code == "invalid"
+        assert [record.message for record in caplog.records if record.exc_info] == []
 
 
 async def test_an_upgrade_without_a_hello_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
