@@ -58,7 +58,7 @@ def make_app(site: Site, access: Access) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         tasks = [
-            asyncio.create_task(supervised(what, work))
+            asyncio.create_task(supervised(what, work, told=site.on_stopped))
             for what, work in (
                 ("sampling", lambda: desk.samples.run(lambda runtime: take_sample(site, desk.samples, runtime))),
                 ("asking through the pairs", desk.samples.run_canaries),

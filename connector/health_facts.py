@@ -102,6 +102,7 @@ def site_facts(site: Site) -> SiteFacts:
         undelivered=site.notices.undelivered(),
         is_delivery_known=site.notices.is_delivery_known(),
         is_enrolment_known=enrolment.is_answered or not site.hub_url or _is_linked(site),
+        stopped=site.stopped(),
         damaged=_damaged(site),
     )
 

@@ -56,6 +56,7 @@ from shared.limits import (
     DAY_MS,
     MINUTE_MS,
     SECOND_MS,
+    STOPPED_TOLD_MS,
 )
 from shared.names import make_connector_id, read_connector_id
 from shared.notices.desk import NoticeDesk
@@ -146,6 +147,7 @@ class Site:
         self.replays = ReplayDesk(database=database, runtime=self.runtime)
         self.quarantine = QuarantineDesk(database=database, runtime=self.runtime)
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._stopped_ms: dict[str, int] = {}  # on the monotonic clock
         database.on_trouble = lambda: self.ring("", "storage")
         self._around = Surroundings(
             database=database,
@@ -208,7 +210,7 @@ class Site:
                 ("looking for repairs", self.repairs.run),
                 ("sending notices", self.notices.run),
             ):
-                tasks.create_task(supervised(what, work), name=what)
+                tasks.create_task(supervised(what, work, told=self.on_stopped), name=what)
             if started is not None:
                 started()
 
@@ -221,6 +223,16 @@ class Site:
         await self.backups.stop()
         await self.repairs.save()
         await self.database.close()
+
+    def on_stopped(self, what: str) -> None:
+        """Hear that an error of ours stopped work in the background, which is begun again."""
+        self._stopped_ms[what] = self.clock.monotonic_ms()
+        asyncio.get_running_loop().call_soon(self.repairs.observe_site)  # by itself: nothing here may stop what supervises
+
+    def stopped(self) -> tuple[str, ...]:
+        """Return what was stopped so within STOPPED_TOLD_MS."""
+        now_ms = self.clock.monotonic_ms()
+        return tuple(what for what, at_ms in self._stopped_ms.items() if now_ms - at_ms < STOPPED_TOLD_MS)
 
     def bell(self, connector_id: str) -> ChangeBell:
         """The bell that rings when something of a connector changes; `""` for changes of the site."""

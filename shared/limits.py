@@ -433,6 +433,8 @@ LOG_KEPT_BYTES: Final = 64 * 1024
 STORE_TRIED_EVERY_S: Final = 1.0
 # How soon what an unexpected error stopped is begun again: not in haste, and before a person has looked twice.
 STOPPED_AGAIN_S: Final = 1.0
+# For how long after that a person is told of it: what fails now and then is one repair, not one each time.
+STOPPED_TOLD_MS: Final = 10 * MINUTE_MS
 # What the hub did not answer or refused is told again on the same link this often: a disk that was full for a moment must
 # not cost what a broken link would mend; a refusal that lasts costs a line in its log.
 TOLD_AGAIN_EVERY_S: Final = 60.0

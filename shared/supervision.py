@@ -12,10 +12,17 @@ from shared.limits import STOPPED_AGAIN_S
 _log = logging.getLogger(__name__)
 
 
-async def supervised(what: str, work: Callable[[], Awaitable[None]], ids: Mapping[str, str] | None = None) -> None:
+async def supervised(
+    what: str,
+    work: Callable[[], Awaitable[None]],
+    ids: Mapping[str, str] | None = None,
+    *,
+    told: Callable[[str], None] = lambda _: None,
+) -> None:
     """Do work to its end, or until cancelled; `what` and `ids` name it in the log.
 
-    It is begun again STOPPED_AGAIN_S after any error, so it has to be able to begin from wherever the error left it.
+    It is begun again STOPPED_AGAIN_S after any error, so it has to be able to begin from wherever the error left it. `told`
+    is called with `what` after an error that is none of the disk's.
     """
     while True:
         try:
@@ -24,6 +31,7 @@ async def supervised(what: str, work: Callable[[], Awaitable[None]], ids: Mappin
             _log.warning("%s put off: %s", what, error, extra=ids)
         except Exception:  # noqa: BLE001  # whatever it is, it is logged
             _log.exception("%s stopped, started again in a second", what, extra=ids)
+            told(what)
         else:
             return
         await asyncio.sleep(STOPPED_AGAIN_S)

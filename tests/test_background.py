@@ -61,6 +61,8 @@ async def test_g7_a_site_goes_on_sampling_folding_asking_and_reporting_after_an_
         each.append(failing(monkeypatch, HostDevice, "measure"))
         for one in each:
             await until(one.called_again, what="it to be begun again")
+        told = {repair.cause.split(" stopped")[0] for repair in running.site.repairs.open()}
+        assert {"Folding history", "Sampling", "Asking through the pairs"} <= told
 
 
 async def test_g7_a_hub_goes_on_keeping_house_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -210,6 +210,8 @@ class SiteFacts:
     undelivered: tuple[tuple[str, str, int], ...] = ()
     is_delivery_known: bool = True
     is_enrolment_known: bool = True
+    stopped: tuple[str, ...] = ()
+    """Work in the background that an error of ours has stopped lately; it was begun again."""
     damaged: tuple[DamagedFact, ...] | None = ()
     """None while nobody has looked yet."""
 
@@ -368,6 +370,7 @@ def judge_site(facts: SiteFacts, connectors: Iterable[ConnectorFacts], is_open: 
     found = [*_machine("site", facts, is_open), *_clock(facts, is_open), *_notices(facts)]
     if facts.read_problem:
         found.append(Finding("database_unreadable", facts=(("why", sentence(facts.read_problem)),)))
+    found += [Finding("work_stopped", subject=what, facts=(("what", sentence(what)[:-1]),)) for what in facts.stopped]
     found += _damaged(facts)
     if facts.enrolment_problem:
         found.append(Finding("not_enrolled", facts=(("why", sentence(facts.enrolment_problem)),)))

@@ -67,6 +67,13 @@ REPAIRS: Final[dict[str, RepairKind]] = {
         "See that the disk works and that the file is there; if it is damaged, restore a backup.",
         is_urgent=True,
     ),
+    "work_stopped": RepairKind(
+        "Something this site does by itself fails",
+        "{what} stopped with an error that nobody expected, within the last ten minutes.",
+        "It was begun again and may fail again, so what it does may come late or not at all. All else goes on.",
+        "The log says which error it was; report it. If it goes on, start the daemon again.",
+        clear_after_ms=0,
+    ),
     "history_damaged": RepairKind(
         "Some history cannot be read any more",
         "The disk gave {count} readings of {connector} back damaged, from {first} to {last}.",

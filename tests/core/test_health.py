@@ -138,6 +138,7 @@ def test_each_trouble_of_a_connector_has_its_code(facts: ConnectorFacts, found: 
         (SiteFacts(clock_jumped_ms=5 * HOUR_MS), ["clock_in_doubt"]),
         (SiteFacts(enrolment_problem="token used"), ["not_enrolled"]),
         (SiteFacts(undelivered=(("webhook", "it answered 500", 3),)), ["notices_undelivered"]),
+        (SiteFacts(stopped=("folding history",)), ["work_stopped"]),
         (SiteFacts(damaged=(_DAMAGED, replace(_DAMAGED, connector_id="D"))), ["history_damaged", "history_damaged"]),
     ],
 )
@@ -220,6 +221,7 @@ def test_every_kind_fills_its_words_from_what_the_judge_gives() -> None:
         hub_off_ms=40_000,
         enrolment_problem="e",
         undelivered=(("webhook", "w", 1),),
+        stopped=("folding history",),
         damaged=(_DAMAGED,),
     )
     found += judge_site(site, [], never).findings
