@@ -19,10 +19,11 @@ from hub.hub import Hub
 from hub.keys import load_or_make_key
 from hub.settings import HubSettings
 from hub.store.interface import HubStore
-from hub.store.sqlite import SqliteStore
+from hub.store.sqlite import DATABASE_NAME, SqliteStore
 from shared.address_file import leave_address
 from shared.clock import Clock, SystemClock
 from shared.data_directory import Residence
+from shared.disk_reserve import DiskReserve
 from shared.limits import SECOND_MS
 from shared.listening import front_of
 from shared.notices.settings import notice_channels
@@ -66,15 +67,20 @@ async def _serve(
     channels = notice_channels(settings, lambda: clock.wall_ms() / SECOND_MS)
     with Residence(settings.data_dir) as residence, closing(listen(settings.host, settings.port)) as listening:
         async with manager.starting():
-            store = await SqliteStore.open(settings.data_dir)
+            reserve = _reserve(settings, clock)
+            store = await SqliteStore.open(settings.data_dir, reserve)
         async with asyncio.TaskGroup() as tasks, _closed_at_the_end(store) as current:
             hub = Hub(settings, key, store, clock=clock, tasks=tasks, on_change=bell.ring, channels=channels)
             current.append(hub)
             await hub.load()
             hub.certificate = served_certificate(settings, settings.data_dir, SystemClock())
             url = url_of(listening, is_tls=hub.certificate is not None)
-            service = _Service(hub, await Access.open(hub), url, bell, manager, residence)
+            service = _Service(hub, await Access.open(hub), url, bell, manager, residence, reserve)
             await service.run(tasks, listening, ready, stop)
+
+
+def _reserve(settings: HubSettings, clock: Clock) -> DiskReserve:
+    return DiskReserve(settings.data_dir / DATABASE_NAME, settings.disk_reserve_bytes, clock, "no copies are kept")
 
 
 @asynccontextmanager
@@ -97,6 +103,7 @@ class _Service:
     bell: ChangeBell
     manager: ServiceManager
     residence: Residence
+    reserve: DiskReserve
     stopping: anyio.Event = field(default_factory=anyio.Event)
 
     async def run(
@@ -132,7 +139,7 @@ class _Service:
 
     async def _open_store(self) -> HubStore:
         self.residence.renew()
-        return await SqliteStore.open(self.hub.settings.data_dir)
+        return await SqliteStore.open(self.hub.settings.data_dir, self.reserve)
 
     async def _leave_files(self) -> None:
         await self.access.refresh()

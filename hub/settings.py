@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from shared.limits import DAY_MS, HUB_COPY_BYTES_MAX, KNOCKS_PER_MINUTE_MAX, RETENTION_MS
+from shared.limits import DAY_MS, DISK_RESERVE_BYTES, HUB_COPY_BYTES_MAX, KNOCKS_PER_MINUTE_MAX, RETENTION_MS
 from shared.notices.settings import NoticeSettings
 from shared.settings import setting
 
@@ -37,6 +37,12 @@ class HubSettings(NoticeSettings):
     )
     copy_bytes_max: int = setting(
         HUB_COPY_BYTES_MAX, "Most that all copies may take; the oldest go first", unit="bytes", least=0
+    )
+    disk_reserve_bytes: int = setting(
+        DISK_RESERVE_BYTES,
+        "Room on the disk that copies leave to other work, such as log-ins: below it none are kept",
+        unit="bytes",
+        least=0,
     )
     metrics_open: bool = setting(
         False, "Let programs on this machine read /metrics without a token; elsewhere it is always needed"

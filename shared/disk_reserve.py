@@ -16,10 +16,13 @@ _LOOK_EVERY_MS: Final = SECOND_MS
 class DiskReserve:
     """Tells whether the disk of a database has less room than its reserve; looks at most once a second."""
 
-    def __init__(self, database: Path, reserve_bytes: int, clock: Clock) -> None:
-        """`reserve_bytes` 0 keeps none."""
+    def __init__(
+        self, database: Path, reserve_bytes: int, clock: Clock, lacking: str = "no readings are taken"
+    ) -> None:
+        """`reserve_bytes` 0 keeps none; `lacking` says what does not happen while it is touched."""
         self.reserve_bytes = reserve_bytes
         self._database = database
+        self._lacking = lacking
         self._clock = clock
         self._looked_ms = -_LOOK_EVERY_MS
         self._free_bytes: int | None = None
@@ -38,7 +41,7 @@ class DiskReserve:
 
     @property
     def is_touched(self) -> bool:
-        """Whether less than the reserve is free: no more readings are taken then."""
+        """Whether less than the reserve is free: no more readings, or copies, are taken then."""
         free_bytes = self.free_bytes if self.reserve_bytes else None
         return free_bytes is not None and free_bytes < self.reserve_bytes
 
@@ -50,5 +53,5 @@ class DiskReserve:
         free, reserve = (f"{size / 2**20:.1f} MiB" for size in (self._free_bytes or 0, self.reserve_bytes))
         return (
             f"the disk of {self._database} has {free} left, less than its reserve of {reserve} (disk_reserve_bytes): "
-            "no readings are taken. Make room; it goes on by itself"
+            f"{self._lacking}. Make room; it goes on by itself"
         )

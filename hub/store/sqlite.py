@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from sqlite3 import Connection
@@ -15,6 +16,7 @@ from shared.certificates import PairCertificate
 from shared.core.relay_effects import Copy
 from shared.core.repairs import Repair
 from shared.database import Database, StoreFigures
+from shared.disk_reserve import DiskReserve
 from shared.errors import StorageFailed
 from shared.messages import HeldEpoch
 from shared.notices import rows as repair_rows
@@ -30,14 +32,15 @@ DATABASE_NAME = "hub.db"
 class SqliteStore:
     """A hub's store on disk. See `HubStore` for what the methods promise."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, reserve: DiskReserve | None) -> None:
         self._database = database
+        self._reserve = reserve
         self._inode = _inode(database.path)
 
     @classmethod
-    async def open(cls, data_dir: Path) -> SqliteStore:
-        """Open or create the database in a directory; raises StorageFailed."""
-        return cls(await Database.open(data_dir / DATABASE_NAME, files("hub") / "sql"))
+    async def open(cls, data_dir: Path, reserve: DiskReserve | None = None) -> SqliteStore:
+        """Open or create the database in a directory; raises StorageFailed. Copies leave the disk its reserve."""
+        return cls(await Database.open(data_dir / DATABASE_NAME, files("hub") / "sql"), reserve)
 
     async def _write(self, unit: Callable[[Connection], T]) -> T:
         result = await self._database.write(unit)
@@ -59,7 +62,9 @@ class SqliteStore:
         await self._database.beat()
 
     def figures(self) -> StoreFigures:
-        return self._database.figures()
+        figures = self._database.figures()
+        lacking = "" if self._reserve is None else self._reserve.problem
+        return figures if figures.problem or not lacking else replace(figures, problem=lacking)
 
     async def close(self) -> None:
         await self._database.close()
@@ -67,6 +72,8 @@ class SqliteStore:
     # --- copies ------------------------------------------------------------------------------------------------------
 
     async def store_copies(self, pair_id: bytes, copies: Sequence[Copy]) -> None:
+        if self._reserve is not None and self._reserve.is_touched:
+            raise StorageFailed(self._reserve.problem)
         await self._write(lambda c: copies_sql.store(c, pair_id, copies))
 
     async def trim_copies(self, pair_id: bytes, side: Side, kind: Kind, epoch: int, flat: Sequence[int]) -> None:
