@@ -38,6 +38,7 @@ async def keep_house(hub: Hub, open_store: OpenStore, after_replacing: Callable[
             if bare:
                 await after_replacing()
                 bare = False
+            await hub.write_revocations()
             if looks % _SAMPLE_EVERY == 0:
                 hub.sample_rates()
             if looks % _EXPIRE_EVERY == 0:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, assert_never
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,7 +24,7 @@ from hub.store.rows import Pair, Site
 from shared.certificates import public_bytes
 from shared.clock import Clock
 from shared.core.registry import Connector, Registry, Tell
-from shared.errors import REFUSALS, ProtocolError, Refused
+from shared.errors import REFUSALS, ProtocolError, Refused, StorageFailed
 from shared.limits import DRAIN_DEADLINE_S, LINKS_PER_SITE_MAX
 from shared.messages import (
     AnyFrame,
@@ -84,6 +85,8 @@ class Hub:
         self.links: dict[Connector, Link] = {}
         self.sites: dict[str, Site] = {}
         self.last_seen_ms: dict[str, int] = {}
+        self._unwritten: dict[str, tuple[Site, str, str]] = {}  # revoked; who asked for it, and from where
+        self._writing = asyncio.Lock()
         self.registry = Registry(claims_per_minute=settings.claims_per_minute)
         self.on_change = on_change
         self.draining = False
@@ -280,18 +283,44 @@ class Hub:
 
     def on_site(self, site: Site) -> None:
         """A site was enrolled or came back."""
+        if site.site_id in self._unwritten:  # it is shut out, whatever the disk says by now
+            site = replace(site, revoked_ms=self._unwritten[site.site_id][0].revoked_ms)
         self.sites[site.site_id] = site
         self.on_change()
 
-    async def revoke(self, site_id: str) -> Site:
-        """Revoke a site and close its links at once; raises Refused('not_found'), StorageFailed."""
-        site = await self.store.revoke_site(site_id, now_ms=self.wall_ms())
-        self.sites[site_id] = site
+    async def revoke(self, site_id: str, *, who: str, where: str) -> bool:
+        """Shut a site out and close its links at once, then write it down, with who asked and from which address.
+
+        Return whether it is written: what the disk refuses is tried again until it is. Raises Refused('not_found').
+        """
+        if (site := self.sites.get(site_id)) is None:
+            raise Refused("not_found", what="site")
+        if site.revoked_ms is None:
+            site = self.sites[site_id] = replace(site, revoked_ms=self.wall_ms())
         for connector, link in list(self.links.items()):
             if connector[0] == site_id:
                 link.close(CLOSE_REVOKED, "the site was revoked")
+        self._unwritten[site_id] = site, who, where
         self.on_change()
-        return site
+        await self.write_revocations()
+        return site_id not in self._unwritten
+
+    async def write_revocations(self) -> None:
+        """Write down whom operators shut out; what the disk refuses stays for the next call."""
+        async with self._writing:
+            for site_id, (site, who, where) in list(self._unwritten.items()):
+                try:
+                    await self.store.revoke_site(site_id, now_ms=site.revoked_ms or self.wall_ms())
+                    what = f"'{site.site_name}' {site_id}"
+                    await self.store.add_audit(
+                        at_ms=self.wall_ms(), who=who, where=where, action="site.revoke", what=what
+                    )
+                except StorageFailed as error:
+                    _log.warning("That '%s' is revoked could not be written yet: %s", site.site_name, error)
+                    return
+                except Refused:  # the store was lost since, and with it the site
+                    pass
+                del self._unwritten[site_id]
 
     async def replace_store(self, store: HubStore) -> None:
         """Go on with another (empty) store: forget all that was, and let everybody come back with certificates."""

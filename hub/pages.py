@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from hub.access import Access, Visitor
+from hub.access import Access, Visitor, address_of
 from hub.hub import Hub
 from hub.links import refusal_response
 from hub.listing import Wanted
@@ -33,6 +33,10 @@ from web.viewer import Viewer
 
 _log = logging.getLogger(__name__)
 Handler = Callable[[Request, Visitor], Awaitable[Response]]
+_NOT_WRITTEN = (
+    "This is not written down yet, for the disk refuses: it is tried again every second. A hub that is started afresh "
+    "before that would let the site in again."
+)
 _PROGRAM_PREFIXES = ("/api/", "/connector/", "/healthz", "/readyz")
 
 
@@ -210,9 +214,9 @@ class HubPages:
         if site is None:
             raise Refused("not_found", what="site")
         if request.method == "POST":
-            await self._hub.revoke(site.site_id)
-            await self._access.audit(request, visitor.user_name, "site.revoke", f"'{site.site_name}' {site.site_id}")
-            return _done(f"'{site.site_name}' was revoked; its links are closed.")
+            written = await self._hub.revoke(site.site_id, who=visitor.user_name, where=address_of(request))
+            told = f"'{site.site_name}' was revoked; its links are closed."
+            return _done(told if written else f"{told} {_NOT_WRITTEN}")
         page = c.ConfirmPage(
             self._views.shell(visitor.user_name, updates_url=None, toasts=c.Toasts()),
             f"Revoke '{site.site_name}'?",

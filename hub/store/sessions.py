@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Protocol
 
 from hub.store.interface import HubStore
+from shared.errors import StorageFailed
 from web.sessions import SessionRow
 
 
@@ -27,7 +29,8 @@ class CurrentSessions:
         return await self._owner.store.find_session(id_hash)
 
     async def touch_session(self, id_hash: bytes, used_ms: int) -> None:
-        await self._owner.store.touch_session(id_hash, used_ms)
+        with suppress(StorageFailed):  # a full disk keeps nobody out who is in already
+            await self._owner.store.touch_session(id_hash, used_ms)
 
     async def delete_session(self, id_hash: bytes) -> None:
         await self._owner.store.delete_session(id_hash)

@@ -135,7 +135,7 @@ async def test_revoking_a_site_closes_its_links_and_keeps_it_out(tmp_path: Path)
         async with plant.linked("SRC1-SRC1") as wire:
             await wire.hear(HelloBack)
             async with asyncio.timeout(1):
-                await running.hub.revoke(plant.site.site_id)
+                assert await running.hub.revoke(plant.site.site_id, who="admin", where="192.0.2.1")
                 assert (await wire.close_code())[0] == 4003
         assert await denial(plant) == (403, "site_revoked")
         with pytest.raises(Denied, match="site_revoked"):

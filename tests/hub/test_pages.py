@@ -8,13 +8,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from hub.serve import RunningHub, running_hub
 from hub.settings import HubSettings
-from shared.messages import HelloBack
+from hub.store.rows import Site
+from shared.errors import StorageFailed
+from shared.messages import HelloBack, Sealed
 from shared.trust import trust_for
 from tests.hub.client import both_linked, enrolled
-from tests.hub.test_links import a_pair
+from tests.hub.test_links import a_pair, denial
+from tests.hub.test_relay import sealed
 
 PASSWORD = "correct horse battery"
 DATA = "hub"
@@ -121,6 +125,52 @@ async def test_revoking_a_site_asks_first_and_is_audited(tmp_path: Path) -> None
             assert (await wire.close_code())[0] == 4003
         assert (await running.hub.store.audit(rows_max=1))[0].action == "site.revoke"
         assert (await browser.get("/operator/sites/nobody/revoke")).status_code == 404
+
+
+async def test_a_site_is_shut_out_at_once_by_a_hub_whose_disk_refuses_and_written_down_when_it_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_hub(settings(tmp_path)) as running, a_browser(running) as browser:
+        await set_up(browser, tmp_path / DATA)
+        rogue = await enrolled(running, "rogue")
+        address = f"/operator/sites/{rogue.site.site_id}/revoke"
+        store = running.hub.store
+
+        async def refuse(*_: object, **__: object) -> Site:
+            raise StorageFailed("the disk is full")
+
+        async with rogue.linked("SRC1-SRC1") as wire:
+            await wire.hear(HelloBack)
+            with monkeypatch.context() as full:
+                full.setattr(store, "revoke_site", refuse)
+                done = await browser.post(address)
+                assert done.status_code == 303
+                assert "not written down yet" in (await browser.get("/operator")).text
+                assert (await wire.close_code())[0] == 4003
+                await rogue.present()  # the disk does not know
+                assert await denial(rogue) == (403, "site_revoked")
+        await running.hub.write_revocations()
+        (stored,) = await store.sites()
+        assert stored.revoked_ms == running.hub.sites[stored.site_id].revoked_ms is not None
+        assert [row.action for row in await store.audit(rows_max=9)].count("site.revoke") == 1
+
+
+async def test_a_hub_keeps_room_for_log_ins_and_no_copies_where_its_disk_is_nearly_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_hub(settings(tmp_path)) as running, a_browser(running) as browser:
+        await set_up(browser, tmp_path / DATA)
+        pair = await a_pair(running)
+        async with both_linked(pair, running.url) as (left, right):
+            monkeypatch.setattr("shared.disk_reserve.DiskReserve.free_bytes", 1024 * 1024)
+            with pytest.raises(StorageFailed, match="no copies are kept"):
+                await running.hub.store.store_copies(pair.certificate.pair_id, [])
+            assert "no copies are kept" in running.hub.store.figures().problem
+            await left.say(sealed(1))
+            assert await right.hear(Sealed) == sealed(1)
+            async with a_browser(running) as other:
+                logged_in = await other.post("/login", data={"user_name": "admin", "password": PASSWORD})
+                assert logged_in.status_code == 303
 
 
 async def test_the_update_stream_brings_what_changes(tmp_path: Path) -> None:
