@@ -14,6 +14,8 @@ from shared.pairing import Agreed
 from shared.sealing import PairKeys, Side
 
 _COLUMNS = "connector_id, name, role, created_ms, disabled, creates_devices, drain_bytes_per_s"
+# Pairings given up that are told of however old they seem: each is a few hundred bytes, told once a start.
+_DISSOLUTIONS_KEPT_MIN = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +298,15 @@ def save_dissolution(
     """Keep the signed word that a pair was rolled back, for a target that asks later."""
     connection.execute(
         "INSERT OR REPLACE INTO dissolution VALUES (?, ?, ?, ?)", (pair_id, connector_id, statement, now_ms)
+    )
+
+
+def forget_dissolutions(connection: sqlite3.Connection, before_ms: int) -> None:
+    """Forget old ones, but never the last few: one may be old only by a clock that was wrong, and untold as yet."""
+    connection.execute(
+        "DELETE FROM dissolution WHERE dissolved_ms < ? AND rowid <="
+        " (SELECT rowid FROM dissolution ORDER BY rowid DESC LIMIT 1 OFFSET ?)",
+        (before_ms, _DISSOLUTIONS_KEPT_MIN),
     )
 
 
