@@ -537,6 +537,6 @@ def _raise_refused(edited: Edited) -> None:
 
 def _sweep(connection: sqlite3.Connection, now_ms: int, after: int) -> int | None:
     """Delete a bite of what is past its time; return the series to go on after, None at the end."""
-    connection.execute("DELETE FROM dissolution WHERE dissolved_ms < ?", (now_ms - 30 * DAY_MS,))
+    connectors.forget_dissolutions(connection, now_ms - 30 * DAY_MS)
     history_damage.forget_expired(connection, now_ms)
     return history.forget_expired(connection, now_ms, after=after, limit=_HOUSEKEEPING_ROWS)
