@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from shared.checkpoints import Checkpoints
 from shared.database_connections import DamageMet, Threaded, Unit, close_all, connect, open_all
@@ -118,6 +120,7 @@ class Database:
         self._waiting: deque[Waiting] = deque()
         self._patient: deque[tuple[float, Waiting]] = deque()  # with when their patience ends
         self._was_patient = False  # the last transaction was one of those
+        self._alone: WeakSet[Closing] = WeakSet()  # closings that failed: nobody else is to be undone with them again
         self._pump: asyncio.Task[None] | None = None
         self._resting: asyncio.TimerHandle | None = None
         self._closing = False
@@ -176,7 +179,8 @@ class Database:
     ) -> T:
         """Run a unit of work and return its result once it is durable.
 
-        Raises what the unit raised (nothing of it is kept), or StorageFailed where the disk refused. Cancelling the
+        Raises what the unit raised (nothing of it is kept), or StorageFailed where the disk refused, or a closing of
+        others failed that shared the transaction. Cancelling the
         caller does not cancel the unit: it is committed or not, as a whole, and its result is dropped. `after` is
         called on the event loop with the result or the exception, in the order of the units, whether or not the caller
         still waits: effects that must follow a commit belong there. It must not raise. `closing` runs once for all units
@@ -336,7 +340,20 @@ class Database:
                 self._patient.popleft()
                 return [waiting]
         self._was_patient = False
-        return [self._waiting.popleft() for _ in range(min(len(self._waiting), COMMIT_UNITS_MAX))]
+        return [self._waiting.popleft() for _ in range(self._together())]
+
+    def _together(self) -> int:
+        """Return how many of the first that wait may share a transaction: nobody does with a closing that failed before."""
+        if not self._alone or not self._waiting:
+            return min(len(self._waiting), COMMIT_UNITS_MAX)
+
+        def alone(waiting: Waiting) -> Closing | None:
+            return waiting.closing if waiting.closing in self._alone else None
+
+        first = alone(self._waiting[0])
+        return sum(
+            1 for _ in takewhile(lambda waiting: alone(waiting) is first, islice(self._waiting, COMMIT_UNITS_MAX))
+        )
 
     async def _outcomes(self, units: list[Waiting], closings: list[Closing]) -> tuple[list[Any], list[Any]]:
         """Run one transaction; return what to tell units and closings: results, or why all of it is undone."""
@@ -350,7 +367,9 @@ class Database:
             self._error = ""
             return done
         except ClosingFailed as failed:
-            failure = failed.error
+            self._alone.add(failed.closing)
+            self.undone.append(self.commits)
+            return [failed.outcome(each.closing) for each in units], [failed.outcome(closing) for closing in closings]
         except StorageFailed as failed:
             failure = failed
         except (sqlite3.Error, ValueError) as error:

@@ -8,14 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shared.errors import Misuse
+from shared.errors import Misuse, StorageFailed
 
 
 class Closing(Protocol):
     """What units of work that share a transaction want done once, after the last of them and before the commit."""
 
     def close(self, connection: sqlite3.Connection) -> Any:
-        """Do it, on the writer's thread. What it raises undoes the transaction with all its units."""
+        """Do it, on the writer's thread.
+
+        What it raises undoes the transaction with all its units, and from then on those that name it share none with others.
+        """
 
     def on_closed(self, outcome: Any) -> None:
         """Hear on the event loop what `close` returned, once that is durable, or the exception that undid it all.
@@ -38,22 +41,29 @@ class Waiting:
 
 
 class ClosingFailed(Exception):
-    """A closing raised: everything of its transaction is undone, and everybody in it hears why."""
+    """A closing raised: everything of its transaction is undone. Whose it is hears why; the others, that they can try again."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, closing: Closing, error: Exception) -> None:
         super().__init__(str(error))
+        self.closing = closing
         self.error = error
 
+    def outcome(self, closing: Closing | None) -> Exception:
+        """What to tell a closing, or a unit that names it."""
+        if closing is self.closing:
+            return self.error
+        return StorageFailed("what something else wanted stored at the same time was refused; try again")
 
-def _close(connection: sqlite3.Connection, closings: list[Closing]) -> list[Any]:
+
+def _close(connection: sqlite3.Connection, closing: Closing) -> Any:
     try:
-        return [closing.close(connection) for closing in closings]
+        return closing.close(connection)
     except sqlite3.IntegrityError as error:
-        raise ClosingFailed(Misuse(f"a unit of work broke a constraint: {error}")) from error
+        raise ClosingFailed(closing, Misuse(f"a unit of work broke a constraint: {error}")) from error
     except sqlite3.Error:
         raise
     except Exception as error:
-        raise ClosingFailed(error) from error
+        raise ClosingFailed(closing, error) from error
 
 
 def _run(connection: sqlite3.Connection, waiting: Waiting, *, is_first: bool) -> Any:
@@ -97,7 +107,7 @@ def commit(
     connection.execute("BEGIN IMMEDIATE")
     try:
         outcomes = [_run(connection, waiting, is_first=at == 0) for at, waiting in enumerate(units)]
-        closed = _close(connection, closings)
+        closed = [_close(connection, closing) for closing in closings]
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

@@ -83,16 +83,22 @@ async def test_units_of_one_transaction_share_one_closing_and_a_refused_one_take
 
 
 @pytest.mark.parametrize("failure", [Refused("not_found", what="thing"), RecursionError("too deep")])
-async def test_a_closing_that_fails_undoes_its_whole_transaction_and_everybody_hears_why(
+async def test_a_closing_that_fails_undoes_its_whole_transaction_and_those_whose_it_is_hear_why(
     tmp_path: Path, failure: Exception
 ) -> None:
     async with opened(tmp_path) as database:
-        tally = Tally(failure)
+        failing, other = Tally(failure), Tally()
         results = await asyncio.gather(
-            database.write(put("a"), closing=tally), database.write(put("b")), return_exceptions=True
+            database.write(put("a"), closing=failing),
+            database.write(put("b"), closing=failing),
+            database.write(put("c"), closing=other),
+            database.write(put("d")),
+            return_exceptions=True,
         )
-        assert list(results) == [failure, failure]
-        assert tally.heard == [failure]
+        assert list(results[:2]) == [failure, failure]
+        assert [type(result) for result in results[2:]] == [StorageFailed, StorageFailed], "they may try again"
+        assert failing.heard == [failure]
+        assert [type(heard) for heard in other.heard] == [StorageFailed]
         assert await names(database) == []
         assert await database.write(put("c")) == 1
 
@@ -112,6 +118,20 @@ async def test_one_who_raises_on_hearing_of_its_transaction_leaves_nobody_waitin
             writes = [database.write(put(name), raises, tally) for name, tally in (("a", first), ("b", second))]
             assert await asyncio.gather(*writes) == [1, 1]
         assert (first.heard, second.heard) == ([1], [1])
+
+
+async def test_nobody_else_is_undone_a_second_time_with_a_closing_that_fails(tmp_path: Path) -> None:
+    async with opened(tmp_path) as database:
+        failing, other = Tally(ValueError("odd")), Tally()
+        with pytest.raises(ValueError, match="odd"):
+            await database.write(put("x"), closing=failing)
+        for closings in ([other, failing, None, failing, failing, other], [failing, other], [None, failing]):
+            results = await asyncio.gather(
+                *(database.write(put("a"), closing=each) for each in closings), return_exceptions=True
+            )
+            assert [type(result) for result in results] == [ValueError if each is failing else int for each in closings]
+        assert all(isinstance(heard, int) for heard in other.heard)
+        assert len(await names(database)) == 5 + len(other.heard)
 
 
 async def test_of_a_unit_that_fails_half_way_nothing_is_kept_and_the_others_are_stored(tmp_path: Path) -> None:
