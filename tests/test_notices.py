@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -21,6 +20,7 @@ from shared.notices.notice import Notice, NoticeFailed, Sender, trial_notice
 from shared.notices.store import Addressed
 from shared.notices.webhook import Webhook
 from shared.rig.client import until
+from tests.raw_server import raw_server, without_end
 
 SENDER = Sender("site", "plant", "id", "")
 NOTICE = trial_notice("msg_1", at_ms=0, sender=SENDER)
@@ -164,10 +164,10 @@ async def test_n2_a_receiver_whose_answer_never_ends_is_heard_for_its_status_alo
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 " + status + b"\r\ntransfer-encoding: chunked\r\n\r\n")
-        await _for_ever(writer, b"400\r\n" + b"x" * 1024 + b"\r\n")
+        await without_end(writer, b"400\r\n" + b"x" * 1024 + b"\r\n")
 
-    async with _receiver(endless) as url, asyncio.timeout(5):
-        hook = Webhook(url, None, None, lambda: 0.0)
+    async with raw_server(endless) as port, asyncio.timeout(5):
+        hook = Webhook(f"http://127.0.0.1:{port}/", None, None, lambda: 0.0)
         if status.startswith(b"200"):
             await hook.deliver(NOTICE)
         else:
@@ -180,29 +180,9 @@ async def test_n2_a_receiver_that_trickles_is_given_up_at_the_deadline(monkeypat
 
     async def trickling(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        await _for_ever(writer, b"HTTP/1.1 100 Continue\r\n\r\n")
+        await without_end(writer, b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    async with _receiver(trickling) as url, asyncio.timeout(5):
+    async with raw_server(trickling) as port, asyncio.timeout(5):
+        hook = Webhook(f"http://127.0.0.1:{port}/", None, None, lambda: 0.0)
         with pytest.raises(NoticeFailed, match="did not answer in time"):
-            await Webhook(url, None, None, lambda: 0.0).deliver(NOTICE)
-
-
-async def _for_ever(writer: asyncio.StreamWriter, piece: bytes) -> None:
-    with suppress(OSError, ssl.SSLError):
-        while True:
-            writer.write(piece)
-            await writer.drain()
-            await asyncio.sleep(0.01)
-    writer.close()
-
-
-@asynccontextmanager
-async def _receiver(
-    answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-) -> AsyncIterator[str]:
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    finally:
-        server.close()
-        await server.wait_closed()
+            await hook.deliver(NOTICE)

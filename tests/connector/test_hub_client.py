@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -13,6 +13,7 @@ from connector.hub_client import HubClient
 from connector.hub_way import hub_way
 from shared.errors import LinkLost
 from shared.settings import SettingWrong
+from tests.raw_server import raw_server, without_end
 
 
 @asynccontextmanager
@@ -20,21 +21,12 @@ async def endless(head: bytes, piece: bytes) -> AsyncIterator[str]:
     """Answer with `head` and then with `piece` for ever, for the time of a block; yield the address."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(head)
-            while True:
-                writer.write(piece)
-                await writer.drain()
-                await asyncio.sleep(0.002)
-        writer.close()
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        await without_end(writer, piece)
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        await server.wait_closed()
+    async with raw_server(answer) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 async def words_of(url: str) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -17,6 +15,7 @@ from connector.site import Site
 from shared.errors import Refused
 from tests.connector.mqtt_broker import until_status
 from tests.connector.site_stage import lone_site, make_connector
+from tests.raw_server import raw_server, silent
 
 GOOD = MqttSettings(name="line 1", host="127.0.0.1", template="plant/{device}/{resource}")
 
@@ -25,24 +24,6 @@ GOOD = MqttSettings(name="line 1", host="127.0.0.1", template="plant/{device}/{r
 def quick_brokers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds of waiting for one that does not answer prove nothing."""
     monkeypatch.setattr(mqtt_client, "MQTT_ANSWER_S", 0.1)
-
-
-@asynccontextmanager
-async def slow_broker() -> AsyncIterator[int]:
-    """Listen as a broker does that is slow to answer, for the time of a block; yield its port."""
-    over = asyncio.Event()
-
-    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await over.wait()
-        writer.close()
-
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        over.set()
-        server.close()
-        await server.wait_closed()
 
 
 def readers(subscription_id: str) -> list[asyncio.Task[None]]:
@@ -106,7 +87,7 @@ async def test_a_stored_host_that_no_resolver_takes_is_named_and_its_reader_can_
 
 
 async def test_save_pressed_twice_leaves_one_reader_and_none_once_the_subscription_is_deleted(tmp_path: Path) -> None:
-    async with lone_site(tmp_path) as site, slow_broker() as port:
+    async with lone_site(tmp_path) as site, raw_server(silent) as port:
         connector_id = await make_connector(site)
         settings = msgspec.structs.replace(GOOD, port=port)
         made = await site.mqtt.create(connector_id, settings, "")
@@ -128,7 +109,7 @@ async def test_save_pressed_twice_leaves_one_reader_and_none_once_the_subscripti
 
 
 async def test_a_subscription_that_is_made_while_its_connector_is_deleted_leaves_no_reader(tmp_path: Path) -> None:
-    async with lone_site(tmp_path) as site, slow_broker() as port:
+    async with lone_site(tmp_path) as site, raw_server(silent) as port:
         connector_id = await make_connector(site)
         making = asyncio.ensure_future(site.mqtt.create(connector_id, msgspec.structs.replace(GOOD, port=port), ""))
         await site.delete_connector(connector_id)
