@@ -25,6 +25,7 @@ from shared.clock import Clock
 from shared.database import Database
 from shared.errors import PairhubError, Refused
 from shared.limits import MQTT_ANSWER_S, MQTT_TRIAL_S
+from shared.supervision import supervised
 
 _log = logging.getLogger(__name__)
 _CLIENT_ID_PREFIX = (
@@ -170,7 +171,8 @@ class MqttDesk:
             self._around,
             on_former_left,
         )
-        task = self._tasks.create_task(_supervise(reader, subscription.connector_id), name=f"mqtt {subscription_id}")
+        reading = supervised("MQTT subscription", reader.run, {"connector": subscription.connector_id})
+        task = self._tasks.create_task(reading, name=f"mqtt {subscription_id}")
         self._readers[subscription_id] = (reader, task)
 
     async def _stop(self, subscription_id: str) -> None:
@@ -200,16 +202,6 @@ def _changed(old: Subscription, settings: MqttSettings, password: str | None) ->
 
 def _session_of(settings: MqttSettings) -> tuple[str, int, str]:
     return settings.host, settings.port, settings.client_id
-
-
-async def _supervise(reader: MqttReader, connector_id: str) -> None:
-    """Keep one subscription going: a bug in one must not stop the others, nor the site."""
-    while True:
-        try:
-            await reader.run()
-        except Exception:  # noqa: BLE001  # whatever it is, it is logged and this subscription starts over
-            _log.exception("MQTT subscription stopped, started again in a second", extra={"connector": connector_id})
-            await asyncio.sleep(1)
 
 
 async def _forget(subscription: Subscription) -> None:
