@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
 
@@ -17,6 +18,7 @@ from shared.core.ports import Segment, SentSegment, SeriesSpan, TailChunk, TailP
 
 _SPANS_VERSION = 2
 _SEGMENT_COLUMNS = "row, epoch, number, count, accepted_ms, header, body, dropped, kept"
+_log = logging.getLogger(__name__)
 _TAIL_COLUMNS = "row, resource, accepted_ms, count, body, kept"
 
 
@@ -89,6 +91,14 @@ class OutboxRows(AccountRows, GapRows):
             tail_bytes=-sum(len(chunk.body) for chunk in chunks),
             kept_bytes=-sum(len(chunk.body) for chunk in chunks if chunk.kept),
         )
+
+    def set_tail_aside(self, chunk: TailChunk, resource: str) -> None:
+        self._run("UPDATE tail SET resource = ? WHERE row = ?", (resource, chunk.row))
+        _log.error("%d readings that wait cannot be read and stay behind", chunk.count, extra={"connector": self._id})
+
+    def tail_counts(self, chunk: TailChunk) -> dict[str, int]:
+        (counts,) = self._run("SELECT counts FROM tail WHERE row = ?", (chunk.row,)).fetchone()
+        return msgspec.json.decode(counts, type=dict[str, int])
 
     # --- outbox -------------------------------------------------------------------------------------------------------
 

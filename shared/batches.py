@@ -128,10 +128,13 @@ class BatchCodec:
             raise Undecodable(f"malformed batch: {error}") from error
 
     def decode_tail(self, body: bytes) -> Columns:
-        """Read a chunk of the tail; earlier releases kept those as bare MessagePack."""
+        """Read a chunk of the tail; earlier releases kept those as bare MessagePack. Raises Undecodable."""
         if body[:4] == zstandard.FRAME_HEADER:
             return self.decode_columns(body, own=True)
-        return as_columns(_LOOSE.decode(body))
+        try:
+            return as_columns(_LOOSE.decode(body))
+        except (msgspec.DecodeError, ValueError) as error:
+            raise Undecodable(f"malformed chunk of the tail: {error}") from error
 
     def _compress(self, encoded: bytes, plain: _Plain) -> bytes:
         """Return one frame whose long planes stand in blocks of their own; any reader of zstd takes it."""

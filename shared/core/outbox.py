@@ -544,7 +544,12 @@ class Outbox:
             tally.number(segment.epoch, segment.number)
             self._drop(store, segment, tally)
         for chunk in chunks:
-            columns = self._codec.decode_tail(chunk.body)
+            try:
+                columns = self._codec.decode_tail(chunk.body)
+            except Undecodable:
+                tally.bare(chunk.count, chunk.accepted_ms)
+                store.count_dropped(tally.cause, chunk.count, store.tail_counts(chunk))
+                continue
             tally.batch(columns.listed())
             store.count_dropped(tally.cause, chunk.count, columns.counts())
         if chunks:

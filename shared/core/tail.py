@@ -13,6 +13,7 @@ from typing import Final
 from shared.batches import BatchCodec, Packed
 from shared.columns import Columns, fitting, joined
 from shared.core.ports import OutboxStore, TailChunk, TailPart, TailTotal
+from shared.errors import Undecodable
 from shared.limits import (
     SEGMENT_READINGS_MAX,
     TAIL_MERGED_CHUNKS,
@@ -24,6 +25,8 @@ from shared.limits import (
 
 # The part whose resources the target took when it came; the others wait under their alias.
 READY: Final = ""
+# The part of chunks that cannot be read: no resource has that alias. They wait until they expire, or give way at the cap.
+_UNREADABLE: Final = "\n"
 _RATHER_EMPTY: Final = TailTotal(0, 0, 0)
 
 
@@ -61,9 +64,9 @@ class Tail:
         chunks = list(takewhile(lambda chunk: _is_together(chunk, newest[0]), newest))
         if len(chunks) < 2:
             return
-        parts = [self._codec.decode_tail(chunk.body) for chunk in chunks]
-        together = fitting(parts)
-        if together < 2:
+        parts = self._opened(store, chunks)
+        together = 0 if parts is None else fitting(parts)
+        if parts is None or together < 2:
             return
         chunks = chunks[:together]
         columns = joined(reversed(parts[:together]))
@@ -103,11 +106,17 @@ class Tail:
     def take(self, store: OutboxStore, accepts: frozenset[str], *, kept: bool) -> tuple[Columns, int]:
         """Take out up to one segment's worth of what is ready; return it, and when the newest of it was accepted.
 
-        What was ready when it came and the target has ceased to take goes on waiting.
+        What was ready when it came and the target has ceased to take goes on waiting, as does what cannot be read. Where that
+        was all, there is nothing in it.
         """
         resources = [resource for resource, _ in self._ready_parts(accepts, kept=kept)]
-        chunks = store.tail_chunks(resources, SEGMENT_READINGS_MAX, kept=kept)
-        parts = [self._codec.decode_tail(chunk.body) for chunk in chunks]
+        chunks: list[TailChunk] = []
+        parts: list[Columns] | None = None
+        while parts is None:
+            chunks = store.tail_chunks(resources, SEGMENT_READINGS_MAX, kept=kept)
+            parts = self._opened(store, chunks)
+        if not chunks:
+            return joined(()), 0
         together = fitting(parts)  # the rest makes a segment of its own
         chunks = chunks[:together]
         columns = joined(parts[:together])
@@ -119,6 +128,19 @@ class Tail:
             self.hold_back(store, rest, min(each.accepted_ms for each in chunks), kept=kept)
             columns = columns.pick(taken)
         return columns, max(chunk.accepted_ms for chunk in chunks)
+
+    def _opened(self, store: OutboxStore, chunks: Sequence[TailChunk]) -> list[Columns] | None:
+        """Open chunks; None where some cannot be read, which the disk damaged: those are out of the way from then on."""
+        parts: list[Columns] = []
+        for chunk in chunks:
+            try:
+                parts.append(self._codec.decode_tail(chunk.body))
+            except Undecodable:
+                store.set_tail_aside(chunk, _UNREADABLE)
+        if len(parts) == len(chunks):
+            return parts
+        self.load(store)
+        return None
 
     def remove(self, store: OutboxStore, chunks: Sequence[TailChunk]) -> None:
         """Take chunks out that are given up. The age of the rest is looked at when it is loaded next."""

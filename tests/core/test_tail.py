@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from connector.streams import Streams
+from shared.core.entries import CAUSE_RETENTION
+from shared.core.gaps import GapTally
 from shared.core.outbox import Outbox, OutboxLimits
 from shared.limits import (
     CREDIT_BYTES,
@@ -52,3 +56,29 @@ def test_what_was_accepted_minutes_apart_or_is_no_handful_stays_a_chunk_of_its_o
         accept(store, box, 1_000 + at, now_ms=NOW_MS + at // 32 * (TAIL_MERGED_MS_MAX + 1))
     counts = [each.count for each in store.newest_tail(("", False), 100)]
     assert counts == [32, *[1] * 32, TAIL_SMALL_READINGS_MAX]
+
+
+@pytest.mark.parametrize("count", [3, 100])
+@pytest.mark.parametrize("head", [b"", b"\x28\xb5\x2f\xfd"])
+def test_g7_what_of_a_tail_cannot_be_read_keeps_nothing_else_and_is_named_as_a_gap_when_it_expires(
+    head: bytes, count: int
+) -> None:
+    store = open_store()
+    box = outbox(store)
+    accept(store, box, *range(count))
+    (damaged,) = store.newest_tail(("", False), 9)
+    store._connection.execute("UPDATE tail SET body = ?", (head.ljust(len(damaged.body), b"\0"),))
+    for at in range(TAIL_MERGED_CHUNKS):
+        accept(store, box, 1_000 + at, now_ms=NOW_MS + 1)
+    box.on_link_opened(store, {}, NOW_MS)
+    box.set_reachable(True)
+    box.add_credit(CREDIT_BYTES)
+    (sent,) = box.pump(store, NOW_MS + SECOND_MS)
+    assert Header.unpack(sent.header).count == TAIL_MERGED_CHUNKS
+    assert (store.ledger().tail, store.ledger().balanced) == (count, True)
+    assert box.pump(store, NOW_MS + 2 * SECOND_MS) == []
+    tally = GapTally(CAUSE_RETENTION)
+    box.expire(store, NOW_MS + OutboxLimits().retention_ms, tally)
+    (notice,) = tally.notices("gap", NOW_MS)
+    assert (notice.count, store.ledger().dropped) == (count, {CAUSE_RETENTION: count})
+    assert (store.ledger().tail, store.ledger().balanced) == (0, True)
