@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.core.lanes import Lanes
-from shared.limits import BACKFILL_AFTER_LIVE_BYTES
+from shared.limits import BACKFILL_AFTER_LIVE_BYTES, LINK_QUEUE_BYTES_MAX, LINK_QUEUE_FRAMES_MAX
 from shared.messages import (
     LANE_BACKFILL,
     LANE_CONTROL,
@@ -73,3 +73,19 @@ def test_every_frame_counts_with_what_it_carries() -> None:
     assert lanes.take_some(3) == frames[:3]
     assert lanes.take_some(9) == frames[3:]
     assert lanes.queued_bytes == 0
+
+
+def test_a_queue_is_full_of_few_large_frames_as_of_many_small_ones() -> None:
+    lanes = Lanes()
+    large = Statement(b"h", b"", bytes(LINK_QUEUE_BYTES_MAX // 4))
+    for _ in range(4):  # with what each says beside its body a little more than the bound
+        assert not lanes.is_full
+        lanes.put(large)
+    assert lanes.is_full
+    lanes.take()
+    assert not lanes.is_full
+    drained(lanes)
+    for _ in range(LINK_QUEUE_FRAMES_MAX):
+        assert not lanes.is_full
+        lanes.put(AskHeld())
+    assert lanes.is_full
