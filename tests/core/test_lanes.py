@@ -8,6 +8,7 @@ from shared.messages import (
     LANE_BACKFILL,
     LANE_CONTROL,
     LANE_LIVE,
+    AnyFrame,
     AskHeld,
     AskStatement,
     ClaimStep,
@@ -60,7 +61,7 @@ def test_bytes_are_counted_in_and_out() -> None:
 
 def test_every_frame_counts_with_what_it_carries() -> None:
     lanes = Lanes()
-    frames = [
+    frames: list[AnyFrame] = [
         AskStatement(b"p" * 16, b"n" * 5_000),
         Statement(b"h", b"p" * 5_000, b"b" * 5_000),
         ClaimStep(b"c" * 8, b"b" * 5_000),
@@ -75,17 +76,20 @@ def test_every_frame_counts_with_what_it_carries() -> None:
     assert lanes.queued_bytes == 0
 
 
-def test_a_queue_is_full_of_few_large_frames_as_of_many_small_ones() -> None:
+def test_a_queue_is_full_of_few_large_frames() -> None:
     lanes = Lanes()
-    large = Statement(b"h", b"", bytes(LINK_QUEUE_BYTES_MAX // 4))
-    for _ in range(4):  # with what each says beside its body a little more than the bound
-        assert not lanes.is_full
-        lanes.put(large)
-    assert lanes.is_full
-    lanes.take()
+    # With what each says beside its body four are a little more than the bound.
+    for _ in range(3):
+        lanes.put(Statement(b"h", b"", bytes(LINK_QUEUE_BYTES_MAX // 4)))
     assert not lanes.is_full
-    drained(lanes)
-    for _ in range(LINK_QUEUE_FRAMES_MAX):
-        assert not lanes.is_full
+    lanes.put(Statement(b"h", b"", bytes(LINK_QUEUE_BYTES_MAX // 4)))
+    assert lanes.is_full
+
+
+def test_a_queue_is_full_of_many_small_frames() -> None:
+    lanes = Lanes()
+    for _ in range(LINK_QUEUE_FRAMES_MAX - 1):
         lanes.put(AskHeld())
+    assert not lanes.is_full
+    lanes.put(AskHeld())
     assert lanes.is_full
