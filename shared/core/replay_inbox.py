@@ -98,7 +98,8 @@ class ReplayInbox:
         public = [RecordedEpoch(epoch, recorded.flat(), []) for epoch, recorded in epochs]
         # A source names all it knows: what its target still waits for and it does not know, it lost in a restore.
         names_all = whole and self._side is Side.SOURCE
-        return public, [job.figures for job in jobs if names_all or job.figures.arrived]
+        # A later run than the origin knows (it is a restored copy) would be waited for, though nothing of it came yet.
+        return public, [job.figures for job in jobs if names_all or job.figures.arrived or job.run > 1]
 
 
 def in_run(job: ReplayJob, run: int) -> ReplayJob:

@@ -218,6 +218,12 @@ class ReplayOrigin:
                 continue
             if job.state in _BEGUN and (each.run > job.run or each.arrived > job.sent_count):
                 self._begin_again(store, replace(job, run=each.run), now_ms)  # this source was restored meanwhile
+            elif (
+                job.state is ReplayState.WAITING and each.run > job.run
+            ):  # as well: what it sends has to be of a later run
+                later = replace(job, run=each.run + 1, figures=StatedReplay(each.job_id, each.run + 1))
+                store.save_replay(later, now_ms)
+                self._say(store, later, now_ms)
             else:
                 store.save_replay(replace(job, figures=each), now_ms)
         if stated:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -14,7 +15,7 @@ from shared.columns import Series, as_columns
 from shared.core.engine import PairEngine
 from shared.core.intervals import IntervalSet
 from shared.core.judge import PeerRights
-from shared.core.replay_job import ReplayJob, ReplayState
+from shared.core.replay_job import ReplayJob, ReplayState, StatedReplay
 from shared.errors import Refused
 from shared.limits import (
     ALIAS_CHARS_MAX,
@@ -347,6 +348,29 @@ def test_texts_and_booleans_come_back_as_they_are() -> None:
     go_on(two)
     for kind, list_ in values.items():
         assert list(there(two.target, "d", kind).values()) == list_
+
+
+@pytest.mark.parametrize("state", [ReplayState.DONE, ReplayState.WAITING])
+def test_a_run_that_only_a_lost_copy_of_the_source_began_is_not_waited_for(state: ReplayState) -> None:
+    # Seed 1047565: a second copy of the source had begun the third run, said so, and was gone before it sent anything.
+    two = two_sites()
+    put(two.source, range(NOW_MS - 300, NOW_MS))
+    job_id = ask(two, two.source)
+    go_on(two)
+    before = job(two.source, job_id)
+    if state is ReplayState.WAITING:
+        two.source.store.save_replay(before.again(), NOW_MS)
+        two.crash(two.source)
+    begun = replace(job(two.target, job_id), state=ReplayState.RUNNING, run=3, figures=StatedReplay(job_id, 3))
+    two.target.store.save_replay(begun, NOW_MS)
+    two.crash(two.target)
+    two.target.connection.execute("DELETE FROM reading")
+    two.target.connection.execute("DELETE FROM recent")
+    go_on(two)
+    assert [(job(site, job_id).state, job(site, job_id).run) for site in two.sites.values()] == [
+        (ReplayState.DONE, 4)
+    ] * 2
+    assert figures(two.source, job_id) == (300, 300, 0, 0)
 
 
 def test_a_source_that_was_restored_to_before_its_own_ask_is_asked_by_the_target() -> None:

@@ -203,11 +203,14 @@ def _readings(world: World) -> list[str]:
                 found.append(f"{key} is {at_target[key]!r} at the target, {value!r} at the source")
         elif not _is_named(world, key, named) and key not in spoiled:
             found.append(f"{key} is missing at the target and in no gap notice")
-    # What a restored target is given again comes out of the source's history, and the toggle is not in it.
+    # What a restored target is given again, or a replay sends, is of the source's history, and the toggle is not in it; a
+    # source restored since does not have it any more.
     strangers = [
         key
         for key, value in at_target.items()
-        if key not in source.accepted and not ((target.restored or world.replayed) and at_source.get(key) == value)
+        if key not in source.accepted
+        and not ((target.restored or world.replayed) and at_source.get(key) == value)
+        and not (world.replayed and source.restored and value in source.offered.get(key, ()))
     ]
     if strangers:
         found.append(f"the target has {len(strangers)} readings that nobody sent, such as {strangers[0]}")

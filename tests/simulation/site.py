@@ -33,6 +33,7 @@ class SimSite(Shell):
         super().__init__(world, side, keys, limits, skew_ms=skew_ms)
         self.accepted: dict[Key, Value] = {}  # committed, into the stream
         self.accepted_before: dict[Key, list[Value]] = {}  # other values of the same times, before a restore
+        self.offered: dict[Key, list[Value]] = {}  # by devices, whether or not any of it streams
         self.accepted_ms: dict[Key, int] = {}  # when, by the world's clock
         self.generations: dict[Key, int] = {}  # of the devices when their readings were accepted
 
@@ -70,6 +71,8 @@ class SimSite(Shell):
             for key in [key for key in streamed if key in self.accepted]:
                 self.accepted_before.setdefault(key, []).append(self.accepted[key])
             self.accepted.update(streamed)
+            for device, resource, _, at_ms, value in readings:
+                self.offered.setdefault((device, resource, at_ms), []).append(value)
             self.accepted_count += len(streamed)
             self.generations.update((key, generations[key[0]]) for key in streamed)
             self.accepted_ms.update(dict.fromkeys(streamed, self.world.now_ms))
@@ -149,7 +152,7 @@ class SimSite(Shell):
         copy = SimSite(self.world, self.side, self.keys, self.limits, skew_ms=self.skew_ms)
         copy.close()
         copy.connection = opened(self.connection.serialize())
-        copy.accepted_before = self.accepted_before
+        copy.accepted_before, copy.offered = self.accepted_before, self.offered
         copy.clock_seen_ms = self.clock_seen_ms
         copy.accepted, copy.accepted_ms, copy.noticed_ms = self.accepted, self.accepted_ms, self.noticed_ms
         copy.generations = self.generations
