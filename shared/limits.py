@@ -116,8 +116,9 @@ CUTS_KEPT_MAX: Final = 256
 CUTS_RESOURCES_MAX: Final = 16_384
 # Epochs stated in one acknowledgement: one per start of the origin, none of which is forgotten; more are stated by turns.
 EPOCHS_STATED_MAX: Final = 4_096
-# The readable part of one acknowledgement: 50,000 holes at the least, and each is a dropped piece of a backlog; read in 0.1 s.
-STATEMENT_PUBLIC_BYTES_MAX: Final = 1024 * 1024
+# The readable part of one acknowledgement: 200,000 holes, of which each is a dropped piece of a backlog that lies between
+# kept ones; an outage of a month can leave tens of thousands. Reading it takes the hub half a second at most.
+STATEMENT_PUBLIC_BYTES_MAX: Final = 4 * 1024 * 1024
 # What an origin asks its peer to repeat, so that it knows a fresh word from an old one: 16 bytes of chance, with room.
 STATEMENT_NONCE_BYTES_MAX: Final = 64
 
