@@ -227,7 +227,9 @@ class Site:
     def on_stopped(self, what: str) -> None:
         """Hear that an error of ours stopped work in the background, which is begun again."""
         self._stopped_ms[what] = self.clock.monotonic_ms()
-        asyncio.get_running_loop().call_soon(self.repairs.observe_site)  # by itself: nothing here may stop what supervises
+        asyncio.get_running_loop().call_soon(
+            self.repairs.observe_site
+        )  # by itself: nothing here may stop what supervises
 
     def stopped(self) -> tuple[str, ...]:
         """Return what was stopped so within STOPPED_TOLD_MS."""

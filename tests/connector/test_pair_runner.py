@@ -201,9 +201,10 @@ async def test_g3_a_segment_whose_unit_was_refused_is_not_acknowledged_before_it
         public = encode_recorded(Recorded(asked.nonce, True, [], []))
         private = encode_entry(Private([], None, SystemClock().wall_ms(), b"", b"otherwise"))
         fresh, body = _peer(Kind.STATEMENT, private, 1, public)
-        with monkeypatch.context() as patched, pytest.raises(Refused, match="too much"):
+        with monkeypatch.context() as patched:
             patched.setattr("shared.core.control.CONTROL_ENTRY_BYTES_MAX", 1)  # so that it can be told no definitions
-            await runner.take([_segment(1), Statement(fresh, public, body)])
+            with pytest.raises(Refused, match="too much"):
+                await runner.take([_segment(1), Statement(fresh, public, body)])
         assert outlet.aborted
         await runner.close_link()
         await runner.open_link(outlet, peer_linked=True, credit_bytes=1_000_000)

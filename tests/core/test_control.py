@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
-
 import pytest
 
 from connector.streams import Streams
@@ -180,9 +178,10 @@ def test_the_destination_remembers_a_bounded_number_of_starts() -> None:
 def test_a_new_start_goes_on_although_the_clock_was_set_back_and_as_many_starts_are_known_as_are_kept() -> None:
     store, box, done = open_store(), ControlDestination(keys(Side.TARGET)), []  # type: ignore[var-annotated]
     for seed in range(300):
-        box.on_entry(store, *astuple(sent(1, seed)[0]), NOW_MS + seed, lambda entry: None)
+        (first,) = sent(1, seed)
+        box.on_entry(store, first.header, first.body, NOW_MS + seed, lambda entry: None)
     early = [sent(1, 300)[0], *sent(3, 301)]
-    taken = [box.on_entry(store, *astuple(entry), NOW_MS - DAY_MS, done.append) for entry in early]
+    taken = [box.on_entry(store, each.header, each.body, NOW_MS - DAY_MS, done.append) for each in early]
     assert taken == [Taken.APPLIED] * 4
     assert [up_to for _, up_to in box.state(store)][-2:] == [1, 3]
     assert len(box.state(store)) <= 256

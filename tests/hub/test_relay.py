@@ -17,6 +17,7 @@ from shared.limits import (
     HUB_COPY_DELAY_MS_MAX,
     HUB_STORE_RETRY_MS,
     RESYNC_AFTER_MS,
+    STATEMENT_PUBLIC_BYTES_MAX,
 )
 from shared.messages import (
     LANE_BACKFILL,
@@ -444,7 +445,11 @@ def test_presence_is_told_to_the_side_that_was_there_first() -> None:
         public(RecordedEpoch(EPOCH, [4, 4, 1, 1], [])),
         public(RecordedEpoch(EPOCH, [], [1, 2**63])),
         public(RecordedEpoch(EPOCH, [1, 1], []), RecordedEpoch(EPOCH, [2, 2], [])),
-        public(RecordedEpoch(EPOCH, [], [end for each in range(70_000) for end in (2**32 + 2 * each,) * 2])),
+        public(
+            RecordedEpoch(
+                EPOCH, [], [end for each in range(STATEMENT_PUBLIC_BYTES_MAX // 18) for end in (2**32 + 2 * each,) * 2]
+            )
+        ),
         public(nonce=b"n" * 65),
         AskStatement(b"q" * 16, b""),
         AskStatement(PAIR, b"n" * 65),
