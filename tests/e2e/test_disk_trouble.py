@@ -78,7 +78,8 @@ async def _rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     folder = tmp_path_factory.mktemp("disks")
     disks = {name: SmallDisk(folder / name) for name in ("hub", "plant", "office")}
     try:
-        async with open_stage(folder, site_flags={"disk_reserve_bytes": 0}) as stage:
+        small = {"disk_reserve_bytes": 0}
+        async with open_stage(folder, hub_flags=small, site_flags=small) as stage:
             pair = await stage.pair()
             await pair.sync("flow")
             await pair.sync("note", "string")
