@@ -40,16 +40,15 @@ from shared.core.ledger_news import LedgerNews
 from shared.core.outbox import Outbox, OutboxLimits
 from shared.core.parting_lane import PartingLane
 from shared.core.ports import PairStore
+from shared.core.public_parts import check_held, read_stated
 from shared.core.quarantine import Quarantine
 from shared.core.quarantine_room import QuarantineRoom
 from shared.core.replay_lane import Replays
 from shared.core.statements import (
     ALL_EPOCHS,
-    check_held,
     compared_epochs,
     lacking_epochs,
     read_private,
-    read_stated,
     stated_epochs,
 )
 from shared.errors import ProtocolError, SealBroken

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, assert_never
 
 from shared.core.intervals import IntervalSet
+from shared.core.public_parts import check_nonce, read_stated
 from shared.core.relay_effects import Copy, Effect, Fault, LoadCopies, Send, StoreCopies, TrimCopies
 from shared.core.relay_stream import StreamRelay
-from shared.core.statements import check_nonce, read_stated
 from shared.errors import ProtocolError
 from shared.limits import (
     CALL_BODY_BYTES_MAX,

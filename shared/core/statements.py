@@ -1,41 +1,25 @@
-"""Reading the two parts of a statement (G4), what the hub may see of it and what only the origin may; and what it holds."""
+"""Reading what only the origin may of a statement, and both parts together (G4)."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from operator import le, lt
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from shared.core.account import Apart
 from shared.core.entries import Private, decode_private
 from shared.core.intervals import IntervalSet
 from shared.core.ports import EpochOut
+from shared.core.public_parts import check_order
 from shared.errors import ProtocolError
 from shared.limits import (
     EPOCHS_STATED_MAX,
     NUMBER_EXACT_MAX,
     SEALED_NUMBER_MAX,
-    STATEMENT_NONCE_BYTES_MAX,
-    STATEMENT_PUBLIC_BYTES_MAX,
 )
-from shared.messages import FlatIntervals, Held, Recorded, decode_recorded
+from shared.messages import Recorded
 
 ALL_EPOCHS: Final = (0, SEALED_NUMBER_MAX)
 """The first and the last that an epoch can be."""
-
-
-def read_stated(public: bytes) -> Recorded:
-    """Read the public part of a statement; raises ProtocolError where it is more, or otherwise, than a destination says."""
-    if len(public) > STATEMENT_PUBLIC_BYTES_MAX:
-        raise ProtocolError("a statement that is too long", 1009)
-    recorded = decode_recorded(public)
-    check_nonce(recorded.nonce)
-    _check_once([stated.epoch for stated in recorded.segments])
-    _check_once([epoch for epoch, _ in recorded.control])
-    for stated in recorded.segments:
-        _check_order(stated.recorded)
-        _check_order(stated.closed)
-    return recorded
 
 
 def read_private(plain: bytes) -> Private:
@@ -50,8 +34,8 @@ def read_private(plain: bytes) -> Private:
         said += apart.held.values()
         for counts in apart.dropped.values():
             said += counts.values()
-        _check_order(apart.quarantined)
-        _check_order(apart.discarded)
+        check_order(apart.quarantined)
+        check_order(apart.discarded)
     for ledger in ledgers:
         said += ledger.accepted, ledger.applied, ledger.tail, ledger.outbox, ledger.held, ledger.quarantined
         said += ledger.adopted, *ledger.dropped.values()
@@ -60,31 +44,6 @@ def read_private(plain: bytes) -> Private:
     if max(said) > NUMBER_EXACT_MAX or min(said) < -NUMBER_EXACT_MAX:
         raise ProtocolError("a count or a time that cannot be", 1007)
     return private
-
-
-def check_nonce(nonce: bytes) -> None:
-    """Raise ProtocolError where the nonce of a question, or of its answer, is longer than one is."""
-    if len(nonce) > STATEMENT_NONCE_BYTES_MAX:
-        raise ProtocolError("a nonce that is too long", 1009)
-
-
-def check_held(held: Held) -> None:
-    """Raise ProtocolError where a hub says otherwise than in order, and once, what it holds."""
-    _check_once([(part.kind, part.epoch) for part in held.epochs])
-    for part in held.epochs:
-        _check_order(part.numbers)
-
-
-def _check_once(epochs: Sequence[Hashable]) -> None:
-    if len(set(epochs)) < len(epochs):
-        raise ProtocolError("an epoch that is named twice", 1007)
-
-
-def _check_order(flat: FlatIntervals) -> None:
-    lows, highs = flat[::2], flat[1::2]
-    in_order = len(lows) == len(highs) and all(map(le, lows, highs)) and all(map(lt, highs, lows[1:]))
-    if not in_order or (flat and not 0 <= flat[0] <= flat[-1] <= SEALED_NUMBER_MAX):
-        raise ProtocolError("intervals out of order", 1007)
 
 
 def stated_epochs(public: Recorded, private: Private) -> list[EpochOut] | None:
