@@ -37,9 +37,8 @@ class PairDesk:
         self._spawn = spawn
         self.runners: dict[bytes, PairRunner] = {}
         self._carried: dict[Link, tuple[PairRunner, Side]] = {}
-        self._unregistered: dict[
-            bytes, asyncio.TimerHandle
-        ] = {}  # pairs that the disk refused, until they are tried again
+        # Pairs that the disk refused, until they are tried again.
+        self._unregistered: dict[bytes, asyncio.TimerHandle] = {}
         # Presenting, dissolving and letting copies go one after another: no pair has two runners, none rises again, and
         # none is begun with copies that are gone by then.
         self._desk = asyncio.Lock()
