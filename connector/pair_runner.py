@@ -158,9 +158,7 @@ class PairRunner:
         written = connection.total_changes
         store, now_ms = self._open(connection)
         noted = self._catalogue.feed.noted
-        if (
-            gathering is not None
-        ):  # before it gathers: what fails with something gathered already has to be forgotten, too
+        if gathering is not None:  # before it gathers: what fails half way has to be forgotten, too
             self._gatherings[gathering] = None
         try:
             result, effects = work(self._engine, store, now_ms)

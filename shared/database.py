@@ -247,7 +247,8 @@ class Database:
         """Run a read-only unit here and now, on one consistent snapshot; raises StorageFailed.
 
         For questions by key that take microseconds and are waited for: a hop to a reader's thread and back costs as much
-        as they do. It never waits for the writer, but everything else waits for it.
+        as they do. It never waits for the writer, but everything else waits for it. What it finds damaged fails this once
+        (DamageMet): it is set aside behind its back.
         """
         if self._closing:
             raise StorageFailed("the database is closing")
@@ -257,6 +258,10 @@ class Database:
             if self._glancing is None:
                 self._glancing = connect(self.path, read_only=True)
             return _snapshot(self._glancing, unit)
+        except DamageMet as met:
+            with contextlib.suppress(StorageFailed):  # where nothing can be stored, the next glance meets it again
+                self.begin(met.set_aside, lambda _: None)
+            raise
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
 

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from shared.database import Database
+from shared.database_connections import DamageMet
 from shared.errors import Misuse, Refused, StorageFailed
 from shared.limits import LOG_KEPT_BYTES
 from shared.rig.client import until
@@ -248,3 +249,20 @@ async def test_a_glance_sees_what_is_committed_writes_nothing_and_ends_with_the_
             database.glance(lambda c: c.execute("INSERT INTO thing VALUES ('two')"))
     with pytest.raises(StorageFailed, match="closing"):
         database.glance(lambda c: None)
+
+
+async def test_what_a_glance_finds_damaged_is_set_aside_and_fails_it_once(tmp_path: Path) -> None:
+    async with opened(tmp_path) as database:
+        await database.write(put("damaged"))
+
+        def set_aside(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM thing")
+
+        def look(connection: sqlite3.Connection) -> None:
+            if connection.execute("SELECT 1 FROM thing").fetchone():
+                raise DamageMet("it is damaged", set_aside)
+
+        with pytest.raises(StorageFailed, match="it is damaged"):
+            database.glance(look)
+        await database.write(lambda c: None)  # behind what sets it aside
+        database.glance(look)
