@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 CONNECTOR = "C0NNECT0"
 # Units of work between two foldings of history: often enough that all its forms are met.
 _FOLD_EVERY = 41
-# What the destination has recorded is compared with what the origin believes once in so many units of work.
+# In most seeds what the destination has recorded is compared with what the origin believes once in so many units of work.
 _COMPARE_EVERY = 3
 # A daemon never sleeps longer than this, so that it notices a wall clock that somebody sets (connector/pair_runner.py).
 _SLEEP_MS_MAX = 30 * SECOND_MS
@@ -230,7 +230,8 @@ class Shell:
             self._dropped = ledger.dropped_total
             for notice in store.own_gaps():
                 self.noticed_ms.setdefault(notice.gap_id, self.world.now_ms)
-        if self.units % _COMPARE_EVERY == 0 and not self.restored and not self.world.target.restored:
+        is_due = self.world.looks_each_time or self.units % _COMPARE_EVERY == 0
+        if is_due and not self.restored and not self.world.target.restored:
             at_each_step.check_beliefs(store, self.world.target.store())
 
     # --- link ---------------------------------------------------------------------------------------------------------

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
+from tests.simulation import resource_accounts
 from tests.simulation.faults import FAULTS
 from tests.simulation.run import failures, faults_of, run_seed
+from tests.simulation.shell import Shell
 
 pytestmark = pytest.mark.simulation
 _CHUNKS, _SEEDS = 80, 2_000
@@ -39,6 +43,30 @@ def test_every_fault_happens_within_a_few_seeds() -> None:
         if not missing:
             break
     assert not missing
+
+
+def test_in_one_seed_of_eight_the_costly_demands_too_are_made_after_every_commit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    called: Counter[str] = Counter()
+
+    def counting(owner: object, name: str, what: str) -> None:
+        real: Callable[..., None] = getattr(owner, name)
+
+        def counted(*arguments: object) -> None:
+            called[what] += 1
+            real(*arguments)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    counting(Shell, "_check", "commits")
+    counting(resource_accounts, "_check_source", "looks")
+    counting(resource_accounts, "_check_target", "looks")
+    for seed, is_each in ((9, True), (10, False)):
+        called.clear()
+        assert not run_seed(seed).violations
+        assert called["looks"] > 10
+        assert (called["looks"] == called["commits"]) is is_each
 
 
 def test_a_seed_makes_the_same_run_in_every_process() -> None:

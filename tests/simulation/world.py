@@ -109,6 +109,8 @@ class World:
         self.chance = Random(seed)
         self.crowded = seed % 3 == 2
         """Whether sites have many other pairs at work."""
+        self.looks_each_time = seed % 8 == 1
+        """Whether the costly demands, too, are made after every commit, and not after every few."""
         self.now_ms = _START_MS
         self.weather = Weather()
         self.fault_count: Counter[str] = Counter()
