@@ -80,6 +80,10 @@ class ReplayInbox:
 
     # --- acknowledging --------------------------------------------------------------------------------------------------
 
+    def state_again(self, job_id: str) -> None:
+        """Let the next statement name a job although nothing of it came."""
+        self._jobs[job_id] = None
+
     @property
     def changed(self) -> bool:
         """Whether there is something to state."""

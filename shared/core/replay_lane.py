@@ -193,7 +193,10 @@ class Replays:
         ):
             raise ValueError("how a replay stands, with figures that cannot be")
         known = store.replay_job(entry.ask.job_id) or ReplayJob.of(entry.ask, state)
-        if entry.run < known.run or (entry.run == known.run and state.is_open and not known.state.is_open):
+        if entry.run < known.run:
+            self._inbox.state_again(known.ask.job_id)  # a source that was restored goes on from the run known here
+            return
+        if entry.run == known.run and state.is_open and not known.state.is_open:
             return  # out of quarantine: overtaken
         if entry.run > known.run:
             known = in_run(known, entry.run)

@@ -218,10 +218,10 @@ class ReplayOrigin:
                 continue
             if job.state in _BEGUN and (each.run > job.run or each.arrived > job.sent_count):
                 self._begin_again(store, replace(job, run=each.run), now_ms)  # this source was restored meanwhile
-            elif (
-                job.state is ReplayState.WAITING and each.run > job.run
-            ):  # as well: what it sends has to be of a later run
-                later = replace(job, run=each.run + 1, figures=StatedReplay(each.job_id, each.run + 1))
+            elif each.run > job.run:  # as well: the destination takes no word on an earlier run than it knows
+                later = replace(job, run=each.run, figures=each)
+                if job.state is ReplayState.WAITING:  # what it sends has to be of a later one
+                    later = replace(job, run=each.run + 1, figures=StatedReplay(each.job_id, each.run + 1))
                 store.save_replay(later, now_ms)
                 self._say(store, later, now_ms)
             else:

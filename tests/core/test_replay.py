@@ -373,6 +373,41 @@ def test_a_run_that_only_a_lost_copy_of_the_source_began_is_not_waited_for(state
     assert figures(two.source, job_id) == (300, 300, 0, 0)
 
 
+@pytest.mark.parametrize("state", [ReplayState.CANCELLED, ReplayState.REFUSED])
+def test_a_later_run_than_a_restored_source_knows_is_not_waited_for_where_nothing_more_goes(state: ReplayState) -> None:
+    two = two_sites()
+    put(two.source, range(NOW_MS - 300, NOW_MS))
+    job_id = ask(two, two.source)
+    go_on(two)
+    two.source.store.save_replay(replace(job(two.source, job_id), state=state), NOW_MS)
+    two.crash(two.source)
+    begun = replace(job(two.target, job_id), state=ReplayState.RUNNING, run=3, figures=StatedReplay(job_id, 3))
+    two.target.store.save_replay(begun, NOW_MS)
+    two.crash(two.target)
+    go_on(two)
+    assert [(job(site, job_id).state, job(site, job_id).run) for site in two.sites.values()] == [(state, 3)] * 2
+
+
+def test_a_source_restored_to_before_the_ask_that_refuses_it_now_is_heard_on_the_same_link() -> None:
+    two = two_sites()
+    put(two.source, range(NOW_MS - 20_000, NOW_MS))
+    before = two.source.connection.serialize()
+    job_id = ask(two, two.target)
+    while not there(two.target):
+        for site in two.sites.values():
+            two.deliver(site)
+        step(two)
+    known = job(two.target, job_id)
+    two.target.store.save_replay(replace(known, run=2, figures=StatedReplay(job_id, 2)), NOW_MS)
+    two.crash(two.target)
+    two.restore(two.source, before)
+    change_peer_rights(two.source.connection, CONNECTOR, PeerRights(replay=False), "bo", "s", NOW_MS)
+    go_on(two)
+    assert [(job(site, job_id).state, job(site, job_id).run) for site in two.sites.values()] == [
+        (ReplayState.REFUSED, 2)
+    ] * 2
+
+
 def test_a_source_that_was_restored_to_before_its_own_ask_is_asked_by_the_target() -> None:
     two = two_sites()
     put(two.source, range(NOW_MS - 20_000, NOW_MS))
