@@ -85,7 +85,8 @@ class Hub:
         self.links: dict[Connector, Link] = {}
         self.sites: dict[str, Site] = {}
         self.last_seen_ms: dict[str, int] = {}
-        self._unwritten: dict[str, tuple[Site, str, str]] = {}  # revoked; who asked for it, and from where
+        # Revoked, and not yet written down in this store: by site, who asked for it, and from where.
+        self._unwritten: dict[tuple[str, str, str], Site] = {}
         self._writing = asyncio.Lock()
         self.registry = Registry(claims_per_minute=settings.claims_per_minute)
         self.on_change = on_change
@@ -116,8 +117,13 @@ class Hub:
         await self.repairs.load()
 
     def _take_up(self, sites: list[Site], pairs: list[Pair]) -> None:
+        known = {site.site_id: site.revoked_ms for site in sites}
+        unwritten = {one.site_id for one in self._unwritten.values()}
+        for one in self.sites.values():  # written in a store that is lost, and perhaps not in this one
+            if one.revoked_ms is not None and known.get(one.site_id) is None and one.site_id not in unwritten:
+                self._unwritten[one.site_id, "pairhub", ""] = one
         self.sites.clear()
-        self.sites.update({site.site_id: site for site in sites})
+        self.sites.update({site.site_id: self._as_shut_out(site) for site in sites})
         self.registry = Registry(claims_per_minute=self.settings.claims_per_minute)
         for pair in pairs:
             self.registry.on_paired(pair.certificate, known_ends(pair.certificate, self.sites))
@@ -283,10 +289,13 @@ class Hub:
 
     def on_site(self, site: Site) -> None:
         """A site was enrolled or came back."""
-        if site.site_id in self._unwritten:  # it is shut out, whatever the disk says by now
-            site = replace(site, revoked_ms=self._unwritten[site.site_id][0].revoked_ms)
-        self.sites[site.site_id] = site
+        self.sites[site.site_id] = self._as_shut_out(site)
         self.on_change()
+
+    def _as_shut_out(self, site: Site) -> Site:
+        """What a store says of a site, with what was decided here and no store knows yet: who is revoked stays so."""
+        revoked_ms = next((one.revoked_ms for one in self._unwritten.values() if one.site_id == site.site_id), None)
+        return site if revoked_ms is None else replace(site, revoked_ms=revoked_ms)
 
     async def revoke(self, site_id: str, *, who: str, where: str) -> bool:
         """Shut a site out and close its links at once, then write it down, with who asked and from which address.
@@ -300,27 +309,29 @@ class Hub:
         for connector, link in list(self.links.items()):
             if connector[0] == site_id:
                 link.close(CLOSE_REVOKED, "the site was revoked")
-        self._unwritten[site_id] = site, who, where
+        self._unwritten[site_id, who, where] = site
         self.on_change()
         await self.write_revocations()
-        return site_id not in self._unwritten
+        return (site_id, who, where) not in self._unwritten
 
     async def write_revocations(self) -> None:
-        """Write down whom operators shut out; what the disk refuses stays for the next call."""
+        """Write down whom operators shut out; what the disk refuses, and sites still to come back, wait for a later call."""
         async with self._writing:
-            for site_id, (site, who, where) in list(self._unwritten.items()):
+            for revoked, site in list(self._unwritten.items()):
+                site_id, who, where = revoked
+                if site_id not in self.sites:
+                    continue
+                store = self.store  # both go into the same one, or the second fails
                 try:
-                    await self.store.revoke_site(site_id, now_ms=site.revoked_ms or self.wall_ms())
+                    await store.revoke_site(site_id, now_ms=site.revoked_ms or self.wall_ms())
                     what = f"'{site.site_name}' {site_id}"
-                    await self.store.add_audit(
-                        at_ms=self.wall_ms(), who=who, where=where, action="site.revoke", what=what
-                    )
+                    await store.add_audit(at_ms=self.wall_ms(), who=who, where=where, action="site.revoke", what=what)
                 except StorageFailed as error:
                     _log.warning("That '%s' is revoked could not be written yet: %s", site.site_name, error)
                     return
                 except Refused:  # the store was lost since, and with it the site
-                    pass
-                del self._unwritten[site_id]
+                    continue
+                self._unwritten.pop(revoked, None)
 
     async def replace_store(self, store: HubStore) -> None:
         """Go on with another (empty) store: forget all that was, and let everybody come back with certificates."""

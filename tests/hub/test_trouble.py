@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sqlite3
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,8 +14,11 @@ import pytest
 
 from hub.admission import Displacement, Nonces
 from hub.housekeeping import expire_copies
-from hub.serve import running_hub
+from hub.serve import RunningHub, running_hub
 from hub.settings import HubSettings
+from hub.store.interface import HubStore
+from hub.store.rows import Site
+from hub.store.sqlite import DATABASE_NAME
 from shared.core.relay_effects import Copy
 from shared.errors import Refused, StorageFailed
 from shared.limits import DISPLACEMENT_WINDOW_MS, DISPLACEMENTS_MAX, NONCE_LIFE_S
@@ -32,7 +37,7 @@ from shared.messages import (
 from shared.sealing import Kind, Side
 from tests.hub.builders import TestPair
 from tests.hub.client import SiteClient, both_linked, enrolled
-from tests.hub.test_links import a_pair, settings
+from tests.hub.test_links import a_pair, denial, settings
 from tests.hub.test_relay import EPOCH, PAIR, sealed
 
 CONNECTOR = ("site", "SRC1-SRC1")
@@ -80,6 +85,47 @@ async def test_w5_a_pair_with_the_id_of_another_is_refused_where_the_disk_refuse
             assert (await wire.hear(Notice)).code == "pair_conflict"
             await left.say(sealed(1))
             assert await right.hear(Sealed) == sealed(1)
+
+
+async def test_a_site_that_was_shut_out_stays_so_whatever_database_the_hub_goes_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.housekeeping._WATCH_EVERY_S", 0.05)
+
+    async def refuse(*_: object, **__: object) -> Site:
+        raise StorageFailed("disk full")
+
+    async def written_in_another(running: RunningHub, than: HubStore, client: SiteClient) -> None:
+        async with asyncio.timeout(10):
+            while running.hub.store is than or not (
+                (stored := await running.hub.store.site(client.site.site_id)) and stored.revoked_ms
+            ):
+                await asyncio.sleep(0.02)
+
+    async with running_hub(settings(tmp_path)) as running:
+        hub, rogue = running.hub, await enrolled(running, "rogue")
+        first, database = hub.store, tmp_path / "hub" / DATABASE_NAME
+        with monkeypatch.context() as trouble:
+            trouble.setattr(first, "revoke_site", refuse)
+            for operator in ("ann", "bob"):
+                assert not await hub.revoke(rogue.site.site_id, who=operator, where="::1")
+            with closing(sqlite3.connect(database)) as reader, closing(sqlite3.connect(tmp_path / "moved")) as moved:
+                reader.backup(moved)
+            for name in (DATABASE_NAME + "-wal", DATABASE_NAME + "-shm"):
+                (tmp_path / "hub" / name).unlink(missing_ok=True)
+            (tmp_path / "moved").replace(database)  # as it is put on another disk: the same content, another file
+            await written_in_another(running, first, rogue)
+        assert await denial(rogue) == (403, "site_revoked")
+        assert sorted(row.who for row in await hub.store.audit(rows_max=9)) == ["ann", "bob"]
+
+        second = hub.store
+        shutil.rmtree(tmp_path / "hub")  # an empty one: the site is not known there before it comes back
+        async with asyncio.timeout(10):
+            while hub.store is second:
+                await asyncio.sleep(0.02)
+        await rogue.present()
+        assert await denial(rogue) == (403, "site_revoked")
+        await written_in_another(running, second, rogue)
 
 
 async def test_a_pair_that_the_disk_refused_is_registered_once_it_stores_again(
