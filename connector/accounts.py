@@ -53,14 +53,25 @@ class Account(msgspec.Struct, frozen=True):
             applied_here,
         )
 
+    def differs_by(self, stated: Account | None) -> int | None:
+        """Return how many more this target has applied than the source knew at the cut that its statement speaks of.
+
+        None where that is not known: nothing was stated yet, or not since this start.
+        """
+        if stated is None:
+            return None
+        if stated.applied_here is None:
+            return 0 if self.applied == stated.applied else None
+        return stated.applied_here - stated.applied
+
 
 class Backlog(msgspec.Struct, frozen=True):
     """What waits at the source: readings, bytes, since when (acceptance, ms), and when something was applied last."""
 
-    count: int
-    bytes: int
-    oldest_ms: int | None
-    last_applied_ms: int | None
+    count: int = 0
+    bytes: int = 0
+    oldest_ms: int | None = None
+    last_applied_ms: int | None = None
 
 
 def own_account(connection: sqlite3.Connection, pair: Pair) -> Account:

@@ -109,7 +109,7 @@ async def fill(site: Site, samples: Samples) -> Filled:
         put_gaps(filled, connector_id, lost)
         if seen.is_paired and seen.pair is not None:
             books = await site.books(connector_id)
-            _put_pair(filled, site, replace(seen, account=books.own))
+            _put_pair(filled, site, replace(seen, account=books.own, backlog=books.backlog))
             put_books(filled, (connector_id, seen.pair.pair_id.hex()), books)
     for role, count in roles.items():
         filled.put("pairhub_connectors", count, role)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
 from connector.account_rows import without
-from connector.accounts import Account, own_account, own_ledger, peer_account
+from connector.accounts import Account, Backlog, backlog, own_account, own_ledger, peer_account
 from connector.catalogue import Catalogue
 from connector.connectors import Pair
 from connector.streams import Streams
@@ -128,6 +128,7 @@ class Books:
 
     own: Account | None = None
     stated: Account | None = None
+    backlog: Backlog = field(default_factory=Backlog)
     resources: tuple[ResourceAccount, ...] = ()
     room: Room | None = None
 
@@ -140,6 +141,7 @@ def read_books(
     return Books(
         own_account(connection, pair),
         None if is_source else peer_account(connection, pair.connector_id),
+        backlog(connection, pair.connector_id),
         tuple(list_resource_accounts(connection, pair)),
         room(connection, pair, bytes_max, overflow, rates) if is_source else None,
     )

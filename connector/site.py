@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import TypeVar
 
 from connector import accounts, connectors, gaps, history, history_damage
-from connector.accounts import Account, Backlog
+from connector.accounts import Account
 from connector.backup import deal_with_restore
 from connector.backup_desk import BackupDesk
 from connector.catalogue import Catalogue
@@ -488,10 +488,6 @@ class Site:
         return await self.database.read(
             lambda c: (accounts.own_account(c, pair), accounts.peer_account(c, connector_id))
         )
-
-    async def backlog(self, connector_id: str) -> Backlog:
-        """Return what waits to be delivered."""
-        return await self.database.read(lambda c: accounts.backlog(c, connector_id))
 
     async def books(self, connector_id: str) -> Books:
         """Return all that is counted of a connector, as of one instant; raises Refused('not_found')."""

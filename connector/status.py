@@ -147,7 +147,7 @@ async def connector_status(site: Site, connector: Connector) -> ConnectorStatus:
         stated_by_source=books.stated,
         resource_accounts=list(books.resources),
         room=books.room,
-        backlog=await site.backlog(connector.connector_id),
+        backlog=books.backlog,
         flow=flow,
         drain_bytes_per_s=connector.drain_bytes_per_s,
     )

@@ -44,7 +44,7 @@ async def _cards(
     books = await visit.site.books(seen.connector_id)
     if books.own is None:
         return None, None, None
-    at_once = replace(seen, account=books.own, stated=books.stated)  # all of one instant
+    at_once = replace(seen, account=books.own, stated=books.stated, backlog=books.backlog)  # all of one instant
     return account_card(visit, at_once), await _resources(visit, seen, books), _room(visit, books)
 
 
@@ -73,6 +73,7 @@ def _row(
 ) -> c.ResourceAccountRow:
     settings, own = visit.site.settings, each.own
     overflow = choice or settings.outbox_full
+    more = own.differs_by(each.stated_by_source) if is_target else 0
     return c.ResourceAccountRow(
         alias=each.resource,
         accepted_count=own.accepted,
@@ -80,7 +81,8 @@ def _row(
         queued_count=own.queued,
         quarantined_count=own.quarantined,
         dropped=dropped_of(own, settings.retention_days),
-        difference_count=own.accepted - own.applied - own.queued - own.quarantined - own.dropped,
+        difference_count=own.accepted - own.applied - own.queued - own.quarantined - own.dropped or abs(more or 0),
+        is_compared=more is not None,
         compared_text=compared(own, each.stated_by_source, "the source") if is_target and each.resource else "",
         overflow_text=overflow_words(overflow) if each.resource and not is_target else "",
         gap_count=named.notices if named is not None else 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+import msgspec
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
@@ -152,6 +153,7 @@ def account_card(visit: Visit, seen: Situation) -> c.AccountCard | None:
     resources_url = paths.fill(paths.ACCOUNT, connector_id=seen.connector_id)
     if pair.side is Side.SOURCE:
         return c.AccountCard((mine,), gaps_url=gaps_url, resources_url=resources_url)
+    mine = msgspec.structs.replace(mine, cut_difference_count=own.differs_by(seen.stated))
     if seen.stated is None:
         return c.AccountCard((mine,), compared(own, None, pair.peer_site_name), gaps_url, resources_url)
     theirs = _side(seen.stated, pair.peer_site_name, c.Role.SOURCE, days, is_own=False)
@@ -184,13 +186,11 @@ def compared(own: Account, stated: Account | None, source: str) -> str:
     """Say how our count of applied readings compares with the source's: at the cut that its statement speaks of."""
     if stated is None:
         return f"{source} has stated nothing yet"
+    more = own.differs_by(stated)
+    if more is None:
+        return "compared with the next statement"
     if stated.applied_here is None:  # what was stated before this start is not known any more
-        return (
-            "compared with the next statement"
-            if own.applied != stated.applied
-            else "both sides count the same as applied"
-        )
-    more = stated.applied_here - stated.applied
+        return "both sides count the same as applied"
     if more == 0:
         return f"at the common cut both sides count the same as applied: {formats.count(stated.applied)}"
     if more > 0:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +72,11 @@ async def test_n4_every_reading_of_a_resource_is_accounted_for_at_both_sides_and
         assert found.stated_by_source.applied == found.stated_by_source.applied_here == found.account.applied == 25
         await _source_shows(two, source, source_id)
         await _target_shows(two, target)
+        await _target_measures(two, target_id)
+        await _target_differs(two, target)
         await _gaps_are_found(two, source_id, target_id)
         await _choices_are_checked(two, source_id)
+        await _each_answer_is_of_one_instant(two, source_id)
 
 
 _APPLIED = (("flow", 5), ("pressure", 20))
@@ -115,6 +121,78 @@ async def _target_shows(two: Two, target: str) -> None:
     assert "pressure 20 20 0 0 0 at the common cut both sides count the same as applied: 20 balances" in page
     assert "at the common cut both sides count the same as applied: 25" in page
     assert "Room for an outage" not in page
+
+
+def measured(text: str, name: str) -> float:
+    """Return the sum of a measure over its labels."""
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(f"{name}{{"))
+
+
+def assert_accounted(text: str) -> None:
+    """Hold the measures of a site against each other: each reading is in one place."""
+    places = ("applied_total", "tail_readings", "outbox_readings", "held_readings", "quarantined_readings")
+    of_resources = ("applied_total", "queued_readings", "quarantined_readings")
+    for name, parts in (("pairhub", places), ("pairhub_resource", of_resources)):
+        found = sum(measured(text, f"{name}_{part}") for part in (*parts, "dropped_total"))
+        assert measured(text, f"{name}_accepted_total") == found > 0
+
+
+async def _target_measures(two: Two, target_id: str) -> None:
+    """What a scrape of the target finds is its account: what arrived, and where that is."""
+    text = (await api(two.target, "/metrics")).text
+    assert_accounted(text)
+    assert measured(text, "pairhub_accepted_total") == measured(text, "pairhub_applied_total") == 25
+    assert measured(text, "pairhub_resource_applied_total") == 25
+    assert f'pairhub_resource_applied_total{{connector="{target_id}",pair=' in text
+    assert 'resource="pressure"} 20.0' in text
+    assert "pairhub_backlog_readings{" not in text  # what waits is the source's to say
+
+
+async def _target_differs(two: Two, target: str) -> None:
+    """A target's books add up by themselves; where they differ from what the source stated, its result says so."""
+    for more, words in (
+        (-1, "hillside counts 1 more as applied than this side has"),
+        (2, "hillside has not heard of 1 that are applied here"),
+    ):
+
+        def spoil(connection: sqlite3.Connection, more: int = more) -> None:
+            of_resource = " WHERE resource = 'pressure'"
+            for table, which in (("peer_ledger", ""), ("peer_resource_ledger", of_resource)):
+                connection.execute(f"UPDATE {table} SET applied_here = applied_here + ?{which}", (more,))
+
+        await two.target.site.write(spoil)
+        page = await two.target.get(f"{target}/account")
+        assert words in page
+        assert "25 25 0 0 0 1 not explained" in page
+        assert f"20 20 0 0 0 at the common cut {words.replace('hillside', 'the source')} 1 not explained" in page
+
+
+async def _each_answer_is_of_one_instant(two: Two, source_id: str) -> None:
+    """Readings are accepted between any two reads of the database; yet no answer is made of two instants."""
+    site, read, asking = two.source.site, two.source.site.database.read, asyncio.current_task()
+    is_accepting = False
+
+    async def reading(unit: Callable[[sqlite3.Connection], Any]) -> Any:
+        nonlocal is_accepting
+        found = await read(unit)
+        if asyncio.current_task() is asking and not is_accepting:
+            is_accepting = True
+            await post(two, source_id, "level", 1)
+            is_accepting = False
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(site.database, "read", reading)
+        status = await status_of(two.source, source_id)
+        text = await site.repairs.measures()
+    own = status.account
+    assert own is not None
+    assert status.room is not None
+    assert status.backlog.count == own.tail + own.outbox >= 1
+    assert status.backlog.bytes == status.room.bytes_waiting
+    assert_accounted(text)
+    waiting = measured(text, "pairhub_tail_readings") + measured(text, "pairhub_outbox_readings")
+    assert measured(text, "pairhub_backlog_readings") == waiting > own.queued
 
 
 async def _gaps_are_found(two: Two, source_id: str, target_id: str) -> None:

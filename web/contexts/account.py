@@ -19,7 +19,9 @@ class ResourceAccountRow(Struct, frozen=True):
     quarantined_count: int
     dropped: tuple[Dropped, ...] = ()
     difference_count: int = 0
-    """What the books do not explain; 0 where they balance."""
+    """What the books do not explain; 0 where they balance. At a target: by the source's statement, at the common cut."""
+    is_compared: bool = True
+    """Whether a target's count was held against the source's, without which nothing says that it balances."""
     compared_text: str = ""
     """At a target: how it compares with what the source stated."""
     overflow_text: str = ""

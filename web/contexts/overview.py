@@ -124,7 +124,8 @@ class Dropped(Struct, frozen=True):
 class AccountSide(Struct, frozen=True):
     """Where every reading is, by one side's own books (rule G1).
 
-    A target counts what it received: `accepted_count` is what arrived, `queued_count` what it holds.
+    A target counts what it received: `accepted_count` is what arrived, `queued_count` what it holds. By itself that always
+    adds up, so its result is how its books compare with what the source stated, at their common cut.
     """
 
     site_name: str
@@ -139,6 +140,8 @@ class AccountSide(Struct, frozen=True):
     is_own: bool = True
     stated_ms: int | None = None
     """For the other side's books: when it stated them."""
+    cut_difference_count: int | None = 0
+    """By how many applied readings a target differs from its source at the common cut; `None`: not compared yet."""
 
     @property
     def dropped_count(self) -> int:
@@ -149,7 +152,7 @@ class AccountSide(Struct, frozen=True):
     def difference_count(self) -> int:
         """What the books do not explain; 0 where they balance."""
         placed = self.applied_count + self.queued_count + self.quarantined_count + self.dropped_count
-        return self.accepted_count - placed - (self.unknown_count or 0)
+        return self.accepted_count - placed - (self.unknown_count or 0) or abs(self.cut_difference_count or 0)
 
 
 @template("_account.html")

@@ -125,6 +125,9 @@ ACCOUNT_TARGET = c.AccountPage(
                 0,
                 compared_text="at the common cut both sides count the same as applied: 12,000",
             ),
+            c.ResourceAccountRow(
+                "level", 7, 7, 0, 0, is_compared=False, compared_text="the source has stated nothing yet"
+            ),
         ),
         "the source spoke last 3 s ago",
     ),
