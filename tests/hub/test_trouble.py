@@ -34,6 +34,7 @@ from shared.messages import (
     PresentPair,
     Sealed,
 )
+from shared.rig.client import until
 from shared.sealing import Kind, Side
 from tests.hub.builders import TestPair
 from tests.hub.client import SiteClient, both_linked, enrolled
@@ -95,12 +96,12 @@ async def test_a_site_that_was_shut_out_stays_so_whatever_database_the_hub_goes_
     async def refuse(*_: object, **__: object) -> Site:
         raise StorageFailed("disk full")
 
-    async def written_in_another(running: RunningHub, than: HubStore, client: SiteClient) -> None:
-        async with asyncio.timeout(10):
-            while running.hub.store is than or not (
-                (stored := await running.hub.store.site(client.site.site_id)) and stored.revoked_ms
-            ):
-                await asyncio.sleep(0.02)
+    async def written_in(store: HubStore | None, client: SiteClient) -> bool:
+        stored = None if store is None else await store.site(client.site.site_id)
+        return stored is not None and stored.revoked_ms is not None
+
+    async def another(running: RunningHub, than: HubStore) -> HubStore | None:
+        return None if running.hub.store is than else running.hub.store
 
     async with running_hub(settings(tmp_path)) as running:
         hub, rogue = running.hub, await enrolled(running, "rogue")
@@ -114,18 +115,16 @@ async def test_a_site_that_was_shut_out_stays_so_whatever_database_the_hub_goes_
             for name in (DATABASE_NAME + "-wal", DATABASE_NAME + "-shm"):
                 (tmp_path / "hub" / name).unlink(missing_ok=True)
             (tmp_path / "moved").replace(database)  # as it is put on another disk: the same content, another file
-            await written_in_another(running, first, rogue)
+            second = await until(lambda: another(running, first), what="another database")
+            await until(lambda: written_in(second, rogue), what="the revocation in it")
         assert await denial(rogue) == (403, "site_revoked")
         assert sorted(row.who for row in await hub.store.audit(rows_max=9)) == ["ann", "bob"]
 
-        second = hub.store
         shutil.rmtree(tmp_path / "hub")  # an empty one: the site is not known there before it comes back
-        async with asyncio.timeout(10):
-            while hub.store is second:
-                await asyncio.sleep(0.02)
+        third = await until(lambda: another(running, second), what="an empty database")
         await rogue.present()
         assert await denial(rogue) == (403, "site_revoked")
-        await written_in_another(running, second, rogue)
+        await until(lambda: written_in(third, rogue), what="the revocation in the third")
 
 
 async def test_a_pair_that_the_disk_refused_is_registered_once_it_stores_again(
