@@ -147,7 +147,9 @@ def _is_as_seen(connection: sqlite3.Connection, made: MadeChunks) -> bool:
     if tuple(map(_seen, growing.fetchall())) != made.growing:
         return False
     for seen in made.relied_on:
-        row = connection.execute("SELECT row, first_ms, last_ms, count FROM chunk WHERE row = ?", seen[:1]).fetchone()
+        row = connection.execute(
+            "SELECT row, first_ms, last_ms, count FROM chunk WHERE row = ? AND series_id = ?", (seen[0], made.series_id)
+        ).fetchone()
         if row is None or _seen(row) != seen:
             return False
     return True

@@ -18,19 +18,25 @@ import numpy as np
 from shared.database_connections import DamageMet
 
 Table = Literal["recent", "chunk"]
+Seen = tuple[int, int, int, int, bytes]
+"""Row, first ms, last ms, count and body of a batch or chunk as somebody met it."""
 
 _log = logging.getLogger(__name__)
 _IDS: Final = np.dtype("<i8")  # as in `recent`
+# Row, first ms, last ms, count and body: what a reader saw is no longer so where another has set it aside meanwhile, and
+# something else may have taken its row.
 _TAKEN: Final[dict[Table, str]] = {
     "recent": "INSERT INTO damaged (connector_id, first_ms, last_ms, count, series, body)"
-    " SELECT connector_id, first_ms, last_ms, count, series, body FROM recent WHERE row = ?",
+    " SELECT connector_id, first_ms, last_ms, count, series, body FROM recent"
+    " WHERE row = ? AND first_ms = ? AND last_ms = ? AND count = ? AND body = ?",
     "chunk": "INSERT INTO damaged (connector_id, first_ms, last_ms, count, series_id, body)"
     " SELECT connector_id, first_ms, chunk.last_ms, count, series_id, body FROM chunk"
-    " JOIN series USING (series_id) JOIN device USING (device_id) WHERE row = ?",
+    " JOIN series USING (series_id) JOIN device USING (device_id)"
+    " WHERE row = ? AND first_ms = ? AND chunk.last_ms = ? AND count = ? AND body = ?",
 }
 _GONE: Final[dict[Table, str]] = {
-    "recent": "DELETE FROM recent WHERE row = ?",
-    "chunk": "DELETE FROM chunk WHERE row = ?",
+    "recent": "DELETE FROM recent WHERE row = ? AND first_ms = ? AND last_ms = ? AND count = ? AND body = ?",
+    "chunk": "DELETE FROM chunk WHERE row = ? AND first_ms = ? AND last_ms = ? AND count = ? AND body = ?",
 }
 
 
@@ -45,19 +51,20 @@ class Damage:
     last_ms: int
 
 
-def set_aside(connection: sqlite3.Connection, table: Table, row: int, why: object) -> None:
-    """Set a batch or chunk aside that cannot be read.
+def set_aside(connection: sqlite3.Connection, table: Table, seen: Seen, why: object) -> None:
+    """Set a batch or chunk aside that cannot be read, if it is still as it was seen.
 
     On a connection that only reads, raises DamageMet instead: Database.read has it done by the writer, and asks again.
     """
     try:
-        connection.execute(_TAKEN[table], (row,))
-        connection.execute(_GONE[table], (row,))
+        connection.execute(_TAKEN[table], seen)
+        gone = connection.execute(_GONE[table], seen).rowcount
     except sqlite3.OperationalError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_READONLY:
             raise
-        raise DamageMet(f"history is damaged: {why}", partial(set_aside, table=table, row=row, why=why)) from error
-    _log.error("damaged history is set aside (%s %d): %s", table, row, why)
+        raise DamageMet(f"history is damaged: {why}", partial(set_aside, table=table, seen=seen, why=why)) from error
+    if gone:
+        _log.error("damaged history is set aside (%s %d): %s", table, seen[0], why)
 
 
 def spans(connection: sqlite3.Connection, series_id: int, from_ms: int, to_ms: int) -> list[tuple[int, int]]:

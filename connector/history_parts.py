@@ -86,7 +86,7 @@ def _opened(connection: sqlite3.Connection, table: Table, found: Sequence[Any], 
             raise Undecodable("a batch with other readings than it was stored with")
         return columns if ids is None else with_ids(unpack_ids(ids), columns)
     except (Undecodable, zstandard.ZstdError, ValueError) as error:
-        set_aside(connection, table, row, error)
+        set_aside(connection, table, (row, first_ms, last_ms, count, body), error)
         return NOTHING
 
 

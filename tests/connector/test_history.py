@@ -14,6 +14,7 @@ from connector import history, history_damage
 from connector.history_folding import Folding, fold, fold_all, fold_rows, make_portion, next_bite, write_portion
 from connector.history_parts import codec
 from shared.columns import Series, Value, as_columns
+from shared.database_connections import DamageMet
 from shared.limits import (
     DAY_MS,
     HISTORY_CHUNK_READINGS_MAX,
@@ -437,6 +438,28 @@ def test_g7_what_cannot_be_read_is_set_aside_whoever_meets_it_and_all_else_goes_
     assert [each.count for each in history_damage.damages(connection)] == [300]
     history_damage.forget_expired(connection, NOW_MS + 400 * DAY_MS)
     assert history_damage.damages(connection) == ()
+
+
+def test_g7_what_two_readers_met_is_set_aside_once_whatever_has_taken_its_place_meanwhile() -> None:
+    connection, (series_id, other_id) = database("number", "number")
+    many: dict[int, Value] = {NOW_MS + at: at * 0.77 for at in range(300)}
+    add(connection, series_id, many)
+    fold_all(connection)
+    connection.execute("UPDATE chunk SET body = zeroblob(LENGTH(body))")
+    connection.execute("PRAGMA query_only = 1")
+    met = []
+    for _ in range(2):
+        with pytest.raises(DamageMet) as caught:
+            history.between(connection, series_id)
+        met.append(caught.value)
+    connection.execute("PRAGMA query_only = 0")
+    met[0].set_aside(connection)
+    add(connection, other_id, many)
+    fold_all(connection)
+    assert connection.execute("SELECT row, series_id FROM chunk").fetchall() == [(1, other_id)]
+    met[1].set_aside(connection)
+    assert history.between(connection, other_id) == list(many.items())
+    assert connection.execute("SELECT series_id, count FROM damaged").fetchall() == [(series_id, 300)]
 
 
 async def test_g7_damage_that_a_reader_meets_costs_what_was_there_and_is_a_repair(
