@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
+from typing import Literal
 
 import msgspec
 
 from connector import history
 from connector.account_rows import AccountRows
 from connector.gap_rows import GapRows
-from connector.pair_rows import pack, unpack
+from connector.pair_rows import pack, read_counts, unpack
 from shared.columns import Batch, Columns, Series, as_columns
 from shared.core.intervals import IntervalSet
 from shared.core.ports import Segment, SentSegment, SeriesSpan, TailChunk, TailPart, TailTotal
@@ -20,6 +21,13 @@ _SPANS_VERSION = 2
 _SEGMENT_COLUMNS = "row, epoch, number, count, accepted_ms, header, body, dropped, kept"
 _log = logging.getLogger(__name__)
 _TAIL_COLUMNS = "row, resource, accepted_ms, count, body, kept"
+# By table, what waits there by resource, and is in the counts of no row that can be read.
+_UNCOUNTED = {
+    table: f"SELECT resource, {column} - COALESCE(known, 0) FROM waiting LEFT JOIN (SELECT key, SUM(value) AS known"  # noqa: S608
+    f" FROM {table}, json_each(CASE WHEN json_valid(counts) THEN counts ELSE '{{}}' END) WHERE connector_id = ?1 {here}"
+    f" GROUP BY key) ON key = resource WHERE connector_id = ?1 AND {column} > COALESCE(known, 0) ORDER BY resource"
+    for table, column, here in (("tail", "tail_count", ""), ("segment", "outbox_count", "AND dropped IS NULL"))
+}
 
 
 class OutboxRows(AccountRows, GapRows):
@@ -85,6 +93,8 @@ class OutboxRows(AccountRows, GapRows):
         return [_chunk(row) for row in rows]
 
     def remove_tail(self, chunks: Sequence[TailChunk]) -> None:
+        rows = [chunk.row for chunk in chunks]
+        self._mend_counts("tail", "row BETWEEN ? AND ?", min(rows, default=0), max(rows, default=0))
         self._connection.executemany("DELETE FROM tail WHERE row = ?", [(chunk.row,) for chunk in chunks])
         self._count(
             tail_count=-sum(chunk.count for chunk in chunks),
@@ -97,8 +107,24 @@ class OutboxRows(AccountRows, GapRows):
         _log.error("%d readings that wait cannot be read and stay behind", chunk.count, extra={"connector": self._id})
 
     def tail_counts(self, chunk: TailChunk) -> dict[str, int]:
+        self._mend_counts("tail", "row = ?", chunk.row)
         (counts,) = self._run("SELECT counts FROM tail WHERE row = ?", (chunk.row,)).fetchone()
-        return msgspec.json.decode(counts, type=dict[str, int])
+        return read_counts(counts)
+
+    def _mend_counts(self, table: Literal["tail", "segment"], which: str, *values: int) -> None:
+        """Let rows whose counts the disk damaged count what of all that waits no other row does: triggers go by them.
+
+        SQLite notices least the loss of a row's last page, which is where they stand.
+        """
+        where = f"connector_id = ? AND {which} AND NOT json_valid(counts)"
+        damaged = self._run(f"SELECT row, count FROM {table} WHERE {where}", (self._id, *values)).fetchall()  # noqa: S608  # words of ours
+        for row, left in damaged:
+            counts: dict[str, int] = {}
+            for resource, missing in self._run(_UNCOUNTED[table], (self._id,)).fetchall():
+                counts[resource] = min(missing, left)
+                left -= counts[resource]
+            counted = _counts({resource: count for resource, count in counts.items() if count})
+            self._run(f"UPDATE {table} SET counts = ? WHERE row = ?", (counted, row))  # noqa: S608
 
     # --- outbox -------------------------------------------------------------------------------------------------------
 
@@ -218,6 +244,7 @@ class OutboxRows(AccountRows, GapRows):
         """
         for low, high in numbers.intervals():
             which = (self._id, epoch, low, high)
+            self._mend_counts("segment", "epoch = ? AND number BETWEEN ? AND ?", epoch, low, high)
             self._run(
                 "INSERT OR REPLACE INTO sent_segment SELECT connector_id, epoch, number, count, first_ms, last_ms, series,"
                 " MAX(?5, last_ms), counts FROM segment WHERE connector_id = ?1 AND epoch = ?2 AND number BETWEEN ?3 AND ?4",
@@ -237,6 +264,7 @@ class OutboxRows(AccountRows, GapRows):
         )
 
     def drop_segment(self, segment: Segment, cause: str) -> None:
+        self._mend_counts("segment", "row = ?", segment.row)
         self._run("UPDATE segment SET dropped = ?, body = x'' WHERE row = ?", (cause, segment.row))
         size = len(segment.body)
         self._count(outbox_count=-segment.count, outbox_bytes=-size, **_kept(segment.kept, -size))
@@ -260,9 +288,14 @@ class OutboxRows(AccountRows, GapRows):
                 (self._id, epoch, low, high),
             )
             for row in rows:
-                spans = tuple(SeriesSpan(*span) for span in unpack_spans(row[5]))
-                counts = msgspec.json.decode(row[6], type=dict[str, int])
-                found.append(SentSegment(row[0], row[1], row[2], row[3], row[4], spans, counts))
+                try:
+                    spans = tuple(SeriesSpan(*span) for span in unpack_spans(row[5]))
+                except (msgspec.DecodeError, ValueError, TypeError) as error:
+                    spans = ()  # what it held is lost then, and is named so
+                    _log.error(
+                        "where a segment lies in history cannot be read: %s", error, extra={"connector": self._id}
+                    )
+                found.append(SentSegment(row[0], row[1], row[2], row[3], row[4], spans, read_counts(row[6])))
         return found
 
     def forget_sent(self, before_ms: int, limit: int) -> None:

@@ -58,3 +58,11 @@ def epoch_rest(row: Sequence[Any]) -> tuple[IntervalSet, IntervalSet, int, int, 
         msgspec.json.decode(dropped, type=dict[str, int]),
         unpack(apart, type=Apart) if apart else Apart(),
     )
+
+
+def read_counts(text: str) -> dict[str, int]:
+    """Return readings by alias as they were written down; none where the disk damaged that: they are of no resource then."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, int])
+    except msgspec.DecodeError:
+        return {}

@@ -18,16 +18,16 @@ from shared.core.remembered import Remembered
 from shared.core.replaced import Replaced
 from shared.core.replay_inbox import ReplayInbox
 from shared.core.replay_job import is_replay
-from shared.core.statements import ALL_EPOCHS
+from shared.core.stating import Stating
 from shared.errors import SealBroken, Undecodable
-from shared.limits import (
-    EPOCHS_STATED_MAX,
-    RETENTION_MS,
-)
+from shared.limits import RETENTION_MS, STATEMENT_EPOCHS_BYTES_MAX
 from shared.messages import RecordedEpoch
 from shared.sealing import Header, Kind, PairKeys
 
 _HELD_RELEASED_MAX: Final = 256
+# Intervals given up of one epoch: half of what a statement has room for, in numbers as usual, so that what lies between
+# has it as well. What is beyond is kept aside, and what did arrive is acknowledged all the same.
+_CLOSED_INTERVALS_MAX: Final = STATEMENT_EPOCHS_BYTES_MAX // 2 // 10
 # Segments are of the origin's present start, but for what waited through earlier ones.
 _EPOCHS_REMEMBERED_MAX: Final = 8
 
@@ -41,9 +41,7 @@ class Inbox:
         self._codec = codec
         self.room = QuarantineRoom() if room is None else room
         self._changed: dict[int, None] = {}  # in order of change, so that statements repeat exactly
-        self.named_all: tuple[int, int] | None = None
-        """From which to which epoch the last statement names all that are here; None where it was not whole."""
-        self._next_named = 0  # from which epoch on the next whole one does
+        self._stating = Stating()
         self._applied: dict[str, int] = {}  # of this unit of work, by resource
         self._epochs: dict[int, EpochIn] = {}  # as the store has them
         self._oldest_held_ms: Remembered[InboxStore, int | None] = Remembered(lambda store: store.oldest_held_ms())
@@ -222,7 +220,8 @@ class Inbox:
         released = 0
         chunks = store.held_for(device, resource, after_row, _HELD_RELEASED_MAX)
         for chunk in chunks:
-            columns = self._codec.decode_columns(chunk.body)
+            if (columns := self._opened_held(chunk)) is None:
+                continue  # it is given up once it was held for too long
             if _is_replaced(store, columns):
                 self._give_up(store, chunk, replaced, now_ms)
                 continue
@@ -242,6 +241,14 @@ class Inbox:
             released += chunk.count
         return released, chunks[-1].row if len(chunks) == _HELD_RELEASED_MAX else None
 
+    def _opened_held(self, chunk: HeldChunk) -> Columns | None:
+        """Open what is held; None where it cannot be read, for the disk damaged it."""
+        try:
+            columns = self._codec.decode_columns(chunk.body)
+        except Undecodable:
+            return None
+        return columns if len(columns) == chunk.count else None
+
     def expire_held(self, store: InboxStore, now_ms: int, tally: GapTally) -> None:
         """Give up what was held for 30 days (G14)."""
         for chunk in store.expired_held(now_ms - RETENTION_MS, _HELD_RELEASED_MAX):
@@ -253,7 +260,10 @@ class Inbox:
         self.forget_oldest()
         epoch = self._epoch(store, chunk.epoch)
         moved = min(chunk.count, epoch.held, epoch.apart.waiting(chunk.resource, epoch.held))
-        tally.batch(self._codec.decode(chunk.body), count=moved)
+        if (columns := self._opened_held(chunk)) is None:
+            tally.bare(moved, chunk.arrived_ms)
+        else:
+            tally.batch(columns.listed(), count=moved)
         epoch.held -= moved
         epoch.dropped[tally.cause] = epoch.dropped.get(tally.cause, 0) + moved
         known = epoch.apart.release(chunk.resource, moved)
@@ -271,12 +281,19 @@ class Inbox:
         """Close the numbers the origin gave up, unless they are recorded already: then our word corrects it (G1)."""
         if why := notice.why_wrong():
             raise ValueError(why)
-        store.add_gap(notice, ours=False)
+        closing = []
         for number, flat in notice.epochs:
             epoch = self._epoch(store, number)
-            epoch.closed.update(IntervalSet(flat).minus(epoch.recorded))
+            closed = IntervalSet(epoch.closed.flat())
+            closed.update(IntervalSet(flat).minus(epoch.recorded))
+            if closed.intervals_count > _CLOSED_INTERVALS_MAX:
+                raise ValueError("a gap of more numbers apart than a statement has room for")
+            closing.append((epoch, closed))
+        store.add_gap(notice, ours=False)
+        for epoch, closed in closing:
+            epoch.closed = closed
             store.save_epoch_in(epoch, now_ms)
-            self._changed[number] = None
+            self._changed[epoch.epoch] = None
 
     # --- acknowledging ----------------------------------------------------------------------------------------------
 
@@ -286,46 +303,20 @@ class Inbox:
         return bool(self._changed) or self.replays.changed
 
     def state(self, store: InboxStore, *, whole: bool) -> tuple[list[RecordedEpoch], list[StatedEpoch]]:
-        """Return the public and private parts about all epochs (`whole`) or those that changed since the last call."""
-        self.named_all = None
-        if whole:
-            epochs = self._by_turns(store.epochs_in())
-        else:
-            epochs = [self._epoch(store, number) for number in self._changed]
-        self._changed.clear()
-        public = [RecordedEpoch(epoch.epoch, epoch.recorded.flat(), epoch.closed.flat()) for epoch in epochs]
-        private = [
-            StatedEpoch(
-                epoch.epoch,
-                epoch.applied,
-                epoch.held,
-                epoch.quarantined,
-                dict(epoch.dropped),
-                epoch.apart.stated(),
-            )
-            for epoch in epochs
-        ]
-        return public, private
+        """Return the public and private parts about all epochs (`whole`), or those that changed since the last call.
 
-    def _by_turns(self, epochs: list[EpochIn]) -> list[EpochIn]:
-        """Return all epochs; where they are too many, the last that changed and, by turns, those that come next in order.
-
-        So an origin can tell what is lacking from what only had no room: see `named_all`.
+        What has no room in it is still `changed`.
         """
-        low, self._next_named = self._next_named, 0
-        if len(epochs) <= EPOCHS_STATED_MAX:
-            self.named_all = ALL_EPOCHS
-            return epochs
-        turn = EPOCHS_STATED_MAX // 2
-        named = sorted(epoch.epoch for epoch in epochs if epoch.epoch >= low)[:turn]
-        high = ALL_EPOCHS[1] if len(named) < turn else named[-1]
-        if high < ALL_EPOCHS[1]:
-            self._next_named = high + 1
-        self.named_all = low, high
-        in_turn = set(named)
-        others = [epoch for epoch in epochs if epoch.epoch not in in_turn]
-        others.sort(key=lambda epoch: epoch.epoch in self._changed)  # else as they changed, by a clock that may be set
-        return [epoch for epoch in epochs if epoch.epoch in in_turn] + others[len(named) - EPOCHS_STATED_MAX :]
+        if whole:
+            parts = self._stating.whole(store.epochs_in(), self._changed)
+            self._changed.clear()
+            return parts
+        return self._stating.some(self._changed, lambda number: self._epoch(store, number))
+
+    @property
+    def named_all(self) -> tuple[int, int] | None:
+        """From which to which epoch the last statement names all that are here; None where it does not tell."""
+        return self._stating.named_all
 
 
 def _is_replaced(store: InboxStore, series: Columns) -> bool:

@@ -133,14 +133,22 @@ class Tail:
         """Open chunks; None where some cannot be read, which the disk damaged: those are out of the way from then on."""
         parts: list[Columns] = []
         for chunk in chunks:
-            try:
-                parts.append(self._codec.decode_tail(chunk.body))
-            except Undecodable:
+            if (columns := self.opened(chunk)) is not None:
+                parts.append(columns)
+            else:
                 store.set_tail_aside(chunk, _UNREADABLE)
         if len(parts) == len(chunks):
             return parts
         self.load(store)
         return None
+
+    def opened(self, chunk: TailChunk) -> Columns | None:
+        """Open a chunk; None where it does not hold what was put in, for the disk damaged it."""
+        try:
+            columns = self._codec.decode_tail(chunk.body)
+        except Undecodable:
+            return None
+        return columns if len(columns) == chunk.count else None
 
     def remove(self, store: OutboxStore, chunks: Sequence[TailChunk]) -> None:
         """Take chunks out that are given up. The age of the rest is looked at when it is loaded next."""

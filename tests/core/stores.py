@@ -76,3 +76,27 @@ def series(*times_ms: int, device: str = "d", resource: str = "r") -> Series:
 def rows(store: Streams, query: str) -> list[tuple[object, ...]]:
     """Return what a query finds."""
     return store._connection.execute(query).fetchall()
+
+
+def with_page_lost(store: Streams, content: bytes) -> Streams:
+    """Return the store once more where the disk gave the page with this content back as zeros.
+
+    It is the last one of a long row: the only one whose loss SQLite does not notice itself.
+    """
+    file = bytearray(store._connection.serialize())
+    page_bytes = int.from_bytes(file[16:18], "big")
+    (at,) = [at for at in range(0, len(file), page_bytes) if content in file[at : at + page_bytes]]
+    assert file[at : at + 4] == bytes(4), "the last page of a row"
+    file[at : at + page_bytes] = bytes(page_bytes)
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.deserialize(bytes(file))
+    connection.execute("PRAGMA foreign_keys=ON")
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    return Streams(connection, CONNECTOR, Catalogue())
+
+
+def noise(count: int, *, device: str = "d", resource: str = "r") -> Series:
+    """Readings that no packing makes small."""
+    drawn = chance(count)
+    times_ms = [NOW_MS - 977 * at for at in range(count, 0, -1)]
+    return Series(device, resource, "number", times_ms, [drawn.random() for _ in times_ms])

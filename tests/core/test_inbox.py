@@ -11,7 +11,19 @@ from shared.core.gaps import GapTally
 from shared.core.inbox import _HELD_RELEASED_MAX, Inbox
 from shared.limits import DAY_MS, RETENTION_MS
 from shared.sealing import Kind, Side
-from tests.core.stores import CODEC, NOW_MS, add_device, add_resource, chance, keys, open_store, rows, series
+from tests.core.stores import (
+    CODEC,
+    NOW_MS,
+    add_device,
+    add_resource,
+    chance,
+    keys,
+    noise,
+    open_store,
+    rows,
+    series,
+    with_page_lost,
+)
 
 SOURCE = keys(Side.SOURCE)
 EPOCH = 5
@@ -113,6 +125,24 @@ def test_all_that_is_held_is_released_however_much_it_is() -> None:
     assert (released, units) == (many, 3)
     assert rows(store, "SELECT COUNT(*) FROM held") == [(0,)]
     assert box.state(store, whole=True)[1][0].applied == many
+
+
+def test_g7_what_of_the_held_cannot_be_read_keeps_nothing_else_and_is_named_as_a_gap_when_it_expires() -> None:
+    store, box = open_store(devices=()), inbox()
+    box.on_segment(store, *sealed(1, noise(1_200)), NOW_MS)
+    box.on_segment(store, *sealed(2, series(1, 2)), NOW_MS + 1)
+    box.flush(store)
+    (body,) = store._connection.execute("SELECT body FROM held WHERE count = 1200").fetchone()
+    store, box = with_page_lost(store, body[-40:]), inbox()
+    add_device(store, "d")
+    none, expired = GapTally("device_replaced"), GapTally("held_too_long")
+    assert box.release_held(store, "d", None, 0, NOW_MS, none) == (2, None)
+    box.expire_held(store, NOW_MS + RETENTION_MS, expired)
+    (notice,) = expired.notices("gap", NOW_MS)
+    assert (notice.count, notice.named, none.is_empty) == (1_200, [], True)
+    _, (stated,) = box.state(store, whole=True)
+    assert (stated.applied, stated.held, stated.dropped) == (2, 0, {"held_too_long": 1_200})
+    assert rows(store, "SELECT COUNT(*) FROM held") == [(0,)]
 
 
 def test_what_cannot_be_released_does_not_stand_in_the_way_of_what_can() -> None:

@@ -27,7 +27,7 @@ from shared.limits import (
 )
 from shared.messages import LANE_BACKFILL, LANE_LIVE
 from shared.sealing import Header, Side
-from tests.core.stores import CODEC, NOW_MS, chance, keys, open_store, rows, series
+from tests.core.stores import CODEC, NOW_MS, chance, keys, noise, open_store, rows, series, with_page_lost
 
 
 def outbox(store: Streams, *, seed: int = 1, limits: OutboxLimits | None = None) -> Outbox:
@@ -390,7 +390,7 @@ def test_numbers_that_this_database_never_gave_are_adopted_and_something_is_call
     tally, _ = state(store, box, [1, 4], applied=9)
     ledger = store.ledger()
     assert (ledger.accepted, ledger.adopted, ledger.unknown) == (9, 8, True)
-    assert [notice.count for notice in tally.notices("g", NOW_MS)] == [None]
+    assert tally.origin_restored
     accept(store, box, 2)
     (epoch,) = store.epochs_out().values()
     assert epoch.last_number == 5
@@ -442,3 +442,41 @@ def test_backfill_gets_its_tenth_of_the_credit_however_much_is_live() -> None:
 
     assert lanes.count(LANE_LIVE) > len(lanes) * 0.8
     assert lanes.count(LANE_BACKFILL) >= 1
+
+
+def segments_with_lost_counts() -> tuple[Streams, Outbox]:
+    """Of the two segments, the first, of two resources, has lost its last page: its seal does not fit, nor is it counted."""
+    store = open_store("r", "other")
+    first = linked(store, outbox(store))
+    first.set_accepts(frozenset({"r", "other"}))
+    first.accept(store, [noise(1_200), series(1, 2, resource="other")], NOW_MS)
+    first.accept(store, [series(3, 4, 5), series(3, resource="other")], NOW_MS + 1)
+    assert rows(store, "SELECT number, count FROM segment") == [(1, 1_202), (2, 4)]
+    store = with_page_lost(store, b'{"r":1200')
+    return store, outbox(store, seed=2)
+
+
+def test_g7_a_segment_whose_counts_the_disk_lost_is_given_up_and_counted_all_the_same() -> None:
+    store, box = segments_with_lost_counts()
+    tally = GapTally("retention")
+    box.expire(store, NOW_MS + DAY_MS * 30, tally)
+    assert [notice.count for notice in tally.notices("gap", NOW_MS)] == [1_202]
+    assert (store.ledger().dropped, store.ledger().balanced) == ({"retention": 1_202}, True)
+    by_resource = store.resource_ledgers()
+    assert {name: each.dropped for name, each in by_resource.items()} == {
+        "r": {"retention": 1_200},
+        "other": {"retention": 2},
+    }
+    assert [(each.outbox, each.balanced) for each in by_resource.values()] == [(1, True), (3, True)]
+
+
+def test_g7_a_segment_whose_counts_the_disk_lost_settles_with_a_word_of_the_destination() -> None:
+    store, box = segments_with_lost_counts()
+    state(store, box, [1, 2], applied=1_206)
+    assert {name: (each.applied, each.balanced) for name, each in store.resource_ledgers().items()} == {
+        "r": (1_203, True),
+        "other": (3, True),
+    }
+    (epoch,) = store.epochs_out()
+    (sent,) = store.sent_segments(epoch, IntervalSet([1, 1]))
+    assert sent.counts == {"r": 1_200, "other": 2}

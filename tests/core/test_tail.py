@@ -16,7 +16,7 @@ from shared.limits import (
     TAIL_SMALL_READINGS_MAX,
 )
 from shared.sealing import Header, Kind, Side
-from tests.core.stores import CODEC, NOW_MS, chance, keys, open_store, series
+from tests.core.stores import CODEC, NOW_MS, chance, keys, noise, open_store, series, with_page_lost
 
 
 def outbox(store: Streams) -> Outbox:
@@ -82,3 +82,24 @@ def test_g7_what_of_a_tail_cannot_be_read_keeps_nothing_else_and_is_named_as_a_g
     (notice,) = tally.notices("gap", NOW_MS)
     assert (notice.count, store.ledger().dropped) == (count, {CAUSE_RETENTION: count})
     assert (store.ledger().tail, store.ledger().balanced) == (0, True)
+
+
+@pytest.mark.parametrize("limits", [OutboxLimits(), OutboxLimits(bytes_max=100)])
+def test_g7_where_the_disk_lost_what_a_piece_of_the_tail_counts_it_is_given_up_and_counted_all_the_same(
+    limits: OutboxLimits,
+) -> None:
+    store = open_store("r", "other")
+    box = outbox(store)
+    box.accept(store, [noise(1_200), series(1, 2, resource="other")], NOW_MS)
+    accept(store, box, 3, 4, 5)
+    store = with_page_lost(store, b'{"r":1200')
+    box = Outbox(keys(Side.SOURCE), CODEC, chance(2).randbytes, limits)
+    box.load(store, frozenset({"r", "other"}))
+    tally = GapTally(CAUSE_RETENTION)
+    box.expire(store, NOW_MS + limits.retention_ms, tally)
+    box.drop_over_cap(store, tally)
+    assert sum(notice.count or 0 for notice in tally.notices("gap", NOW_MS)) == 1_205
+    assert (store.ledger().dropped, store.ledger().balanced) == ({CAUSE_RETENTION: 1_205}, True)
+    by_resource = store.resource_ledgers()
+    assert {name: each.dropped[CAUSE_RETENTION] for name, each in by_resource.items()} == {"r": 1_203, "other": 2}
+    assert all(each.tail == 0 and each.balanced for each in by_resource.values())
