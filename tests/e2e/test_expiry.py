@@ -25,7 +25,7 @@ async def short(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
         yield stage
 
 
-@pytest_asyncio.fixture(loop_scope="session", params=["drop_oldest", "refuse_new"])
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["drop_oldest", "refuse_new"])
 async def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     """A stage where few readings fit into the outbox."""
     flags = {"outbox_bytes_max": 65_536, "outbox_full": request.param}
@@ -98,9 +98,8 @@ async def test_w10_a_full_outbox_drops_the_oldest_or_refuses_the_newest_as_set(s
     await small.hub.kill()
     words: list[str] = []
     for at in range(40):
-        text = random.Random(at).randbytes(4_000).hex()  # nothing that could be compressed away
         try:
-            await pair.post(1, resource="note", values=[text])
+            await pair.post(1, resource="note", values=[_incompressible(at)])
         except ApiRefused as refused:
             words.append(f"{refused.code}: {refused}")
     refusals = len(words)
@@ -129,3 +128,52 @@ async def test_w10_a_full_outbox_drops_the_oldest_or_refuses_the_newest_as_set(s
         assert max(found) == max(wanted), "the newest were dropped, not the oldest"
         gaps = await small.plant.rows(f"/connectors/{pair.source_id}/gaps")
         assert sum(gap["count"] for gap in gaps) == own["dropped"]
+
+
+async def test_w10_at_the_cap_a_resource_does_what_was_chosen_for_it_without_a_restart(small: Stage) -> None:
+    by_default = str(small.plant.daemon.flags["outbox_full"])
+    other = {"drop_oldest": "refuse_new", "refuse_new": "drop_oldest"}[by_default]
+    pair = await small.pair()
+    await pair.sync("note", "string")
+    await pair.sync("alarm", "string")
+    resources = f"/connectors/{pair.source_id}/resources"
+    changed = await small.plant.ask("PATCH", f"{resources}/alarm", {"overflow": other})
+    assert changed["overflow"] == other
+    kept, dropped = ("alarm", "note") if by_default == "drop_oldest" else ("note", "alarm")
+    small.office.proxy.cut()
+    await small.hub.kill()
+    for at in range(0, 30, 5):  # more than there is room for, so that the oldest of them give way
+        await pair.post(5, resource=dropped, values=[_incompressible(at + each) for each in range(5)])
+    refusals: list[tuple[int, str]] = []
+    for at in range(0, 30, 5):
+        try:
+            await pair.post(5, resource=kept, values=[_incompressible(100 + at + each) for each in range(5)])
+        except ApiRefused as refused:
+            refusals.append((refused.status, refused.code))
+    taken = 30 - 5 * len(refusals)
+    assert set(refusals) == {(507, "outbox_full")}
+    await small.heal()
+
+    async def settled() -> Any:
+        rows = await small.plant.rows(f"/connectors/{pair.source_id}/account/resources")
+        books = {row["resource"]: row["own"] for row in rows}
+        if any(own["queued"] for own in books.values()):
+            raise NotYet(str(books))
+        return books
+
+    books = await until(settled, what="the outbox to be empty", timeout_s=40)
+    assert (books[kept]["accepted"], books[kept]["applied"]) == (taken, taken)
+    assert taken > 0
+    assert books[kept]["dropped"] == 0
+    assert await small.office.readings(pair.target_id, "pump", kept) == pair.posted["pump", kept]
+    lost = books[dropped]["dropped"]
+    assert 0 < lost == 30 - books[dropped]["applied"]
+    found = await small.office.readings(pair.target_id, "pump", dropped)
+    assert found == dict(sorted(pair.posted["pump", dropped].items())[lost:]), "others than the oldest were dropped"
+    gaps = await small.plant.rows(f"/connectors/{pair.source_id}/gaps")
+    assert {(gap["cause"], row[1]) for gap in gaps for row in gap["rows"]} == {("byte_cap", dropped)}
+    assert sum(gap["count"] for gap in gaps) == lost
+
+
+def _incompressible(seed: int) -> str:
+    return random.Random(seed).randbytes(4_000).hex()
