@@ -16,7 +16,7 @@ from shared.certificates import PairCertificate, Party, read_dissolution, read_p
 from shared.core.registry import Connector, Registry
 from shared.core.relay import PairRelay, RelayedFrame
 from shared.errors import Refused, StorageFailed
-from shared.limits import CLAIM_BODY_BYTES_MAX, HUB_STORE_RETRY_MS, SECOND_MS
+from shared.limits import CLAIM_BODY_BYTES_MAX, HUB_STORE_RETRY_MS, NAME_CHARS_MAX, SECOND_MS, SITE_ID_CHARS_MAX
 from shared.messages import AnyFrame, HeldEpoch, Notice, PairDissolved, PairKnown, PairParted
 from shared.sealing import Side
 
@@ -176,6 +176,8 @@ class PairDesk:
         for party in (certificate.source, certificate.target):
             if not is_connector_id(party.connector_id) or not party.site_name.isprintable():
                 raise Refused("certificate_refused", why="it names no site and connector as they are written")
+            if len(party.site_id) > SITE_ID_CHARS_MAX or len(party.site_name) > NAME_CHARS_MAX:
+                raise Refused("certificate_refused", why="the ID or the name of a site is too long")
             site = self._sites.get(party.site_id)
             if site is not None and (site.identity_key, site.site_name) != (party.identity_key, party.site_name):
                 raise Refused("certificate_refused", why=f"'{party.site_name}' is enrolled with another key or name")

@@ -51,7 +51,7 @@ class PairCertificate(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Dissolution(msgspec.Struct, frozen=True, array_like=True):
-    """The source's signed word that a pending pair was rolled back, with the reason's code."""
+    """The source's signed word that a pending pair was rolled back, with the reason's code (64 characters at most)."""
 
     pair_id: bytes
     reason: str
@@ -71,6 +71,9 @@ _LABELS: Final[dict[type, bytes]] = {
     Dissolution: b"pairhub dissolution 1\0",
     Parting: b"pairhub parting 1\0",
 }
+_ID_BYTES: Final = 16
+_HASH_BYTES: Final = 32
+_REASON_CHARS_MAX: Final = 64
 T = TypeVar("T", Enrolment, PairCertificate, Dissolution, Parting)
 
 
@@ -122,11 +125,21 @@ def unpack(kind: type[T], packed: bytes) -> tuple[T, list[bytes]]:
         raise Refused("certificate_refused", why="it is malformed") from error
 
 
+def _check_shape(packed: bytes, statement: Certified, signatures: list[bytes], *ids: bytes) -> None:
+    """Raise Refused('certificate_refused') unless nothing stands beside what was signed, and its IDs are IDs.
+
+    Others keep these bytes: what signatures leave open, somebody would fill.
+    """
+    if packed != pack(statement, signatures) or any(len(one) != _ID_BYTES for one in ids):
+        raise Refused("certificate_refused", why="it is malformed")
+
+
 def read_enrolment(packed: bytes, hub_public: bytes) -> Enrolment:
     """Return an enrolment that this hub signed; raises Refused('certificate_refused') otherwise."""
     enrolment, signatures = unpack(Enrolment, packed)
     if len(signatures) != 1 or not verify(hub_public, signatures[0], enrolment):
         raise Refused("certificate_refused", why="it was not signed by this hub")
+    _check_shape(packed, enrolment, signatures)
     return enrolment
 
 
@@ -138,6 +151,9 @@ def read_pair(packed: bytes) -> PairCertificate:
         verify(party.identity_key, signature, certificate) for party, signature in zip(parties, signatures, strict=True)
     ):
         raise Refused("certificate_refused", why="both sites have to sign it")
+    _check_shape(packed, certificate, signatures, certificate.pair_id, certificate.window_id)
+    if len(certificate.transcript) != _HASH_BYTES:
+        raise Refused("certificate_refused", why="it is malformed")
     return certificate
 
 
@@ -146,6 +162,9 @@ def read_dissolution(packed: bytes, source_identity_key: bytes) -> Dissolution:
     dissolution, signatures = unpack(Dissolution, packed)
     if len(signatures) != 1 or not verify(source_identity_key, signatures[0], dissolution):
         raise Refused("certificate_refused", why="it was not signed by the source")
+    _check_shape(packed, dissolution, signatures, dissolution.pair_id)
+    if len(dissolution.reason) > _REASON_CHARS_MAX:
+        raise Refused("certificate_refused", why="its reason is too long")
     return dissolution
 
 
@@ -157,4 +176,5 @@ def read_parting(packed: bytes, certificate: PairCertificate) -> Parting:
     keys = (certificate.source.identity_key, certificate.target.identity_key)
     if len(signatures) != 2 or not all(verify(*each, parting) for each in zip(keys, signatures, strict=True)):
         raise Refused("certificate_refused", why="both sites have to sign it")
+    _check_shape(packed, parting, signatures, parting.pair_id, parting.part_id)
     return parting

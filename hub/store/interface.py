@@ -109,7 +109,8 @@ class RegistryStore(Protocol):
     async def part_pair(self, certificate: PairCertificate, packed: bytes, told_by: Side, *, now_ms: int) -> bool:
         """Keep a parting, which the caller has checked, and who told it; remove that very pair and its copies.
 
-        Return whether both sides have told it by now. Again: only who told it is added.
+        Return whether both sides have told it by now. Again: only who told it is added. Of one site that tells first,
+        the newest PARTINGS_PER_SITE_MAX are kept.
         """
 
     async def parting(self, certificate: PairCertificate) -> tuple[bytes, bool] | None:

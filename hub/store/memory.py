@@ -115,7 +115,8 @@ class MemoryStore(MemoryRepairs):
         self._pairs: dict[bytes, Pair] = {}
         self._ends: dict[tuple[str, str], tuple[bytes, bytes]] = {}  # by connector: pair ID, identity key of its site
         self._dissolutions: dict[tuple[bytes, str], tuple[bytes, int]] = {}
-        self._partings: dict[PairCertificate, tuple[bytes, frozenset[Side], int]] = {}
+        # Packed, who told it, and which site did so first.
+        self._partings: dict[PairCertificate, tuple[bytes, frozenset[Side], str]] = {}
         self._users: dict[str, User] = {}
         self._sessions: dict[bytes, SessionRow] = {}
         self._audit: list[AuditRow] = []
@@ -234,9 +235,11 @@ class MemoryStore(MemoryRepairs):
         return packed
 
     async def part_pair(self, certificate: PairCertificate, packed: bytes, told_by: Side, *, now_ms: int) -> bool:
-        before, sides, at_ms = self._partings.get(certificate, (packed, frozenset[Side](), now_ms))
-        self._partings[certificate] = before, sides | {told_by}, at_ms
-        of_site = [one for one in self._partings if one.source.site_id == certificate.source.site_id]
+        del now_ms  # the order in which they came is enough
+        teller = certificate.party(told_by).site_id
+        before, sides, first = self._partings.get(certificate, (packed, frozenset[Side](), teller))
+        self._partings[certificate] = before, sides | {told_by}, first
+        of_site = [one for one, kept in self._partings.items() if kept[2] == teller]
         if len(of_site) > PARTINGS_PER_SITE_MAX:
             del self._partings[of_site[0]]  # in the order in which they came, whatever the clock said
         if (pair := self._pairs.get(certificate.pair_id)) is not None and pair.certificate == certificate:

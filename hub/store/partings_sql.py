@@ -20,19 +20,20 @@ def part_pair(
     connection: sqlite3.Connection, certificate: PairCertificate, packed: bytes, told_by: Side, *, now_ms: int
 ) -> bool:
     """Keep a parting and who told it, remove its pair and what hangs on it; return whether both have told it."""
-    of_source = told_by is Side.SOURCE
+    of_source, teller = told_by is Side.SOURCE, certificate.party(told_by).site_id
     # Behind all others of the site, also where the clock was set back: else the newest would be the first to go.
     connection.execute(
-        "INSERT INTO partings SELECT ?1, ?2, ?3, ?4, ?5, ?6, MAX(?7, COALESCE(MAX(parted_ms) + 1, 0))"
-        " FROM partings WHERE source_site_id = ?2 ON CONFLICT DO UPDATE SET"
+        "INSERT INTO partings (pair_id, source_site_id, target_site_id, packed, told_by_source, told_by_target,"
+        " teller_site_id, parted_ms) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, MAX(?8, COALESCE(MAX(parted_ms) + 1, 0))"
+        " FROM partings WHERE teller_site_id = ?7 ON CONFLICT DO UPDATE SET"
         " told_by_source = told_by_source | excluded.told_by_source,"
         " told_by_target = told_by_target | excluded.told_by_target",
-        (*_key(certificate), packed, of_source, not of_source, now_ms),
+        (*_key(certificate), packed, of_source, not of_source, teller, now_ms),
     )
     connection.execute(
-        "DELETE FROM partings WHERE source_site_id = ?1 AND parted_ms < (SELECT parted_ms FROM partings"
-        " WHERE source_site_id = ?1 ORDER BY parted_ms DESC LIMIT 1 OFFSET ?2)",
-        (certificate.source.site_id, PARTINGS_PER_SITE_MAX),
+        "DELETE FROM partings WHERE teller_site_id = ?1 AND parted_ms < (SELECT parted_ms FROM partings"
+        " WHERE teller_site_id = ?1 ORDER BY parted_ms DESC LIMIT 1 OFFSET ?2)",
+        (teller, PARTINGS_PER_SITE_MAX),
     )
     _remove(connection, certificate)
     found = parting(connection, certificate)

@@ -7,7 +7,8 @@ from typing import Final
 from hub.store.rows import Site, Token
 from shared.errors import Refused
 
-# Partings of one site that are remembered: people part now and then; thousands would be an attack on the disk.
+# Partings that one site told and that are remembered: people part now and then; thousands would be an attack on the
+# disk. By who told it, which the link proves; for the other side of a pair anybody can sign whose site no hub knows.
 PARTINGS_PER_SITE_MAX: Final = 1_000
 
 

@@ -83,9 +83,9 @@ class TestPair:
         dissolution = Dissolution(self.pair_id, "rolled_back")
         return pack(dissolution, [sign(self.source.identity_key, dissolution)])
 
-    def parting(self, *signers: TestSite) -> bytes:
+    def parting(self, *signers: TestSite, part_id: bytes = b"q" * 16) -> bytes:
         """The word that both sides part; signed by others where they are named."""
-        parting = Parting(self.pair_id, b"q" * 16)
+        parting = Parting(self.pair_id, part_id)
         return pack(parting, [sign(site.identity_key, parting) for site in signers or (self.source, self.target)])
 
 

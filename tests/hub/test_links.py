@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hub.serve import RunningHub, running_hub
@@ -474,6 +475,11 @@ async def test_n11_a_side_that_was_away_hears_of_the_parting_when_it_presents(tm
             assert [kept.certificate for kept in await running.hub.store.pairs()] == [again.certificate]
 
 
+def beside(packed: bytes) -> bytes:
+    """The same words and signatures, with something behind that nobody signed."""
+    return msgspec.msgpack.encode([*msgspec.msgpack.decode(packed), b"x" * 9_000])
+
+
 async def test_n11_a_forged_or_one_sided_parting_changes_nothing(tmp_path: Path) -> None:
     async with running_hub(settings(tmp_path)) as running:
         pair = await a_pair(running)
@@ -484,6 +490,9 @@ async def test_n11_a_forged_or_one_sided_parting_changes_nothing(tmp_path: Path)
             PartPair(pair.packed, pair.parting(pair.target, pair.source)),
             PartPair(pair.packed, pair.dissolution),
             PartPair(b"garbage", pair.parting()),
+            PartPair(pair.packed, beside(pair.parting())),
+            PartPair(beside(pair.packed), pair.parting()),
+            PartPair(pair.packed, pair.parting(part_id=b"q" * 12_000)),
             PartPair(pair.packed, b"x" * 100_000),
         ]
         async with both_linked(pair, running.url) as (left, right), stranger.linked("OTHER-1") as outside:

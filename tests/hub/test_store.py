@@ -257,6 +257,25 @@ async def test_partings_of_a_site_are_bounded(store: HubStore, monkeypatch: pyte
     assert found[0] is False
 
 
+async def test_partings_with_sources_that_nobody_knows_are_bounded_by_the_target_that_tells_them(
+    store: HubStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("memory", "partings_sql"):
+        monkeypatch.setattr(f"hub.store.{module}.PARTINGS_PER_SITE_MAX", 2)
+    rogue, plant = TestSite("rogue"), TestSite("plant")
+    honest = TestPair(plant, TestSite("office"), b"h" * 16)
+    await store.part_pair(honest.certificate, honest.parting(), T, now_ms=500)
+    with_rogue = TestPair(plant, rogue, b"r" * 16)
+    await store.part_pair(with_rogue.certificate, with_rogue.parting(), S, now_ms=600)
+    pairs = [TestPair(TestSite("ghost"), rogue, bytes([n]) * 16) for n in range(5)]
+    for at, pair in enumerate(pairs):
+        await store.part_pair(pair.certificate, pair.parting(), T, now_ms=1_000 + at)
+    kept = [pair for pair in pairs if await store.parting(pair.certificate) is not None]
+    assert kept in (pairs[-2:], pairs[-3:])
+    assert await store.parting(honest.certificate) == (honest.parting(), False)
+    assert await store.parting(with_rogue.certificate) == (with_rogue.parting(), False)
+
+
 async def test_the_newest_partings_and_dissolutions_stay_although_the_clock_was_set_back(
     store: HubStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
