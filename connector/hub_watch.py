@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from shared.errors import LinkLost, Refused
 from shared.limits import HUB_LOOK_DEADLINE_S, HUB_LOOK_EVERY_S
+from shared.supervision import end_if_cancelled
 
 
 class HubWatch:
@@ -44,7 +45,8 @@ class HubWatch:
             try:
                 async with asyncio.timeout(HUB_LOOK_DEADLINE_S):
                     await self._look()
-            except (LinkLost, TimeoutError):
+            except (LinkLost, TimeoutError) as error:
+                end_if_cancelled(error)
                 continue
             except Refused:  # it is there, and needs somebody to do something: not to be looked at in haste
                 return

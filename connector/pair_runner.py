@@ -25,6 +25,7 @@ from shared.core.outbox import OutboxLimits
 from shared.database import Database
 from shared.errors import Refused, StorageFailed
 from shared.messages import LANE_BACKFILL, AnyFrame, Credit, Sealed
+from shared.supervision import end_if_cancelled
 
 T = TypeVar("T")
 Work = Callable[[PairEngine, Streams, int], tuple[T, list[Effect]]]
@@ -379,6 +380,7 @@ class PairRunner:
                 await self.run(partial(self._on_time, expire=not self._guard.in_doubt), asked=False)
                 said = ""
             except Exception as error:  # noqa: BLE001  # as above
+                end_if_cancelled(error)
                 if self.over:
                     return
                 # What the disk refuses is said in the log and on the pages; tried again until that is over.

@@ -51,7 +51,7 @@ from shared.messages import (
     WindowOpened,
 )
 from shared.sealing import Kind, Side
-from shared.supervision import supervised
+from shared.supervision import end_if_cancelled, supervised
 
 _log = logging.getLogger(__name__)
 _IDLE_LOOK_S = 1.0
@@ -353,6 +353,7 @@ class ConnectorRuntime:
                 try:
                     await self._link_once()
                 except Exception as error:  # noqa: BLE001  # whatever it is, it costs this link and no more
+                    end_if_cancelled(error)
                     self._on_lost(error)
                 was_linked = self._state is LinkState.LINKED
                 lived_ms = self._around.clock.monotonic_ms() - started_ms if was_linked else 0
@@ -398,10 +399,9 @@ class ConnectorRuntime:
             if self._state is not LinkState.IDLE:
                 self._move(LinkEvent.UNWANTED)
             self._look_again.clear()
-            try:
-                await asyncio.wait_for(self._look_again.wait(), _IDLE_LOOK_S)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_IDLE_LOOK_S):
+                    await self._look_again.wait()
 
     async def _wanted(self) -> bool:
         if self.disabled or self._around.enrolment.hub is None:
@@ -509,14 +509,18 @@ class ConnectorRuntime:
                 link.send(PresentPair(self.pair.certificate))
 
     async def _close(self) -> None:
+        """Tell all parts that the link is gone; what one cannot store is made up for by the next link."""
         self.target.close_link()
         self.parting.close_link()
         self._given_up.close_link()
         if self.calls is not None:
             self.calls.close_link()
-        if self.runner is not None:
-            await self.runner.close_link()
-        await self.source.close_link()  # the last, for it reads: the others are to hear of it in any case
+        for close in (*([] if self.runner is None else [self.runner.close_link]), self.source.close_link):
+            try:
+                await close()
+            except Exception as error:  # noqa: BLE001  # it must not take the place of why the link ended
+                end_if_cancelled(error)
+                _log.warning("the end of a link: %s", _reason(error), extra={"connector": self.connector_id})
 
     # --- frames ---------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from hub.hub import Hub, OpenStore
 from shared.core.intervals import IntervalSet
 from shared.errors import StorageFailed
+from shared.supervision import end_if_cancelled
 from web.sessions import SessionLimits
 
 _log = logging.getLogger(__name__)
@@ -48,8 +49,10 @@ async def keep_house(hub: Hub, open_store: OpenStore, after_replacing: Callable[
                 now_ms = hub.wall_ms()
                 await hub.store.delete_stale_sessions(now_ms - limits.absolute_ms, now_ms - limits.idle_ms)
         except StorageFailed as error:
+            end_if_cancelled(error)
             _log.warning("Housekeeping: %s", error)
-        except Exception:  # noqa: BLE001  # as above
+        except Exception as error:  # noqa: BLE001  # as above
+            end_if_cancelled(error)
             _log.exception("Housekeeping failed, and is tried again")
 
 

@@ -120,7 +120,8 @@ class ServedCertificate:
         while True:
             self.warn()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(look_now.wait(), CERTIFICATE_LOOK_S)
+                async with asyncio.timeout(CERTIFICATE_LOOK_S):
+                    await look_now.wait()
             look_now.clear()
             # Not in a thread: a handshake must not meet a context that is being loaded.
             if self.refresh():

@@ -12,6 +12,17 @@ from shared.limits import STOPPED_AGAIN_S
 _log = logging.getLogger(__name__)
 
 
+def end_if_cancelled(error: BaseException) -> None:
+    """Raise CancelledError where this task was told to end and came to an error on its way out.
+
+    To be called first by whoever goes on after any error: a clean-up that fails (`finally`, `async with`, a task group)
+    takes the place of the cancellation that it was run for, and nobody cancels a second time.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from error
+
+
 async def supervised(
     what: str,
     work: Callable[[], Awaitable[None]],
@@ -28,8 +39,10 @@ async def supervised(
         try:
             await work()
         except StorageFailed as error:
+            end_if_cancelled(error)
             _log.warning("%s put off: %s", what, error, extra=ids)
-        except Exception:  # noqa: BLE001  # whatever it is, it is logged
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is logged
+            end_if_cancelled(error)
             _log.exception("%s stopped, started again in a second", what, extra=ids)
             told(what)
         else:

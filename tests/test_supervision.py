@@ -48,3 +48,25 @@ async def test_work_that_is_cancelled_is_not_begun_again() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert begun == 1
+
+
+@pytest.mark.parametrize("error", [StorageFailed("the disk does not give it back"), RuntimeError("a bug")])
+async def test_work_that_meets_an_error_on_its_way_out_is_not_begun_again(error: Exception) -> None:
+    begun = 0
+
+    async def work() -> None:
+        nonlocal begun
+        begun += 1
+        if begun > 1:
+            return  # begun again: to its end
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise error
+
+    task = asyncio.ensure_future(supervised("waiting", work))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert begun == 1

@@ -23,6 +23,7 @@ from shared.clock import Clock
 from shared.core.link_state import Backoff
 from shared.errors import PairhubError, Refused, StorageFailed
 from shared.limits import MQTT_BATCH_MESSAGES_MAX, MQTT_REFUSALS_SHOWN_MAX, SECOND_MS
+from shared.supervision import end_if_cancelled
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ class MqttReader:
             async with connected(client):
                 await self._serve(client)
         except (MqttError, PairhubError, OSError, UnicodeError) as error:  # the last: a host that no resolver takes
+            end_if_cancelled(error)
             return reason(error)
         return "the connection ended"
 

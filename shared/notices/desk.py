@@ -21,6 +21,7 @@ from shared.limits import (
 )
 from shared.notices.notice import Channel, Notice, NoticeFailed
 from shared.notices.store import Addressed, RepairStore
+from shared.supervision import end_if_cancelled
 
 _log = logging.getLogger(__name__)
 
@@ -187,7 +188,8 @@ class NoticeDesk:
         while queue.problem and (left_ms := until_ms - self._clock.monotonic_ms()) > 0:
             queue.stirred.clear()
             try:
-                await asyncio.wait_for(queue.stirred.wait(), left_ms / SECOND_MS)
+                async with asyncio.timeout(left_ms / SECOND_MS):
+                    await queue.stirred.wait()
             except TimeoutError:
                 return
 
@@ -196,6 +198,7 @@ class NoticeDesk:
         try:
             await queue.channel.deliver(notice)
         except Exception as error:  # noqa: BLE001  # a library's surprise must not end the site for a notice
+            end_if_cancelled(error)
             why = error.why if isinstance(error, NoticeFailed) else f"it failed with {type(error).__name__}"
             if why != queue.problem:
                 _log.warning("a notice by %s was not delivered: %s", queue.channel.name, why)

@@ -108,7 +108,8 @@ class RepairKeeper:
                 with suppress(StorageFailed):
                     await self._store.forget_repairs(self._clock.wall_ms())
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), _LOOK_S if is_saved else _SAVE_AGAIN_S)
+                async with asyncio.timeout(_LOOK_S if is_saved else _SAVE_AGAIN_S):
+                    await self._changed.wait()
             self._changed.clear()
 
     async def save(self) -> bool:
