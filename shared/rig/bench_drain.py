@@ -1,9 +1,9 @@
 """`pairhub bench drain`: live readings and lookups while a backlog drains, after the network came back (DESIGN G6, G8).
 
 A stream is measured undisturbed. Then the cable between the source and the hub is pulled and readings are posted at the
-source, the ordinary way, until so many are behind. The cable is plugged in again: from then on one live reading at a time
-and one lookup at a time go on at a steady pace beside the backlog. When most of it is through, the hub is killed and
-started again.
+source, the ordinary way, until so many are behind. The cable is plugged in again: from then on one live reading at a time,
+one lookup at a time and one edit at a time go on at a steady pace beside the backlog. When most of it is through, the hub
+is killed and started again. At the end the stream is measured again: how fast a machine is changes by the minute.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from shared.errors import PairhubError
 from shared.rig.bench_stream import START_MS, Stage, make_bodies, watch_memory
 from shared.rig.client import until
 from shared.rig.fault_proxy import FaultProxy
-from shared.rig.live_readings import LIVE_DEVICE, Asker, LiveLine, quantile
+from shared.rig.live_edits import EditLine
+from shared.rig.live_readings import LIVE_DEVICE, LiveLine, quantile
+from shared.rig.plain_http import Asker
 
 _LIVE: Final = "live"
 _LIVE_PER_S: Final = 50.0
 _LOOKUPS_PER_S: Final = 20.0
+_EDITS_PER_S: Final = 4.0
 _BATCH: Final = 500
 _STREAM_READINGS_MAX: Final = 1_000_000
 # The hub is killed when so much of the backlog is through, and is away for so long.
@@ -35,9 +38,10 @@ _AWAY_S: Final = 1.0
 _ARRIVE_S: Final = 0.5
 _FIRST_S: Final = 60.0
 _SETTLE_S: Final = 3_600.0
-# The random walk of the backlog lies behind that of the undisturbed stream (20 ms a reading).
+# The random walks lie one behind the other: 20 ms a reading.
+_READING_MS: Final = 25
 _STREAM_SEED: Final = 2
-_BEHIND_FROM_MS: Final = START_MS + 25 * _STREAM_READINGS_MAX
+_BEHIND_FROM_MS: Final = START_MS + _READING_MS * _STREAM_READINGS_MAX
 
 
 async def measure(behind: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -71,9 +75,23 @@ class _Drain:
 
     async def run(self) -> dict[str, Any]:
         """Return the figures."""
-        stream_per_s = await self._stream(min(self._behind, _STREAM_READINGS_MAX))
+        streamed = min(self._behind, _STREAM_READINGS_MAX)
+        first_per_s = await self._stream(streamed, START_MS)
+        figures = await self._drained()
+        last_per_s = await self._stream(streamed, _BEHIND_FROM_MS + _READING_MS * self._behind)
+        stream_per_s = (first_per_s + last_per_s) / 2
+        return {
+            **figures,
+            "stream_per_s": round(stream_per_s),
+            "streams_per_s": [round(first_per_s), round(last_per_s)],
+            "drain_ratio": round(figures["drain_per_s"] / stream_per_s, 3),
+        }
+
+    async def _drained(self) -> dict[str, Any]:
+        """Let readings fall behind and drain; return all figures of it."""
         await self._fall_behind()
         stage = self._stage
+        edits = EditLine((stage.source, stage.source_id), (stage.target, stage.target_id), _EDITS_PER_S)
         async with LiveLine(
             (stage.source, stage.source_id), (stage.target, stage.target_id), _LIVE, _LIVE_PER_S
         ) as line:
@@ -81,7 +99,7 @@ class _Drain:
             self._say("The network is back ...")
             self._cable.mend()
             back_s = time.perf_counter()
-            looking_up = asyncio.ensure_future(self._look_up())
+            beside = [asyncio.ensure_future(each) for each in (self._look_up(), edits.run())]
             try:
                 first_s = await line.first_applied_s(back_s, _FIRST_S) - back_s
                 through, taken_s = await self._until_applied(before, round(_KILLED_AT * self._behind), back_s)
@@ -91,30 +109,36 @@ class _Drain:
                 hub = await self._kill_hub(line)
                 await self._until_applied(before, self._behind, back_s)
             finally:
-                looking_up.cancel()
-                await asyncio.gather(looking_up, return_exceptions=True)
+                for each in beside:
+                    each.cancel()
+                ended = await asyncio.gather(*beside, return_exceptions=True)
+        for how in ended:
+            if not isinstance(how, asyncio.CancelledError):
+                raise PairhubError("lookups or edits beside the drain ended before it") from how
         live_ms, accept_ms = line.delays_ms(*steady)
+        edit_ms = edits.delays_ms(*steady)
         lookup_ms = [1_000 * took for at, took in self._lookups if steady[0] <= at < steady[1]]
         return {
             "live_p99_ms": quantile(live_ms, 0.99),
             "live_p50_ms": quantile(live_ms, 0.50),
             "lookup_p99_ms": quantile(lookup_ms, 0.99),
             "lookup_p50_ms": quantile(lookup_ms, 0.50),
+            "edit_p99_ms": quantile(edit_ms, 0.99),
+            "edit_p50_ms": quantile(edit_ms, 0.50),
             "accept_p99_ms": quantile(accept_ms, 0.99),
             "live_readings": len(live_ms),
             "lookups": len(lookup_ms),
-            "stream_per_s": round(stream_per_s),
+            "edits": len(edit_ms),
             "drain_per_s": round(through / taken_s),
-            "drain_ratio": round(through / taken_s / stream_per_s, 3),
             "first_live_s": round(first_s, 3),
             **hub,
         }
 
-    async def _stream(self, readings: int) -> float:
-        """Return readings per second of an undisturbed stream."""
+    async def _stream(self, readings: int, start_ms: int) -> float:
+        """Return readings per second of an undisturbed stream, of readings from a time on."""
         stage = self._stage
         self._say(f"Streaming {readings} readings undisturbed ...")
-        requests = stage.requests(make_bodies(readings, _BATCH, _STREAM_SEED))
+        requests = stage.requests(make_bodies(readings, _BATCH, _STREAM_SEED, start_ms))
         before = await self._applied()
         began = time.perf_counter()
         await stage.post_all(requests)

@@ -10,13 +10,13 @@ import asyncio
 import statistics
 import time
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 
 from shared.errors import PairhubError
-from shared.rig.client import operator_token, until
+from shared.rig.client import until
 from shared.rig.daemons import Daemon
+from shared.rig.plain_http import answer, connect, head_of
 
 LIVE_DEVICE: Final = "device-00"
 # A line that lags behind by more gives up what was due: its lag would be counted as the delay of a later part of a bench.
@@ -39,8 +39,8 @@ class ReadingPoster:
     @classmethod
     async def open(cls, site: Daemon, connector_id: str, resource: str) -> ReadingPoster:
         """Connect to a site."""
-        reader, writer = await _connect(site)
-        head = _head(site, "POST", f"/api/v1/connectors/{connector_id}/readings")
+        reader, writer = await connect(site)
+        head = head_of(site, "POST", f"/api/v1/connectors/{connector_id}/readings")
         return cls(reader, writer, head + "Content-Type: application/x-ndjson\r\n", resource)
 
     async def post(self, at_ms: int, value: float) -> None:
@@ -49,36 +49,9 @@ class ReadingPoster:
             {"device": LIVE_DEVICE, "resource": self._resource, "timestamp": at_ms, "value": float(value)}
         )
         self._writer.write(f"{self._head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        status, answer = await _answer(self._reader)
-        if status != 200 or b'"accepted":1' not in answer:
-            raise PairhubError(f"a reading was not accepted: {status} {answer[:200]!r}")
-
-    def close(self) -> None:
-        """End the connection."""
-        self._writer.close()
-
-
-class Asker:
-    """Asks one question after the other over one connection."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: str) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._head = head
-
-    @classmethod
-    async def open(cls, site: Daemon, path: str) -> Asker:
-        """Connect to a site; `path` is what to ask for."""
-        reader, writer = await _connect(site)
-        return cls(reader, writer, _head(site, "GET", path) + "\r\n")
-
-    async def ask(self) -> bytes:
-        """Return the body of the answer; raises PairhubError where it is a refusal."""
-        self._writer.write(self._head.encode())
-        status, answer = await _answer(self._reader)
-        if status != 200:
-            raise PairhubError(f"a question was not answered: {status} {answer[:200]!r}")
-        return answer
+        status, body = await answer(self._reader)
+        if status != 200 or b'"accepted":1' not in body:
+            raise PairhubError(f"a reading was not accepted: {status} {body[:200]!r}")
 
     def close(self) -> None:
         """End the connection."""
@@ -176,9 +149,9 @@ async def listen(
     site: Daemon, connector_id: str, resource: str, applied_s: dict[int, float], listening: asyncio.Event
 ) -> None:
     """Note when a site tells of each reading of a resource; `listening` is set once it would."""
-    reader, writer = await _connect(site)
+    reader, writer = await connect(site)
     path = f"/api/v1/connectors/{connector_id}/events?kinds=readings&resource={resource}"
-    writer.write((_head(site, "GET", path) + "Accept: text/event-stream\r\n\r\n").encode())
+    writer.write((head_of(site, "GET", path) + "Accept: text/event-stream\r\n\r\n").encode())
     decoder = msgspec.json.Decoder(_Event)
     try:
         while line := await reader.readline():
@@ -190,22 +163,6 @@ async def listen(
                     applied_s.setdefault(at_ms, now_s)
     finally:
         writer.close()
-
-
-async def _connect(site: Daemon) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    where = urlsplit(site.url)
-    return await asyncio.open_connection(where.hostname, where.port)
-
-
-def _head(site: Daemon, method: str, path: str) -> str:
-    token = operator_token(site.data_dir)
-    return f"{method} {path} HTTP/1.1\r\nHost: {urlsplit(site.url).netloc}\r\nAuthorization: Bearer {token}\r\n"
-
-
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-    length = int(head.partition("content-length:")[2].partition("\r\n")[0].strip() or 0)
-    return int(head.split(" ", 2)[1]), await reader.readexactly(length)
 
 
 def quantile(durations_ms: list[float], part: float) -> float:
