@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connector.edit_rows import EditRows
-from connector.pair_rows import pack, unpack
+from connector.pair_rows import pack, readable, unpack
 from shared.core.entries import Definition
 from shared.core.ledger import Ledger
 from shared.core.ports import ControlRow
@@ -98,7 +98,9 @@ class ControlRows(EditRows):
 
     def peer_definitions(self) -> list[Definition] | None:
         rows = self._run("SELECT definition FROM peer_resource WHERE connector_id = ? ORDER BY position", (self._id,))
-        return [unpack(row[0], type=Definition) for row in rows]
+        # One that is damaged comes again: the other side says them anew where we know others than it has.
+        known = [readable(row[0], Definition, "a resource of the other side") for row in rows]
+        return [definition for definition in known if definition is not None]
 
     def save_peer_definitions(self, definitions: Sequence[Definition]) -> None:
         self._run("DELETE FROM peer_resource WHERE connector_id = ?", (self._id,))

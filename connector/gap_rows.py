@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from connector.pair_rows import PairRows, pack, unpack
+from connector.pair_rows import PairRows, pack, readable, unpack
 from shared.core.entries import GapNotice
 from shared.core.gap_shares import GapShare
 from shared.core.ports import Segment
@@ -36,6 +36,11 @@ def describe(connection: sqlite3.Connection, connector_id: str, notice: GapNotic
     )
 
 
+def read_notice(packed: bytes) -> GapNotice | None:
+    """Return a notice; None where the disk damaged it: what it counted stays in the account."""
+    return readable(packed, GapNotice, "a gap notice")
+
+
 class GapRows(PairRows):
     """The part of shared.core.ports.OutboxStore and InboxStore that is about gaps."""
 
@@ -55,13 +60,13 @@ class GapRows(PairRows):
         rows = self._run(
             "SELECT notice FROM gap WHERE connector_id = ? AND ours = 1 ORDER BY noticed_ms, gap_id", (self._id,)
         )
-        return [unpack(row[0], type=GapNotice) for row in rows]
+        return [notice for row in rows if (notice := read_notice(row[0])) is not None]
 
     def own_gap(self, gap_id: str) -> GapNotice | None:
         found = self._run(
             "SELECT notice FROM gap WHERE connector_id = ? AND gap_id = ? AND ours = 1", (self._id, gap_id)
         ).fetchone()
-        return unpack(found[0], type=GapNotice) if found else None
+        return read_notice(found[0]) if found else None
 
     def gap_share(self, segment: Segment) -> GapShare | None:
         (share,) = self._run("SELECT gap_share FROM segment WHERE row = ?", (segment.row,)).fetchone()
@@ -77,4 +82,4 @@ class GapRows(PairRows):
         rows = self._run(
             "SELECT notice FROM gap WHERE connector_id = ? AND ours = ? ORDER BY noticed_ms, gap_id", (self._id, ours)
         )
-        return [unpack(row[0], type=GapNotice) for row in rows]
+        return [notice for row in rows if (notice := read_notice(row[0])) is not None]

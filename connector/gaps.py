@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from connector.gap_rows import describe
+from connector.gap_rows import describe, read_notice
 from shared.core.entries import GapNotice
 
 # Notices that an export reads, and sends, in one go: memory does not grow with their number.
@@ -97,7 +97,7 @@ def list_gaps(
         " ORDER BY noticed_ms DESC, gap_id LIMIT :limit",
         values | {"noticed_ms": after[0], "gap_id": after[1], "limit": limit},
     )
-    return [GapRow(row[0] != 0, msgspec.msgpack.decode(row[1], type=GapNotice)) for row in rows]
+    return [GapRow(row[0] != 0, notice) for row in rows if (notice := read_notice(row[1])) is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +182,11 @@ def index_notices(connection: sqlite3.Connection, limit: int = 500) -> bool:
     rows = connection.execute(
         "SELECT connector_id, gap_id, notice FROM gap WHERE named < 0 LIMIT ?", (limit,)
     ).fetchall()
-    for connector_id, _, packed in rows:
-        describe(connection, connector_id, msgspec.msgpack.decode(packed, type=GapNotice))
+    for connector_id, gap_id, packed in rows:
+        if (notice := read_notice(packed)) is not None:
+            describe(connection, connector_id, notice)
+        else:  # it names nothing, and is not looked at again
+            connection.execute("UPDATE gap SET named = 0 WHERE connector_id = ? AND gap_id = ?", (connector_id, gap_id))
     return len(rows) == limit
 
 

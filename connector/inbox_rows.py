@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -11,6 +13,7 @@ from shared.columns import Columns
 from shared.core.ports import EpochIn, HeldChunk, Quarantined
 from shared.limits import QUARANTINE_ROW_BYTES
 
+_log = logging.getLogger(__name__)
 _QUARANTINED = "quarantine_id, kind, epoch, number, count, reason, arrived_ms, header, body"
 
 
@@ -23,7 +26,7 @@ class InboxRows(PairRows):
             " WHERE connector_id = ? AND epoch = ?",
             (self._id, epoch),
         ).fetchone()
-        return EpochIn(epoch, *epoch_rest(row)) if row else None
+        return self._epoch_in(epoch, row) if row else None
 
     def epochs_in(self) -> list[EpochIn]:
         rows = self._run(
@@ -31,7 +34,15 @@ class InboxRows(PairRows):
             " ORDER BY updated_ms, epoch",
             (self._id,),
         )
-        return [EpochIn(row[0], *epoch_rest(row[1:])) for row in rows]
+        return [self._epoch_in(row[0], row[1:]) for row in rows]
+
+    def _epoch_in(self, epoch: int, row: Sequence[Any]) -> EpochIn:
+        """Return an epoch; of one that the disk damaged nothing is known, as after a restore: its origin makes it again."""
+        try:
+            return EpochIn(epoch, *epoch_rest(row))
+        except (msgspec.DecodeError, ValueError, TypeError) as error:
+            _log.error("what arrived of an epoch cannot be read: %s", error, extra={"connector": self._id})
+            return EpochIn(epoch)
 
     def save_epoch_in(self, epoch: EpochIn, now_ms: int) -> None:
         self._run(

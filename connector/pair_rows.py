@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from connector.catalogue import Catalogue
 from shared.core.account import Apart
 from shared.core.intervals import IntervalSet
+from shared.foreign import read_packed
 from shared.limits import CLOCK_JUMP_MS_MAX
 
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.decode
 
@@ -44,6 +48,15 @@ class PairRows:
         ours = f"{column} + ?1 <= ?2" if by_ms > 0 else f"{column} > ?2"
         sql = f"UPDATE {table} SET {column} = {column} + ?1 WHERE connector_id = ?3 AND {ours}"  # noqa: S608  # names of ours
         self._run(sql, (by_ms, ahead_ms, self._id))
+
+
+def readable(packed: bytes, kind: type[T], what: str) -> T | None:
+    """Return what a column holds; None, and a line in the log, where the disk damaged it: one row must not stop all others."""
+    try:
+        return read_packed(msgspec.msgpack.Decoder(kind), packed)
+    except msgspec.DecodeError as error:
+        _log.error("%s cannot be read and is passed over: %s", what, error)
+        return None
 
 
 def epoch_rest(row: Sequence[Any]) -> tuple[IntervalSet, IntervalSet, int, int, int, dict[str, int], Apart]:

@@ -12,7 +12,7 @@ import numpy as np
 from connector import history, people
 from connector.connectors import find_pair
 from connector.history_parts import Opened, Part, unpack_ids
-from connector.pair_rows import PairRows, pack, unpack
+from connector.pair_rows import PairRows, pack, readable
 from connector.people import AuditRow
 from connector.replay_filling import fill
 from shared.columns import Columns, SeriesName
@@ -192,13 +192,13 @@ class ReplayRows(PairRows):
         row = self._run(
             "SELECT recorded FROM replay_epoch WHERE connector_id = ? AND epoch = ?", (self._id, epoch)
         ).fetchone()
-        return IntervalSet(unpack(row[0])) if row else None
+        return _recorded(row[0]) if row else None
 
     def replay_epochs(self) -> list[tuple[int, IntervalSet]]:
         rows = self._run(
             "SELECT epoch, recorded FROM replay_epoch WHERE connector_id = ? ORDER BY updated_ms, epoch", (self._id,)
         )
-        return [(row[0], IntervalSet(unpack(row[1]))) for row in rows]
+        return [(row[0], _recorded(row[1])) for row in rows]
 
     def save_replay_epoch(self, epoch: int, recorded: IntervalSet, now_ms: int) -> None:
         updated_ms = self._last_stamp("replay_epoch", now_ms)
@@ -225,20 +225,29 @@ def list_replays(
         f"SELECT {_JOB} FROM replay WHERE connector_id = ? {chosen} LIMIT ?",  # noqa: S608  # words of ours
         (connector_id, limit),
     )
-    return [_job(row) for row in rows]
+    return [job for row in rows if (job := _job(row)) is not None]
 
 
-def _job(row: Sequence[Any]) -> ReplayJob:
-    state, ask, figures, reason, run, asked, sent, left_out, series_id, at_ms = row
+def _recorded(packed: bytes) -> IntervalSet:
+    """Return what arrived of replays; nothing where the disk damaged that: it comes once more, and does no harm."""
+    return IntervalSet(readable(packed, list[int], "what arrived of a replay") or ())
+
+
+def _job(row: Sequence[Any]) -> ReplayJob | None:
+    state, *packed, reason, run, asked, sent, left_out, series_id, at_ms = row
+    ask, figures = readable(packed[0], ReplayAsk, "a replay"), readable(packed[1], StatedReplay, "a replay")
+    lacking = readable(left_out, list[LeftOut], "a replay")
+    if ask is None or figures is None or lacking is None:
+        return None
     return ReplayJob(
-        unpack(ask, type=ReplayAsk),
+        ask,
         ReplayState(state),
-        unpack(figures, type=StatedReplay),
+        figures,
         reason,
         run,
         asked,
         sent,
-        tuple(unpack(left_out, type=list[LeftOut])),
+        tuple(lacking),
         None if series_id is None else Cursor(series_id, at_ms),
     )
 

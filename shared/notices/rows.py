@@ -5,16 +5,22 @@ Functions run inside a unit of work and never commit; `RepairStore` says what th
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
 
 from shared.core.repair_kinds import REPAIRS
 from shared.core.repairs import Finding, Repair
+from shared.foreign import read_json
 from shared.limits import REPAIRS_KEPT_MAX, REPAIRS_KEPT_MS
 from shared.notices.notice import Notice
 from shared.notices.store import Addressed
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 def save_repairs(connection: sqlite3.Connection, repairs: Iterable[Repair], notices: Iterable[Addressed]) -> None:
@@ -64,7 +70,7 @@ def forget_repairs(connection: sqlite3.Connection, now_ms: int) -> None:
 def waiting_notices(connection: sqlite3.Connection, channel: str) -> list[Notice]:
     """Return the notices that wait for a channel, oldest first."""
     rows = connection.execute("SELECT body FROM notice WHERE channel = ? ORDER BY made_ms, notice_id", (channel,))
-    return [msgspec.json.decode(row[0], type=Notice) for row in rows]
+    return [notice for row in rows if (notice := _read(row[0], Notice, "a notice that waits")) is not None]
 
 
 def forget_notices(connection: sqlite3.Connection, gone: Iterable[tuple[str, str]]) -> None:
@@ -75,6 +81,18 @@ def forget_notices(connection: sqlite3.Connection, gone: Iterable[tuple[str, str
 def _repair(row: sqlite3.Row) -> Repair | None:
     if row["code"] not in REPAIRS:
         return None
-    facts = tuple(msgspec.json.decode(row["facts"], type=dict[str, str]).items())
-    finding = Finding(row["code"], row["scope"], row["subject"], facts)
+    facts = _read(row["facts"], dict[str, str], "a repair")
+    if facts is None:
+        return None
+    finding = Finding(row["code"], row["scope"], row["subject"], tuple(facts.items()))
     return Repair(finding, row["since_ms"], bool(row["told"]), row["cleared_ms"])
+
+
+def _read(text: str | bytes, kind: type[T], what: str) -> T | None:
+    """Return what a column holds; None, and a line in the log, where the disk damaged it: a daemon starts all the same."""
+    try:
+        found: T = read_json(text, kind)
+        return found
+    except msgspec.DecodeError as error:
+        _log.error("%s cannot be read and is passed over: %s", what, error)
+        return None
