@@ -29,6 +29,7 @@ from shared.database_rescue import (
     copy_out,
     forget_rescued,
     put_in_place,
+    set_old_rescued_aside,
     truncate_log,
     try_to_write,
 )
@@ -125,6 +126,7 @@ class Database:
         self._resting: asyncio.TimerHandle | None = None
         self._closing = False
         self._is_away = False  # the connections are closed, for the file is put back, and opened again after that
+        self._is_put_back = False  # and whoever keeps more beside it has not heard so yet
         self.commits = 0
         self.undone: deque[int] = deque(maxlen=64)
         """Which of the last transactions, counted as `commits` counts them, were undone as a whole."""
@@ -133,7 +135,10 @@ class Database:
         self.on_trouble: Callable[[], None] = lambda: None
         """Called when `trouble` begins, changes or ends."""
         self.on_put_back: Callable[[], None] = lambda: None
-        """Called when a deleted file was put back: what lay beside it may be gone too."""
+        """Called when a deleted file was put back: what lay beside it may be gone too.
+
+        Where it raises StorageFailed or OSError, it is called again with the next trial.
+        """
         self._error = ""
 
     @property
@@ -162,6 +167,7 @@ class Database:
                 await close_all(opened)
                 raise
             forget_rescued(path)
+            set_old_rescued_aside(path)
         except sqlite3.Error as error:
             found = trouble_of(error, path)
             raise StorageFailed(f"cannot open {path}: {error}" if found is None else found.why) from error
@@ -429,8 +435,11 @@ class Database:
         """Go on where the cause of the trouble is gone."""
         if before is not None:
             await asyncio.wait([before])
-        assert self.trouble is not None
-        kind = self.trouble.kind
+        if self.trouble is not None:
+            await self._try(self.trouble.kind)
+        await self._commit_waiting()
+
+    async def _try(self, kind: TroubleKind) -> None:
         try:
             found = file_id(self.path)
             if found is None and self._puts_back:
@@ -439,6 +448,9 @@ class Database:
                 self._refuse_moved()
             if self._is_away:
                 await self._come_back()
+            if self._is_put_back:
+                self.on_put_back()
+                self._is_put_back = False
             await self._writer.run(lambda connection: try_to_write(connection, self.path, kind))
             await self._checkpoints.until_done()
             await self._checkpoints.make()
@@ -448,11 +460,19 @@ class Database:
         except (sqlite3.Error, OSError, ValueError) as error:
             self._begin_trouble(trouble_of(error, self.path) or Trouble(kind, str(error)))
         else:
-            self.trouble, self._error = None, ""
-            self._storing.set()
-            _log.warning("%s is stored into again", self.path)
-            self.on_trouble()
-        await self._commit_waiting()
+            self._end_trouble(kind)
+
+    def _end_trouble(self, kind: TroubleKind) -> None:
+        """Store again, unless a reader met another trouble during the trial: that has a trial of its own."""
+        if self.trouble is not None and self.trouble.kind is not kind:
+            return
+        if self._trial is not None:  # a reader met the same, which was looked at
+            self._trial.cancel()
+            self._trial = None
+        self.trouble, self._error = None, ""
+        self._storing.set()
+        _log.warning("%s is stored into again", self.path)
+        self.on_trouble()
 
     async def _put_back(self) -> None:
         """Give a deleted file its name again, by a copy of what the open one holds. What has come so far is not done again."""
@@ -492,8 +512,8 @@ class Database:
         for reader in self._readers:
             self._free.put_nowait(reader)
         self._is_away = False
+        self._is_put_back = True
         forget_rescued(self.path)
-        self.on_put_back()
 
     def _truncate_log(self) -> None:
         """Bring the write-ahead log of a database at rest into its file, so that the log takes no room."""

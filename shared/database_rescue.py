@@ -133,21 +133,35 @@ def _forget_half(path: Path) -> None:
 def adopt_rescued(path: Path) -> None:
     """Before a start: give a copy the name that its process could not give it any more.
 
-    Raises OSError, or StorageFailed where that process ended before the copy was whole: an empty database in its place would
-    look as if nothing had ever been there.
+    Raises OSError, or StorageFailed where that process ended before the copy was whole: an empty database in its place, or
+    the copy of an earlier time, would look as if nothing had been there since.
     """
     if path.exists():
         return
+    if (copy := _beside(path, _COPYING)).exists():
+        raise StorageFailed(
+            f"{path} was deleted while the daemon ran, which ended before {copy.name} was whole. Restore the last good backup"
+            f" (pairhub restore FILE --data-dir {path.parent}), or delete {copy.name} to begin with an empty database"
+        )
     if _beside(path, _RESCUED).exists():
         put_in_place(path)
         _log.warning(
             "%s was deleted while the daemon ran; its copy %s%s is put in its place", path, path.name, _RESCUED
         )
-    elif (copy := _beside(path, _COPYING)).exists():
-        raise StorageFailed(
-            f"{path} was deleted while the daemon ran, which ended before {copy.name} was whole. Restore the last good backup"
-            f" (pairhub restore FILE --data-dir {path.parent}), or delete {copy.name} to begin with an empty database"
-        )
+
+
+def set_old_rescued_aside(path: Path) -> None:
+    """Give a copy that is not the open database another name: it was whole, and somebody put another file in its place.
+
+    It must never be adopted later, in the place of what is stored from now on.
+    """
+    rescued = _beside(path, _RESCUED)
+    found = file_id(rescued)
+    if found is None or found == file_id(path):
+        return
+    aside = _beside(path, f"{_RESCUED}-{rescued.stat().st_mtime_ns}")
+    rescued.rename(aside)
+    _log.warning("%s is not the database that is open, and is kept as %s; delete it if nobody needs it", rescued, aside)
 
 
 def _beside(path: Path, suffix: str) -> Path:

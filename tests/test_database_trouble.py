@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from importlib.resources import files
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from shared.database import Database
+from shared.database_rescue import try_to_write
 from shared.errors import StorageFailed
 from shared.storage_trouble import TroubleKind
 
@@ -235,6 +237,73 @@ async def test_n6_a_start_takes_the_copy_of_a_deleted_database_and_never_begins_
         async with opened(tmp_path):
             pass
     assert not path.exists()
+
+
+async def test_n6_a_copy_of_long_ago_is_never_taken_for_what_was_deleted(tmp_path: Path) -> None:
+    path, rescued = tmp_path / "site.db", tmp_path / "site.db.rescued"
+    async with opened(tmp_path) as database:
+        await store(database, "long ago")
+    shutil.copy(path, rescued)  # whole, and somebody put another file in the place of the deleted one before the start
+    async with opened(tmp_path) as database:
+        await store(database, "since")
+    (aside,) = tmp_path.glob("site.db.rescued*")
+    assert aside != rescued
+    assert on_disk(aside) == {"long ago"}
+    aside.rename(rescued)
+    path.rename(tmp_path / "site.db.rescuing")  # deleted while it was open, and killed in the midst of the new copy
+    with pytest.raises(StorageFailed, match=r"before site\.db\.rescuing was whole"):
+        async with opened(tmp_path):
+            pass
+    assert not path.exists()
+
+
+async def test_n6_who_keeps_more_beside_a_database_hears_that_it_was_put_back_until_he_took_it(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    def put_back() -> None:
+        heard.append("heard")
+        if len(heard) == 1:
+            raise StorageFailed("no space left on device")
+
+    async with opened(tmp_path, puts_back=True) as database:
+        database.on_put_back = put_back
+        (tmp_path / "site.db").unlink()
+        with pytest.raises(StorageFailed, match="was deleted"):
+            await store(database, "refused")
+        await until_well(database)
+        assert len(heard) == 2
+        await store(database, "after")
+
+
+async def test_n6_damage_met_again_during_a_trial_that_finds_none_ends_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(_: sqlite3.Connection) -> None:
+        error = sqlite3.DatabaseError("database disk image is malformed")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(connection: sqlite3.Connection, path: Path, kind: TroubleKind) -> None:
+        begun.set()
+        go_on.wait(20)
+        try_to_write(connection, path, kind)
+
+    monkeypatch.setattr("shared.database.try_to_write", slow)
+    async with opened(tmp_path) as database:
+        with pytest.raises(StorageFailed):
+            await database.read(damaged)
+        await asyncio.to_thread(begun.wait, 20)
+        with pytest.raises(StorageFailed):
+            await database.read(damaged)
+        go_on.set()
+        await until_well(database)
+        tried_again = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.1, tried_again.set_result, None)  # after when another trial would begin
+        await tried_again
+        await store(database, "after")
+    assert on_disk(tmp_path / "site.db") == {"after"}
 
 
 async def test_n6_what_goes_into_a_file_that_lost_its_name_meanwhile_is_not_called_stored(tmp_path: Path) -> None:
