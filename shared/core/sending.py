@@ -86,12 +86,13 @@ class Sending:
         self._live_run_bytes = 0  # sent live since backfill had its turn
         self._cursor = 0
         self._seen_all = False  # nothing is behind the cursor
-        self._pumped_ms = 0
+        self._opened_ms = self._pumped_ms = 0
         self._hub_holds: dict[int, IntervalSet] = {}
 
     def open(self, store: OutboxStore, hub_holds: dict[int, IntervalSet], now_ms: int) -> None:
         """Start sending what neither the destination nor the hub has. `hub_holds`: numbers by epoch, stated by the hub."""
         self.is_open = True
+        self._opened_ms = now_ms
         self._hub_holds = hub_holds
         self._sent = IntervalSet()
         self._at_hand.clear()
@@ -198,6 +199,7 @@ class Sending:
         self._pumped_ms = now_ms
         if not self.is_open:
             return []
+        live_since_ms = self._live_since_ms(now_ms)
         outgoing: list[Outgoing] = []
         while self._fresh and self._may_send_live(self._fresh[0]):
             if self._live_run_bytes >= BACKFILL_AFTER_LIVE_BYTES:  # backfill always gets a tenth of the credit (G6)
@@ -207,11 +209,16 @@ class Sending:
             row = self._fresh.popleft()
             segment = (self._at_hand.get(row) or store.segment(row)) if row not in self._sent else None
             if segment is not None and self._wants(segment.row, segment.epoch, segment.number, segment.dropped):
-                lane = LANE_LIVE if segment.accepted_ms > now_ms - self.live_age_ms else LANE_BACKFILL
+                lane = LANE_LIVE if segment.accepted_ms >= live_since_ms else LANE_BACKFILL
                 outgoing.append(self._send(segment, lane))
         self._send_backfill(store, outgoing, now_ms, segments_max=_LOOKED_AT_MAX)
         self._at_hand.clear()
         return outgoing
+
+    def _live_since_ms(self, now_ms: int) -> int:
+        """Since when what was accepted is live: from shortly before the link opened, as long as it is fresh."""
+        opened_ms = min(self._opened_ms, now_ms)  # the clock may have been set back meanwhile
+        return max(opened_ms - self.live_age_ms, now_ms - max(self.live_age_ms, LIVE_AGE_MS))
 
     def _may_send_live(self, row: int) -> bool:
         if self._credit_bytes <= 0 and (self._in_flight or self._ahead_readings or not self.reachable):

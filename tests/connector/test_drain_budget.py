@@ -12,7 +12,7 @@ from connector.resources import NewResource
 from shared.core.repair_kinds import REPAIRS
 from tests.connector.api_walk import walking
 from tests.connector.site_stage import NOON_MS, line
-from tests.connector.visitors import two_sites, until, visitor
+from tests.connector.visitors import Two, two_sites, until, visitor
 
 
 async def test_g6_a_connector_has_its_own_drain_budget_or_that_of_the_site(tmp_path: Path) -> None:
@@ -56,12 +56,13 @@ async def test_g9_a_budget_or_a_want_of_credit_that_holds_a_backlog_back_is_said
     for code in ("no_credit", "drain_budget"):
         monkeypatch.setitem(REPAIRS, code, replace(REPAIRS[code], raise_after_ms=0, clear_after_ms=0))
     monkeypatch.setattr("hub.links.CREDIT_BYTES", 1_000)
-    async with two_sites(tmp_path) as two:
+    async with two_sites(tmp_path, live_seconds=5.0) as two:
         source, target = two.source.site, two.target.site
         path = await two.source.create("Pump house")
         source_id = path.split("/")[-1]
         await source.change_connector(source_id, "Pump house", creates_devices=True)
         target_id = await two.pair(source_id)
+        assert await _live_age_ms(two, source_id) == 5_000
         for site, connector_id in ((source, source_id), (target, target_id)):
             await site.create_resource(connector_id, NewResource(alias="note", format="string"))
         await source.set_remote_sync(source_id, "note", on=True)
@@ -82,3 +83,10 @@ async def test_g9_a_budget_or_a_want_of_credit_that_holds_a_backlog_back_is_said
             return "no repairs" in await two.source.get(path)
 
         await until(cleared, "both to be taken back")
+
+
+async def _live_age_ms(two: Two, source_id: str) -> int:
+    """What the engine of a pair takes for live: the site's `live_seconds`."""
+    runner = two.source.site.runtime(source_id).runner
+    assert runner is not None
+    return await runner.run(lambda engine, store, now_ms: (engine.outbox.limits.live_age_ms, []))

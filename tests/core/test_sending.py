@@ -16,6 +16,7 @@ from shared.limits import (
     BACKFILL_READINGS_AT_ONCE,
     CREDIT_BYTES,
     HOUR_MS,
+    LIVE_AGE_MS,
     SECOND_MS,
     SEGMENT_READINGS_MAX,
 )
@@ -63,6 +64,34 @@ def test_what_is_accepted_now_passes_a_backlog_of_the_last_minute() -> None:
     _accept(store, box, 10**9, 3, NOW_MS)
     sent = box.pump(store, NOW_MS)
     assert _readings(sent, LANE_LIVE) == [3]
+
+
+def test_what_was_accepted_so_long_ago_or_less_when_the_link_opens_is_live() -> None:
+    lanes = []
+    for past_ms in (-1, 0, 1):
+        store, box = _behind(1, NOW_MS - 5_000 - past_ms, live_age_ms=5_000)
+        (sent,) = _link(store, box)
+        lanes.append(sent.lane)
+    assert lanes == [LANE_LIVE, LANE_LIVE, LANE_BACKFILL]
+
+
+def test_what_is_accepted_while_the_link_is_open_is_live_however_little_of_before_is() -> None:
+    store, box = _behind(1, NOW_MS - 1, live_age_ms=0)
+    (before,) = _link(store, box)
+    assert before.lane == LANE_BACKFILL
+    lanes = []
+    for at, (accepted_ms, sent_ms) in enumerate(
+        (
+            (NOW_MS, NOW_MS),
+            (NOW_MS, NOW_MS + LIVE_AGE_MS),  # it had to wait, and is not what is new any more a moment later
+            (NOW_MS, NOW_MS + LIVE_AGE_MS + 1),
+            (NOW_MS - HOUR_MS, NOW_MS - HOUR_MS),  # the clock was set back
+        )
+    ):
+        _accept(store, box, 10**9 + at, 1, accepted_ms)
+        (sent,) = box.pump(store, sent_ms)
+        lanes.append(sent.lane)
+    assert lanes == [LANE_LIVE, LANE_LIVE, LANE_BACKFILL, LANE_LIVE]
 
 
 def test_only_so_much_backfill_is_on_its_way_however_much_credit_there_is() -> None:
