@@ -119,6 +119,14 @@ EPOCHS_STATED_MAX: Final = 4_096
 # The readable part of one acknowledgement: 200,000 holes, of which each is a dropped piece of a backlog that lies between
 # kept ones; an outage of a month can leave tens of thousands. Reading it takes the hub half a second at most.
 STATEMENT_PUBLIC_BYTES_MAX: Final = 4 * 1024 * 1024
+# Of it the part about the stream, so that epochs of replays and of the control log have room as well; and what goes with
+# it for the other side only: counts, names, accounts and replays then stay below a frame.
+STATEMENT_EPOCHS_BYTES_MAX: Final = STATEMENT_PUBLIC_BYTES_MAX - 256 * 1024
+STATEMENT_REPLAYS_BYTES_MAX: Final = 128 * 1024
+STATEMENT_COUNTS_BYTES_MAX: Final = 2 * 1024 * 1024
+# Causes under which one account counts what was given up, and the length of each name; there are eight.
+CAUSES_MAX: Final = 16
+CAUSE_CHARS_MAX: Final = 32
 # What an origin asks its peer to repeat, so that it knows a fresh word from an old one: 16 bytes of chance, with room.
 STATEMENT_NONCE_BYTES_MAX: Final = 64
 
@@ -141,6 +149,8 @@ REPLAY_JOBS_OPEN_MAX: Final = 8
 REPLAY_JOBS_KEPT_MAX: Final = 100
 # The newest ones start over where the target was restored; far fewer than are kept, so that both sides know them.
 REPLAY_JOBS_WATCHED_MAX: Final = 20
+# Names of what has no place at the target, in the figures of a replay: enough to see what is wrong.
+REPLAY_UNPLACED_NAMES_MAX: Final = 10
 # Epochs of replays remembered by a target: one per start of a source that had a replay running.
 REPLAY_EPOCHS_KEPT_MAX: Final = 64
 
@@ -233,6 +243,10 @@ DISPLACEMENT_WINDOW_MS: Final = MINUTE_MS
 HUB_COPY_DELAY_MS: Final = 750
 # Unwritten segments the hub keeps in memory per pair and direction before it stops granting credit.
 HUB_MEMORY_BYTES_PER_STREAM: Final = 8 * 1024 * 1024
+# What all streams of a hub may keep in memory while its disk refuses; beyond it a stream whose peer is away keeps nothing,
+# and one whose peer is linked so much, until there is room again: the origins keep it, and ask about it again.
+HUB_MEMORY_BYTES_MAX: Final = 256 * 1024 * 1024
+HUB_MEMORY_BYTES_SHORT: Final = 512 * 1024
 # While the peer keeps acknowledging, a backlog that passes through need not be written; but the origin may want to leave.
 HUB_COPY_DELAY_MS_MAX: Final = 5 * SECOND_MS
 # The same bound as a count: tiny segments take more room than their bytes.

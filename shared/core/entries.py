@@ -13,12 +13,15 @@ from shared.batches import FORMATS
 from shared.core.account import Apart
 from shared.core.cells import Cell
 from shared.core.ledger import Ledger
+from shared.core.public_parts import check_order
 from shared.core.replay_job import LeftOut, ReplayAsk, StatedReplay
+from shared.errors import ProtocolError
 from shared.foreign import read_json, read_packed
 from shared.limits import (
     ALIAS_CHARS_MAX,
     CELLS_PER_ENTRY_MAX,
     CONTROL_ENTRY_BYTES_MAX,
+    EPOCHS_STATED_MAX,
     GAP_COUNT_MAX,
     NUMBER_EXACT_MAX,
     UNIT_CHARS_MAX,
@@ -70,8 +73,14 @@ class GapNotice(msgspec.Struct, frozen=True, array_like=True):
             return "a gap of more readings than there can be"
         if max(abs(time_ms) for time_ms in (*chain(*spans), self.noticed_ms)) > NUMBER_EXACT_MAX:
             return "a gap at a time that no clock shows"
-        if any(len(flat) % 2 for _, flat in self.epochs):
-            return "a gap whose numbers are no intervals"
+        numbers = [epoch for epoch, _ in self.epochs]
+        if len(numbers) > EPOCHS_STATED_MAX or len(set(numbers)) < len(numbers) or min(numbers, default=0) < 0:
+            return "a gap of epochs that are too many, below zero or named twice"
+        try:
+            for _, flat in self.epochs:
+                check_order(flat)
+        except ProtocolError:
+            return "a gap whose numbers are no intervals, or can be none"
         return ""
 
     @property
@@ -237,6 +246,8 @@ class Private(msgspec.Struct, frozen=True, array_like=True):
     sides compare. `replays` is what became of replays, `replay_epochs` which epochs of the public part are theirs: those
     have no counts. `is_full`: the sender's quarantine is, and what it cannot read waits at the reader (G7). `named_all`:
     from which to which epoch a whole statement names all; nil in those of earlier releases, which have room for 4,095.
+    `oldest_ms`: since when, by the sender's clock, the oldest of what it has accepted or holds waits to be applied; nil for
+    nothing, and in earlier releases.
     """
 
     epochs: list[StatedEpoch]
@@ -250,6 +261,7 @@ class Private(msgspec.Struct, frozen=True, array_like=True):
     replay_epochs: list[int] = []
     is_full: bool = False
     named_all: tuple[int, int] | None = None
+    oldest_ms: int | None = None
 
 
 def definitions_digest(definitions: Iterable[Definition]) -> bytes:

@@ -113,6 +113,11 @@ class IntervalSet:
         return [end for pair in self.intervals() for end in pair]
 
     @property
+    def intervals_count(self) -> int:
+        """How many intervals it takes."""
+        return len(self._lows)
+
+    @property
     def highest(self) -> int:
         """The greatest number, 0 where the set is empty."""
         return self._highs[-1] if self._highs else 0

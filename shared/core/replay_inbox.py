@@ -20,12 +20,18 @@ from shared.core.replay_job import (
     decode_replayed,
 )
 from shared.errors import Undecodable
-from shared.limits import REPLAY_JOBS_KEPT_MAX
+from shared.limits import (
+    REPLAY_EPOCHS_KEPT_MAX,
+    REPLAY_JOBS_KEPT_MAX,
+    REPLAY_UNPLACED_NAMES_MAX,
+    STATEMENT_REPLAYS_BYTES_MAX,
+)
 from shared.messages import RecordedEpoch
 from shared.sealing import Header, Side
 
-# Names of what has no place here, in the figures of a job: enough to see what is wrong.
-_NAMES_MAX: Final = 10
+# What one number of a statement takes at most, and an epoch beside its numbers.
+_NUMBER_BYTES: Final = 9
+_EPOCH_BYTES: Final = 32
 
 
 class ReplayInbox:
@@ -99,11 +105,25 @@ class ReplayInbox:
             jobs = [job for job in map(store.replay_job, self._jobs) if job is not None]
         self._epochs.clear()
         self._jobs.clear()
-        public = [RecordedEpoch(epoch, recorded.flat(), []) for epoch, recorded in epochs]
         # A source names all it knows: what its target still waits for and it does not know, it lost in a restore.
         names_all = whole and self._side is Side.SOURCE
+        if self._side is Side.SOURCE:  # what its target stated of them, which that target knows
+            jobs = [replace(job, figures=StatedReplay(job.ask.job_id, job.run, job.figures.arrived)) for job in jobs]
         # A later run than the origin knows (it is a restored copy) would be waited for, though nothing of it came yet.
-        return public, [job.figures for job in jobs if names_all or job.figures.arrived or job.run > 1]
+        stated = [job.figures for job in jobs if names_all or job.figures.arrived or job.run > 1]
+        return _fitting(epochs), stated
+
+
+def _fitting(epochs: list[tuple[int, IntervalSet]]) -> list[RecordedEpoch]:
+    """Return the last of the epochs that a statement has room for; one that its origin made too long is left out."""
+    room = STATEMENT_REPLAYS_BYTES_MAX
+    found: list[RecordedEpoch] = []
+    for epoch, recorded in epochs[::-1][:REPLAY_EPOCHS_KEPT_MAX]:
+        flat = recorded.flat()
+        if (size := _EPOCH_BYTES + _NUMBER_BYTES * len(flat)) <= room:
+            room -= size
+            found.append(RecordedEpoch(epoch, flat, []))
+    return found[::-1]
 
 
 def in_run(job: ReplayJob, run: int) -> ReplayJob:
@@ -120,7 +140,7 @@ def _counted(figures: StatedReplay, columns: Columns, filled: list[Filled | None
             added, present, differing = added + one.added, present + one.present, differing + one.differing
             continue
         unplaced += length
-        if (device, resource) not in names and len(names) < _NAMES_MAX:
+        if (device, resource) not in names and len(names) < REPLAY_UNPLACED_NAMES_MAX:
             names.append((device, resource))
     return StatedReplay(
         figures.job_id,

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from shared.core.account import Apart
 from shared.core.entries import Private, decode_private
 from shared.core.intervals import IntervalSet
+from shared.core.ledger import Ledger
 from shared.core.ports import EpochOut
 from shared.core.public_parts import check_order
 from shared.errors import ProtocolError
 from shared.limits import (
+    ALIAS_CHARS_MAX,
+    CAUSE_CHARS_MAX,
+    CAUSES_MAX,
     EPOCHS_STATED_MAX,
+    IDENTITY_CHARS_MAX,
     NUMBER_EXACT_MAX,
+    REPLAY_UNPLACED_NAMES_MAX,
     SEALED_NUMBER_MAX,
 )
 from shared.messages import Recorded
@@ -27,7 +33,8 @@ def read_private(plain: bytes) -> Private:
     private = decode_private(plain)
     aparts = [stated.apart for stated in private.epochs if stated.apart is not None]
     ledgers = [*private.resources.values(), *([] if private.ledger is None else [private.ledger])]
-    said = [private.time_ms]
+    said = [private.time_ms, private.oldest_ms or 0]
+    _check_names(private, aparts, ledgers)
     for stated in private.epochs:
         said += stated.applied, stated.held, stated.quarantined, *stated.dropped.values()
     for apart in aparts:
@@ -44,6 +51,20 @@ def read_private(plain: bytes) -> Private:
     if max(said) > NUMBER_EXACT_MAX or min(said) < -NUMBER_EXACT_MAX:
         raise ProtocolError("a count or a time that cannot be", 1007)
     return private
+
+
+def _check_names(private: Private, aparts: Sequence[Apart], ledgers: Sequence[Ledger]) -> None:
+    """Raise ProtocolError where causes, or names of what a replay found no place for, are more or longer than there are."""
+    said: list[Iterable[str]] = [stated.dropped for stated in private.epochs]
+    said += [apart.dropped for apart in aparts]
+    said += [ledger.dropped for ledger in ledgers]
+    for dropped in map(list, said):
+        if len(dropped) > CAUSES_MAX or any(len(cause) > CAUSE_CHARS_MAX for cause in dropped):
+            raise ProtocolError("causes that nobody gives", 1007)
+    for each in private.replays:
+        long = any(len(device) > IDENTITY_CHARS_MAX or len(alias) > ALIAS_CHARS_MAX for device, alias in each.names)
+        if long or len(each.names) > REPLAY_UNPLACED_NAMES_MAX:
+            raise ProtocolError("names that are too many or too long", 1007)
 
 
 def stated_epochs(public: Recorded, private: Private) -> list[EpochOut] | None:

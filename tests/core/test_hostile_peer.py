@@ -34,7 +34,7 @@ from shared.core.ledger import Ledger
 from shared.core.ports import Change
 from shared.core.replay_job import ReplayAsk, StatedReplay, encode_replayed
 from shared.errors import ProtocolError
-from shared.limits import QUARANTINE_TRY_EVERY_MS
+from shared.limits import EPOCHS_STATED_MAX, QUARANTINE_TRY_EVERY_MS
 from shared.messages import (
     LANE_CONTROL,
     LANE_LIVE,
@@ -165,6 +165,10 @@ def test_g4_a_statement_of_values_in_values_is_a_fault_and_believed_in_nothing(p
         Private([], Ledger(accepted=LARGE - 1), 0, b"", b""),
         Private([], None, 0, b"", b"", {"r": Ledger(dropped={"retention": LARGE - 1})}),
         Private([], None, 0, b"", b"", replays=[StatedReplay("ab" * 8, LARGE - 1)]),
+        Private([StatedEpoch(4, 0, 0, 0, {str(at): 1 for at in range(100)})], None, 0, b"", b""),
+        Private([StatedEpoch(4, 0, 0, 0, {}, Apart(dropped={LONG: {"r": 1}}))], None, 0, b"", b""),
+        Private([], None, 0, b"", b"", replays=[StatedReplay("ab" * 8, 1, names=[("d", "r")] * 100)]),
+        Private([], None, 0, b"", b"", replays=[StatedReplay("ab" * 8, 1, names=[("d", LONG)])]),
     ],
 )
 def test_g4_a_statement_of_counts_that_nothing_keeps_is_a_fault_and_believed_in_nothing(private: Private) -> None:
@@ -192,6 +196,10 @@ def gap(*, count: int = 1, row_count: int = 1, epoch: int = 1, flat: tuple[int, 
     return GapEntry(GapNotice("g", "retention", count, 0, 1, rows, [(epoch, list(flat))], 1))
 
 
+def gap_of_epochs(*epochs: int) -> GapEntry:
+    return GapEntry(GapNotice("g", "retention", 1, 0, 1, [], [(epoch, [1, 1]) for epoch in epochs], 1))
+
+
 def allowing(allowed: str) -> Definition:
     return Definition("x", "number", "", allowed, False, True)
 
@@ -210,6 +218,11 @@ def allowing(allowed: str) -> Definition:
         (Side.SOURCE, gap(row_count=-1)),
         (Side.SOURCE, gap(epoch=LARGE)),
         (Side.SOURCE, gap(flat=(1, 2, 3))),
+        (Side.SOURCE, gap(flat=(-5, -1))),
+        (Side.SOURCE, gap(flat=(5, 3))),
+        (Side.SOURCE, gap(epoch=-1)),
+        (Side.SOURCE, gap_of_epochs(1, 1)),
+        (Side.SOURCE, gap_of_epochs(*range(EPOCHS_STATED_MAX + 1))),
         (Side.SOURCE, DefinitionsEntry([allowing(f'{{"low":{LONG}}}')])),
         (Side.SOURCE, ReplayStateEntry(ASK, "running", "", 1, LARGE, 0, [])),
         (Side.SOURCE, ReplayStateEntry(ASK, "running", "", LARGE - 1, 0, 0, [])),
