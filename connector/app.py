@@ -23,7 +23,7 @@ from connector.metrics import fill, metrics_route
 from connector.pages import failures
 from connector.pages.frame import Desk
 from connector.pages.routes import page_routes
-from connector.pages.samples import Samples
+from connector.pages.samples import ASKING, SAMPLING, Samples
 from connector.pages.situation import look, take_sample
 from connector.site import Site
 from shared.errors import StorageFailed
@@ -60,8 +60,8 @@ def make_app(site: Site, access: Access) -> Starlette:
         tasks = [
             asyncio.create_task(supervised(what, work, told=site.on_stopped))
             for what, work in (
-                ("sampling", lambda: desk.samples.run(lambda runtime: take_sample(site, desk.samples, runtime))),
-                ("asking through the pairs", desk.samples.run_canaries),
+                (SAMPLING, lambda: desk.samples.run(lambda runtime: take_sample(site, desk.samples, runtime))),
+                (ASKING, desk.samples.run_canaries),
                 ("forgetting sessions", lambda: _forget_sessions(site, access)),
             )
         ]

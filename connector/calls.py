@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from shared.limits import CALL_BODY_BYTES_MAX, CALL_DEADLINE_S, CALLS_IN_FLIGHT_
 from shared.messages import LANE_CONTROL, AnyFrame, Sealed
 from shared.sealing import NONCE_BYTES, Header, Kind, PairKeys, is_call
 
+T = TypeVar("T")
 _REQUEST: Final = 0
 _ANSWER: Final = 1
 
@@ -47,6 +48,14 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 _QUESTIONS: Final = msgspec.msgpack.Decoder(_Question)
 _REPLIES: Final = msgspec.msgpack.Decoder(_Reply)
 _UNANSWERABLE: Final = (PairhubError, msgspec.MsgspecError, ValueError, ArithmeticError)
+
+
+def read_answer(decoder: msgspec.msgpack.Decoder[T], packed: bytes) -> T:
+    """Read what the other side answered; raises Refused('answer_unreadable')."""
+    try:
+        return read_packed(decoder, packed)
+    except msgspec.DecodeError as error:
+        raise Refused("answer_unreadable") from error
 
 
 def _refusal(error: Exception) -> _Reply:
@@ -91,7 +100,10 @@ class Calls:
             future.set_exception(Refused("peer_not_linked"))
 
     async def ask(self, method: str, body: bytes, deadline_s: float = CALL_DEADLINE_S) -> Answer:
-        """Ask the other side; raises Refused('no_route', 'peer_not_linked', 'call_timed_out', or what it refused with)."""
+        """Ask the other side.
+
+        Raises Refused('no_route', 'peer_not_linked', 'call_timed_out', 'answer_unreadable', or what it refused with).
+        """
         if self._send is None:
             raise Refused("no_route")
         if len(self._waiting) >= CALLS_IN_FLIGHT_MAX:
@@ -107,7 +119,7 @@ class Calls:
         finally:
             deadline.cancel()
             del self._waiting[call_id]
-        reply = read_packed(_REPLIES, plain)
+        reply = read_answer(_REPLIES, plain)
         if reply.code:
             raise refused_there(reply.code, {})
         return Answer(reply.body, (time.perf_counter() - started) * 1000)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
 from connector import devices, edit_queries
-from connector.calls import Calls
+from connector.calls import Calls, read_answer
 from connector.device_queries import DevicePage, DeviceQuery, DeviceRow, find_device, list_devices
 from connector.devices import ValueRow
 from connector.edit_rows import peer_rights
@@ -21,6 +21,7 @@ from shared.database import Database
 from shared.errors import Refused
 from shared.foreign import read_packed
 
+T = TypeVar("T")
 LIST_DEVICES: Final = "devices.list"
 GET_DEVICE: Final = "devices.get"
 
@@ -111,35 +112,38 @@ class Lookups:
         self, connector_id: str, calls: Calls | None, question: DeviceQuery
     ) -> tuple[DevicePage | None, Origin]:
         """Ask the other side for devices; None where it cannot be reached and there is no copy."""
-        body, origin = await self._ask(connector_id, calls, LIST_DEVICES, _ENCODER.encode(question))
-        return (read_packed(_PAGES, body) if body is not None else None), origin
+        return await self._ask(connector_id, calls, LIST_DEVICES, _ENCODER.encode(question), _PAGES)
 
     async def get_device(
         self, connector_id: str, calls: Calls | None, identity: str
     ) -> tuple[DeviceAnswer | None, Origin]:
         """Ask the other side for one device; None where it has none, or cannot be reached and there is no copy."""
-        body, origin = await self._ask(connector_id, calls, GET_DEVICE, _ENCODER.encode(GetQuestion(identity)))
-        return (read_packed(_ANSWERS, body) if body is not None else None), origin
+        return await self._ask(connector_id, calls, GET_DEVICE, _ENCODER.encode(GetQuestion(identity)), _ANSWERS)
 
     async def _ask(
-        self, connector_id: str, calls: Calls | None, method: str, body: bytes
-    ) -> tuple[bytes | None, Origin]:
+        self, connector_id: str, calls: Calls | None, method: str, body: bytes, answers: msgspec.msgpack.Decoder[T]
+    ) -> tuple[T | None, Origin]:
         question = method.encode() + b"\0" + body
         now_ms = self._clock.wall_ms()
         try:
             if calls is None:
                 raise Refused("no_route")
             answer = await calls.ask(method, body)
+            found = read_answer(answers, answer.body)  # before it is kept: what cannot be read is no good copy
         except Refused as refused:
             if refused.code == "not_found":
                 return None, Origin("none", why=str(refused))
             copy = await self.copies.find(connector_id, question)
             if copy is None:
                 return None, Origin("none", why=str(refused))
+            try:
+                found = read_packed(answers, copy[0])
+            except msgspec.DecodeError:  # kept by another release
+                return None, Origin("none", why=str(refused))
             age_ms = now_ms - copy[1]
-            return copy[0], Origin("copy", age_ms=age_ms if age_ms >= 0 else None, why=str(refused))
+            return found, Origin("copy", age_ms=age_ms if age_ms >= 0 else None, why=str(refused))
         self.copies.keep(connector_id, question, answer.body, now_ms)
-        return answer.body, Origin("live", round_trip_ms=answer.round_trip_ms)
+        return found, Origin("live", round_trip_ms=answer.round_trip_ms)
 
 
 def _allowed(connection: sqlite3.Connection, connector_id: str) -> bool:

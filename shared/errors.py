@@ -335,6 +335,11 @@ REFUSALS: Final[dict[str, tuple[int, bool, str]]] = {
     ),
     "no_route": (503, True, "There is no way to the other site at the moment."),
     "call_timed_out": (504, True, "The other site did not answer in time."),
+    "answer_unreadable": (
+        502,
+        True,
+        "What the other site answered cannot be read by this release. Upgrade the older of the two.",
+    ),
     "storage_failed": (507, True, "The disk refused to store this: {why}. Nothing of it was kept."),
     "hub_storage_failed": (
         507,

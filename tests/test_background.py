@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ from connector import app, backup_desk
 from connector.history_folding import Folding
 from connector.host import HostDevice
 from connector.pages import samples
-from connector.pages.samples import Samples
+from connector.pages.samples import Sample, Samples
+from connector.pages.situation import take_sample
+from connector.runtime import ConnectorRuntime
 from connector.serve import running_site
 from connector.settings import SiteSettings
+from connector.site import Site
 from hub.hub import Hub
 from hub.serve import running_hub
 from hub.settings import HubSettings
@@ -63,6 +67,41 @@ async def test_g7_a_site_goes_on_sampling_folding_asking_and_reporting_after_an_
             await until(one.called_again, what="it to be begun again")
         told = {repair.cause.split(" stopped")[0] for repair in running.site.repairs.open()}
         assert {"Folding history", "Sampling", "Asking through the pairs"} <= told
+
+
+async def test_g7_a_connector_that_fails_to_be_asked_or_sampled_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.supervision.STOPPED_AGAIN_S", 3_600)  # what stopped would not be begun again
+    monkeypatch.setattr(samples, "CANARY_EVERY_S", 0.05)
+    monkeypatch.setattr(samples, "EVERY_S", 0.05)
+    looked: Counter[tuple[str, str]] = Counter()
+    bad: list[str] = []
+    ask, sample = Samples.ask_canary, take_sample
+
+    def note(what: str, connector_id: str) -> None:
+        looked[what, connector_id] += 1
+        if connector_id in bad:
+            raise RuntimeError("a case nobody thought of")
+
+    async def asked(desk: Samples, runtime: ConnectorRuntime) -> None:
+        note("asked", runtime.connector_id)
+        await ask(desk, runtime)
+
+    async def sampled(site: Site, desk: Samples, runtime: ConnectorRuntime) -> Sample:
+        note("sampled", runtime.connector_id)
+        return await sample(site, desk, runtime)
+
+    monkeypatch.setattr(Samples, "ask_canary", asked)
+    monkeypatch.setattr(app, "take_sample", sampled)
+    async with running_site(SiteSettings(port=0, data_dir=tmp_path / "site", site_name="plant")) as running:
+        bad.append((await running.site.create_connector("pumps")).connector_id)
+        good_id = (await running.site.create_connector("valves")).connector_id
+
+        async def both() -> bool:
+            return all(looked[what, each] > 3 for what in ("asked", "sampled") for each in (*bad, good_id))
+
+        await until(both, what="both to be asked and sampled again and again")
 
 
 async def test_g7_a_hub_goes_on_keeping_house_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

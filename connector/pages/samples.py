@@ -20,8 +20,12 @@ from shared.core.health import FlowState
 from shared.core.link_state import LinkState
 from shared.errors import PairhubError, Refused
 from shared.limits import CANARY_AGAIN_S, CANARY_EVERY_S, LIVE_RESERVE_BYTES, SECOND_MS
+from shared.supervision import end_if_cancelled
 from web import contexts as c
 
+# What they do, in the log and to people.
+SAMPLING: Final = "sampling"
+ASKING: Final = "asking through the pairs"
 EVERY_S: Final = 5.0
 KEPT_S: Final = 600
 _AT_ONCE_MAX: Final = 8
@@ -52,6 +56,7 @@ class Sample:
 
 # The look needs the link's state in words, which connector.pages.situation works out.
 Look = Callable[[ConnectorRuntime], Awaitable[Sample]]
+Work = Callable[[ConnectorRuntime], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -155,14 +160,15 @@ class Samples:
 
     async def run(self, look: Look) -> None:
         """Take a sample of every connector every few seconds, until cancelled."""
+
+        async def sample(runtime: ConnectorRuntime) -> None:
+            self.add(runtime.connector_id, await look(runtime))
+
         while True:
             groups = self._groups()
             for group in groups:
                 for runtime in group:
-                    try:
-                        self.add(runtime.connector_id, await look(runtime))
-                    except PairhubError as error:
-                        _log.debug("no sample: %s", error, extra={"connector": runtime.connector_id})
+                    await self._contained(SAMPLING, runtime, sample)
                 await asyncio.sleep(EVERY_S / len(groups))
             self.forget_others(set(self._site.runtimes))
             self._site.repairs.keep_connectors(list(self._site.runtimes))
@@ -189,16 +195,27 @@ class Samples:
         while True:
             await asyncio.sleep(CANARY_AGAIN_S)
             lost = [each for each in self._site.runtimes.values() if self._is_lost(each)]
-            await asyncio.gather(*(self.ask_canary(runtime) for runtime in lost))
+            await self._ask_canaries(lost)
 
     def _is_lost(self, runtime: ConnectorRuntime) -> bool:
         track = self._tracks.get(runtime.connector_id)
         return track is not None and track.canary_lost_ms is not None
 
-    async def _ask_canaries(self, group: list[ConnectorRuntime], wait_s: float) -> None:
+    async def _ask_canaries(self, group: list[ConnectorRuntime], wait_s: float = 0.0) -> None:
         if wait_s:
             await asyncio.sleep(wait_s)
-        await asyncio.gather(*(self.ask_canary(runtime) for runtime in group))
+        await asyncio.gather(*(self._contained(ASKING, runtime, self.ask_canary) for runtime in group))
+
+    async def _contained(self, what: str, runtime: ConnectorRuntime, work: Work) -> None:
+        """Do work for one connector: an error in it is told, and stops none of the others (G7)."""
+        try:
+            await work(runtime)
+        except PairhubError as error:
+            _log.debug("%s: %s", what, error, extra={"connector": runtime.connector_id})
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is logged
+            end_if_cancelled(error)
+            _log.exception("%s failed for a connector", what, extra={"connector": runtime.connector_id})
+            self._site.on_stopped(what)
 
 
 def rates(samples: tuple[Sample, ...], field: str) -> tuple[float, ...]:

@@ -11,8 +11,8 @@ from connector.calls import Answerer, Calls
 from shared.clock import SystemClock
 from shared.errors import Refused
 from shared.limits import CALL_BODY_BYTES_MAX
-from shared.messages import AnyFrame, Sealed
-from shared.sealing import PairKeys, Side
+from shared.messages import LANE_CONTROL, AnyFrame, Sealed
+from shared.sealing import NONCE_BYTES, Kind, PairKeys, Side
 
 PAIR = b"p" * 16
 
@@ -100,3 +100,21 @@ async def test_w7_an_answer_that_is_too_long_is_refused_and_one_of_another_quest
     with pytest.raises(Refused) as refused:
         await asking.ask("by.key", b"", deadline_s=0.01)
     assert refused.value.code == "call_timed_out"
+
+
+async def test_g7_an_answer_that_cannot_be_read_is_a_refusal_to_whoever_asked() -> None:
+    keys = {side: PairKeys(PAIR, side, {1: b"r" * 32}) for side in Side}
+    asking = calls(Side.TARGET)
+
+    def answer(frame: AnyFrame) -> None:
+        assert isinstance(frame, Sealed)
+        question, _ = keys[Side.SOURCE].open(Kind.CALL, frame.header, frame.body)
+        sealed = keys[Side.SOURCE].seal(
+            Kind.CALL, b"\x00", epoch=question.epoch, number=1, accepted_ms=0, count=0, nonce=b"n" * NONCE_BYTES
+        )
+        asking.on_frame(Sealed(LANE_CONTROL, *sealed))
+
+    asking.open_link(answer)
+    with pytest.raises(Refused) as refused:
+        await asking.ask("by.key", b"")
+    assert refused.value.code == "answer_unreadable"
