@@ -10,7 +10,7 @@ import msgspec
 
 from shared.core.entries import Entry, decode_entry, encode_entry
 from shared.core.intervals import IntervalSet
-from shared.core.ports import ENTRY_KIND, ControlStore, PairStore, Undone
+from shared.core.ports import ENTRY_KIND, ControlRow, ControlStore, PairStore, Undone
 from shared.core.quarantine_room import QuarantineRoom
 from shared.core.remembered import Remembered
 from shared.errors import PairhubError, Refused, SealBroken
@@ -37,6 +37,7 @@ class ControlOrigin:
         self._epoch = 0
         self._last = 0
         self._last_row = 0
+        self._sealed_ms = 0  # when an entry was sealed last
         self._first_row: Remembered[ControlStore, int] = Remembered(_first_row)
         self._acknowledged_before: Remembered[ControlStore, tuple[int, int] | None] = Remembered(
             lambda store: store.control_acknowledged()
@@ -55,7 +56,7 @@ class ControlOrigin:
         while rows := store.control_rows(after_row, CONTROL_IN_FLIGHT_MAX):
             for row in rows:
                 self._last += 1
-                store.renumber_control(row.row, self._epoch, self._last, *self._sealed(row.entry, now_ms))
+                store.renumber_control(row.row, self._epoch, self._last, *self._sealed(row.entry, now_ms, self._last))
                 after_row = row.row
         self._last_row = after_row
         self._first_row.forget()
@@ -74,7 +75,7 @@ class ControlOrigin:
             why = f"it takes {len(plain)} bytes, allowed are {CONTROL_ENTRY_BYTES_MAX}"
             raise Refused("invalid", what="What would have to be told to the other side is too much", why=why)
         self._last += 1
-        header, body = self._sealed(plain, now_ms)
+        header, body = self._sealed(plain, now_ms, self._last)
         self._last_row = store.append_control(self._epoch, self._last, plain, header, body, now_ms)
         self._first_row.forget()
         return self._last_row
@@ -83,12 +84,13 @@ class ControlOrigin:
         """Return the row of the oldest entry that is not acknowledged, 0 where there is none."""
         return self._first_row.get(store)
 
-    def _sealed(self, plain: bytes, now_ms: int) -> tuple[bytes, bytes]:
+    def _sealed(self, plain: bytes, now_ms: int, number: int) -> tuple[bytes, bytes]:
+        self._sealed_ms = now_ms
         return self._keys.seal(
             Kind.CONTROL,
             plain,
             epoch=self._epoch,
-            number=self._last,
+            number=number,
             accepted_ms=now_ms,
             count=0,
             nonce=self._chance(NONCE_BYTES),
@@ -159,8 +161,21 @@ class ControlOrigin:
                     return outgoing
                 self._sent_row = row.row
                 if not held:
-                    outgoing.append(OutgoingEntry(row.header, row.body))
+                    outgoing.append(self._whole(store, row))
         return outgoing
+
+    def _whole(self, store: ControlStore, row: ControlRow) -> OutgoingEntry:
+        """Return an entry to send, sealed anew where the disk damaged what was sealed: all behind it would wait for ever.
+
+        Where that is so of the entry itself, the other side sets aside what is left of it, and goes on.
+        """
+        try:
+            self._keys.open(Kind.CONTROL, row.header, row.body, own=True)
+        except SealBroken:
+            header, body = self._sealed(row.entry, self._sealed_ms, row.number)
+            store.renumber_control(row.row, row.epoch, row.number, header, body)
+            return OutgoingEntry(header, body)
+        return OutgoingEntry(row.header, row.body)
 
 
 def _first_row(store: ControlStore) -> int:

@@ -11,7 +11,7 @@ from shared.core.intervals import IntervalSet
 from shared.errors import Refused
 from shared.limits import CONTROL_IN_FLIGHT_MAX, DAY_MS
 from shared.sealing import Header, Side
-from tests.core.stores import NOW_MS, chance, keys, open_store, rows
+from tests.core.stores import NOW_MS, chance, keys, open_store, rows, with_page_lost
 
 ENTRY = CellsEntry([])
 
@@ -157,6 +157,21 @@ def test_poison_is_quarantined_and_passed() -> None:
     assert box.on_entry(store, one.header, one.body, NOW_MS, refuse) is Taken.QUARANTINED
     assert deliver(store, box, two, []) is Taken.APPLIED
     assert rows(store, "SELECT kind, number FROM quarantine") == [(1, 1)]
+
+
+@pytest.mark.parametrize(("long", "taken"), [(700, Taken.APPLIED), (300, Taken.QUARANTINED)])
+def test_g7_an_entry_that_the_disk_damaged_keeps_nothing_behind_it_waiting(long: int, taken: Taken) -> None:
+    """With the last page of its row goes what was sealed, and with that of a shorter one most of the entry as well."""
+    store = open_store()
+    log = origin(store)
+    log.append(store, EpochsOverEntry([(1 << 62) + mark for mark in range(long)]), NOW_MS)
+    fill(store, log, 1)
+    store = with_page_lost(store, store.control_rows(0, 1)[0].body[-40:])
+    log.on_link_opened(IntervalSet())
+    there, box, done = open_store(), ControlDestination(keys(Side.TARGET)), []  # type: ignore[var-annotated]
+    assert [deliver(there, box, entry, done) for entry in log.pump(store)] == [taken, Taken.APPLIED]
+    log.on_link_opened(IntervalSet())
+    assert [deliver(there, box, entry, done) for entry in log.pump(store)] == [Taken.REPEATED, Taken.REPEATED]
 
 
 def test_a_broken_seal_changes_nothing() -> None:
