@@ -12,11 +12,19 @@ import httpx2
 import msgspec
 import pytest
 
+from connector.connectors import Pair
+from connector.flow import FlowMeter
+from connector.resource_accounts import room
 from connector.status import ConnectorStatus, site_status
 from shared.core import engine
-from shared.limits import DAY_MS
+from shared.core.completion import PairState
+from shared.core.overflow import DROP_OLDEST
+from shared.limits import DAY_MS, MINUTE_MS
 from shared.rig.client import operator_token
+from shared.sealing import Side
 from tests.connector.visitors import Two, Visitor, two_sites, until
+from tests.core.stores import CONNECTOR, PAIR, open_store
+from web.formats import rough_duration
 
 
 async def api(found: Visitor, path: str, method: str = "GET", **more: Any) -> httpx2.Response:
@@ -45,7 +53,8 @@ async def test_n4_every_reading_of_a_resource_is_accounted_for_at_both_sides_and
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "_LEDGER_EVERY_MS", 100)
-    async with two_sites(tmp_path) as two:
+    monkeypatch.setattr(FlowMeter, "per_minute", lambda *_: 10.0)
+    async with two_sites(tmp_path, outbox_bytes_max=1_100_000) as two:
         source_id = (await two.source.create("Pump house")).split("/")[-1]
         source = f"/connectors/{source_id}"
         await two.source.post(f"{source}/devices", identity="pump-1")
@@ -82,6 +91,36 @@ async def test_n4_every_reading_of_a_resource_is_accounted_for_at_both_sides_and
 _APPLIED = (("flow", 5), ("pressure", 20))
 
 
+@pytest.mark.parametrize(
+    ("waiting_bytes", "waiting", "sealed_bytes", "sealed", "lasts_ms"),
+    [
+        (400_000, 2_000, 0, 0, 3_000_000 * MINUTE_MS),  # 600,000,000 bytes, at 200 bytes a minute
+        (400_000, 2_000, 9_000, 1_000, 3_000_000 * MINUTE_MS),  # so many that wait tell it best
+        (400_000, 999, 9_000, 1_000, 600_000_000 * MINUTE_MS // 9),
+        (600_400_001, 1_000, 0, 0, 0),
+        (400_000, 999, 0, 0, None),
+    ],
+)
+def test_n4_the_space_for_what_waits_lasts_as_long_as_it_takes_readings_to_fill_what_is_free(
+    waiting_bytes: int, waiting: int, sealed_bytes: int, sealed: int, lasts_ms: int | None
+) -> None:
+    store = open_store("flow", "level")
+    store._connection.execute("UPDATE resource SET remote_sync = 0 WHERE alias = 'level'")
+    store._connection.execute(
+        "INSERT INTO stream (connector_id, tail_bytes, outbox_bytes, tail_count, outbox_count, kept_bytes,"
+        " sealed_bytes, sealed_count) VALUES (?, 100, ?, 9, ?, 7, ?, ?)",
+        (CONNECTOR, waiting_bytes - 100, waiting - 9, sealed_bytes, sealed),
+    )
+    (streamed,) = store._connection.execute("SELECT resource_id FROM resource WHERE alias = 'flow'").fetchone()
+    pair = Pair(CONNECTOR, PAIR, Side.SOURCE, PairState.PAIRED, b"", b"", "F", "s", "there", "D", b"", 0, 0, 0, True)
+    per_minute = {streamed: 1.0}
+
+    found = room(store._connection, pair, 600_400_000, DROP_OLDEST, lambda each: per_minute.get(each, 1_000.0))
+    assert (found.bytes_waiting, found.bytes_kept, found.lasts_ms) == (waiting_bytes, 7, lasts_ms)
+    quiet = room(store._connection, pair, 600_400_000, DROP_OLDEST, lambda _: 0.0)
+    assert quiet.lasts_ms is None
+
+
 async def _create_there(two: Two, target_id: str, *aliases: str) -> None:
     async def told() -> bool:
         known = {row.alias for row in await two.target.site.resources(target_id)}
@@ -93,16 +132,18 @@ async def _create_there(two: Two, target_id: str, *aliases: str) -> None:
 
 
 async def _source_shows(two: Two, source: str, source_id: str) -> None:
+    await two.source.site.write(lambda c: c.execute("UPDATE stream SET sealed_count = 1000, sealed_bytes = 2500"))
     page = await two.source.get(f"{source}/account")
     assert "flow 5 5 0 0 0 drop the oldest readings balances" in page
     assert "level 3 0 3 0 0 drop the oldest readings balances" in page
     assert "pressure 20 20 0 0 0 refuse new readings balances" in page
-    assert "At the present rate the space lasts for" in page
     assert "28 25 3 0 0 balances" in page
     assert "Outbox full refuse new readings Gaps 0" in await two.source.get(f"{source}/resources/pressure")
     found = await status_of(two.source, source_id)
     assert found.room is not None
-    assert found.room.lasts_ms
+    lasts_ms = round((1_100_000 - found.backlog.bytes) / (3 * 10.0 * 2.5) * MINUTE_MS)
+    assert found.room.lasts_ms == lasts_ms
+    assert f"At the present rate the space lasts for {rough_duration(lasts_ms / 1_000)} . Then: drop the oldest" in page
     assert {each.resource: each.own.accepted for each in found.resource_accounts} == {
         "flow": 5,
         "level": 3,
@@ -113,7 +154,7 @@ async def _source_shows(two: Two, source: str, source_id: str) -> None:
     assert [row["resource"] for row in first["rows"] + rest["rows"]] == ["flow", "level", "pressure"]
     measures = (await api(two.source, "/metrics")).text
     assert 'resource="pressure"} 20.0' in measures
-    assert "pairhub_outbox_lasts_seconds{" in measures
+    assert measured(measures, "pairhub_outbox_lasts_seconds") == lasts_ms / 1_000
 
 
 async def _target_shows(two: Two, target: str) -> None:
