@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from connector.pair_rows import PairRows, epoch_rest, pack
+from connector.pair_rows import UNREADABLE, PairRows, epoch_rest, pack
 from shared.columns import Columns
 from shared.core.ports import EpochIn, HeldChunk, Quarantined
 from shared.limits import QUARANTINE_ROW_BYTES
@@ -40,7 +40,7 @@ class InboxRows(PairRows):
         """Return an epoch; of one that the disk damaged nothing is known, as after a restore: its origin makes it again."""
         try:
             return EpochIn(epoch, *epoch_rest(row))
-        except (msgspec.DecodeError, ValueError, TypeError) as error:
+        except UNREADABLE as error:
             _log.error("what arrived of an epoch cannot be read: %s", error, extra={"connector": self._id})
             return EpochIn(epoch)
 

@@ -59,6 +59,10 @@ def readable(packed: bytes, kind: type[T], what: str) -> T | None:
         return None
 
 
+UNREADABLE = (msgspec.DecodeError, ValueError, TypeError)
+"""What `epoch_rest` raises where the disk damaged a row."""
+
+
 def epoch_rest(row: Sequence[Any]) -> tuple[IntervalSet, IntervalSet, int, int, int, dict[str, int], Apart]:
     """Return (recorded, closed, applied, held, quarantined, dropped by cause, apart) from a row's columns."""
     recorded, closed, applied, held, quarantined, dropped, apart = row
