@@ -363,12 +363,13 @@ class Completion:
         identity: Callable[[], Identity],
         on_paired: Callable[[Pair], None],
         meet: Callable[[], Awaitable[None]],
-        on_rolled_back: Callable[[str, bytes], None],
+        on_rolled_back: Callable[[Pair, str, bytes], None],
     ) -> None:
         """`on_paired` and `on_rolled_back` are called on the event loop with the commit they speak of, at least once.
 
         Whoever waits for that commit may be gone by then: with the link, or the request of a person. `meet` opens the
-        present link to a pair at work. `on_rolled_back` is told the reason, and the source's signed word if this is it.
+        present link to a pair at work. `on_rolled_back` is told which pair, the reason, and the source's signed word, which
+        is empty where it is not this commit that gives it.
         """
         self._database = database
         self._clock = clock
@@ -441,32 +442,36 @@ class Completion:
         await self.roll_back(pair, "rolled_back")
 
     async def roll_back(self, pair: Pair, reason: str) -> None:
-        """Source: undo the pair if it is still pending."""
+        """Source: undo the pair if it is still pending, and have it forgotten where it is not stored any more."""
         statement = Dissolution(pair.pair_id, reason)
         packed = pack(statement, [sign(self._identity().identity_private, statement)])
 
-        def unit(connection: sqlite3.Connection) -> bool:
+        def unit(connection: sqlite3.Connection) -> bytes | None:
             current = connectors.find_pair(connection, pair.connector_id)
-            if current is None or current.state is not PairState.PENDING:
-                return False
+            if current is None or current.pair_id != pair.pair_id:
+                return b""
+            if current.state is not PairState.PENDING:
+                return None
             connectors.remove_pair(connection, pair.connector_id, PairEvent.WINDOW_OVER)
             connectors.save_dissolution(connection, pair.pair_id, pair.connector_id, packed, self._clock.wall_ms())
-            return True
+            return packed
 
-        def after(outcome: bool | BaseException) -> None:
-            if outcome is True:
-                self._on_rolled_back(reason, packed)
+        def after(outcome: bytes | BaseException | None) -> None:
+            if isinstance(outcome, bytes):
+                self._on_rolled_back(pair, reason, outcome)
 
         await self._database.write(unit, after)
 
     async def on_dissolved(self, pair: Pair, frame: PairDissolved) -> None:
         """Target: the source's signed word that it gave the pairing up; raises Refused where it is not genuine."""
+        if pair.side is not Side.TARGET or pair.state is not PairState.PENDING:
+            return  # a source hears its own word, of before it was restored: its time tells it the same
         dissolution = read_dissolution(frame.dissolution, pair.peer_identity_key)
-        if dissolution.pair_id != pair.pair_id or pair.side is not Side.TARGET or pair.state is not PairState.PENDING:
+        if dissolution.pair_id != pair.pair_id:
             return
 
         def after(outcome: BaseException | None) -> None:
             if outcome is None:
-                self._on_rolled_back(dissolution.reason, b"")
+                self._on_rolled_back(pair, dissolution.reason, b"")
 
         await self._database.write(lambda c: connectors.remove_pair(c, pair.connector_id, PairEvent.DISSOLVED), after)

@@ -264,7 +264,7 @@ class ConnectorRuntime:
 
     def _on_paired(self, pair: Pair) -> None:
         """The pair is complete on disk: it is at work from here on, whatever becomes of this link (G1, G15)."""
-        if self.runner is not None or self.pair is None or self.pair.pair_id != pair.pair_id:
+        if self.runner is not None or not self._is_present(pair):
             return
         self.pair = pair
         self._make_runner(pair)
@@ -293,11 +293,16 @@ class ConnectorRuntime:
         link.send(AskHeld())  # the hub said what it holds before there was an engine to hear it
         await runner.introduce()
 
-    def _on_rolled_back(self, reason: str, packed: bytes) -> None:
+    def _is_present(self, pair: Pair) -> bool:
+        """Whether this is the pair that the connector is in, in whatever state."""
+        return self.pair is not None and self.pair.pair_id == pair.pair_id
+
+    def _on_rolled_back(self, pair: Pair, reason: str, packed: bytes) -> None:
         """The pair was undone; `packed` is the signed word about it, where it is this side's to tell."""
-        self._problem = str(refused_there(reason, {}))
         self._tell_dissolved(packed)
-        self._on_over()
+        if self._is_present(pair):
+            self._problem = str(refused_there(reason, {}))
+            self._on_over()
 
     def _on_over(self) -> None:
         """The pair is over: from here on this connector has no peer, whatever is still under way."""
@@ -325,8 +330,14 @@ class ConnectorRuntime:
 
     async def accept_claimant(self) -> None:
         """Source: a person accepts who claimed; the target's next hello completes the pair. Raises Refused."""
-        self.pair = await self._around.database.write(lambda c: connectors.accept_pending(c, self.connector_id))
-        self._ring("pairing")
+
+        def after(outcome: Pair | BaseException) -> None:
+            # With the commit: it may be undone in the same one, and who accepted may be gone (G15).
+            if isinstance(outcome, Pair) and self._is_present(outcome):
+                self.pair = outcome
+                self._ring("pairing")
+
+        await self._around.database.write(lambda c: connectors.accept_pending(c, self.connector_id), after)
 
     async def refuse_claimant(self) -> None:
         """Source: a person refuses who claimed; both sides forget the pair. Raises Refused('not_found')."""

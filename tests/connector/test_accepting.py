@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,8 +12,12 @@ from connector.settings import SiteSettings
 from connector.site import Site
 from hub.serve import running_hub
 from hub.settings import HubSettings
+from shared.certificates import Dissolution, pack, sign
 from shared.core.completion import PairState
+from shared.messages import PairDissolved
 from shared.rig.client import until
+from tests.connector.test_told_again import claim, linked, two_sites
+from tests.connector.test_told_again import true as until_true
 
 
 @asynccontextmanager
@@ -70,3 +75,30 @@ async def test_a_refused_claimant_is_forgotten_on_both_sides(tmp_path: Path) -> 
         assert "operator of the source declined" in office.runtime(target_id).view.problem
         assert plant.pair(source_id) is None
         assert (await plant.connector(source_id)).role == "standalone"
+
+
+async def test_g15_a_claimant_accepted_and_refused_in_one_commit_is_forgotten_and_another_can_come(
+    tmp_path: Path,
+) -> None:
+    async with claimed(tmp_path) as (plant, source_id, office, target_id):
+        await asyncio.gather(plant.accept_claimant(source_id), plant.refuse_claimant(source_id))
+        assert plant.pair(source_id) is None
+
+        async def forgotten() -> bool:
+            return office.pair(target_id) is None
+
+        await until(forgotten, what="the target to hear of it")
+
+
+async def test_g15_a_source_that_hears_its_own_word_on_a_pair_keeps_its_link(tmp_path: Path) -> None:
+    settings = HubSettings(port=0, data_dir=tmp_path / "hub", open_enrolment=True)
+    async with running_hub(settings) as hub, two_sites(tmp_path, hub.url, accept=True) as (plant, office):
+        source_id = (await plant.create_connector("pumps")).connector_id
+        source, target = plant.runtime(source_id), office.runtime(await claim(plant, source_id, office))
+        assert source.pair is not None
+        link = hub.hub.links[plant.identity.site_id, source_id]
+        said = Dissolution(source.pair.pair_id, "rolled_back")  # before its site was restored
+        link.send(PairDissolved(pack(said, [sign(plant.identity.identity_private, said)])))
+        await plant.accept_claimant(source_id)
+        await until_true(lambda: linked(source, target), "both to be paired")
+        assert hub.hub.links[plant.identity.site_id, source_id] is link
