@@ -31,7 +31,8 @@ class GivenUp:
     async def load(self) -> None:
         """Tell of all of them once more: the process may have ended, or the hub lost its disk, before it was heard."""
         statements = await self._database.read(lambda c: connectors.dissolutions(c, self._connector_id))
-        self._untold = dict.fromkeys(statements, 0)
+        # Beside those that were given up while this read.
+        self._untold = dict.fromkeys((*statements, *self._untold), 0)
         self._tell()
 
     def add(self, statement: bytes) -> None:

@@ -6,6 +6,7 @@ whoever delivers it. It is kept, and repeated to the hub on every link, until bo
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import sqlite3
@@ -72,6 +73,7 @@ class PartingDesk:
         self._ring = ring
         self._send: Send | None = None
         self._untold: list[Parted] = []
+        self._finding = asyncio.Lock()
         self._unanswered: dict[bytes, Parted] = {}  # told on this link, by pair ID; the hub may have failed to store it
 
     async def seen(self) -> PartingSeen:
@@ -157,7 +159,7 @@ class PartingDesk:
             return
         self._genuine(frame.parting, known.certificate)
         await self._database.write(lambda c: parting_rows.note_told(c, known, known_by_both=frame.known_by_both))
-        self._untold = await self._database.read(lambda c: parting_rows.untold(c, self._connector_id))
+        await self._find_untold()
         self._ring("parting")
 
     def _genuine(self, packed: bytes, certificate: bytes) -> Parting:
@@ -209,8 +211,12 @@ class PartingDesk:
 
     async def load(self) -> None:
         """Take up of which partings others are not known to know, and tell the hub where it is linked."""
-        self._untold = await self._database.read(lambda c: parting_rows.untold(c, self._connector_id))
+        await self._find_untold()
         self._tell(self._untold)
+
+    async def _find_untold(self) -> None:
+        async with self._finding:  # one by one: what was read first must not take the place of what was read later
+            self._untold = await self._database.read(lambda c: parting_rows.untold(c, self._connector_id))
 
     async def tell_all(self) -> None:
         """Tell of every parting of this connector: the hub (restored, or another one) believes it to be in a pair."""
