@@ -8,7 +8,7 @@ from typing import Final
 
 from connector.connectors import find_pair
 from connector.control_rows import ControlRows
-from connector.pair_rows import pack, unpack
+from connector.pair_rows import pack, readable, unpack
 from shared.certificates import Parting, verify
 from shared.core.ledger import Ledger
 from shared.core.parting import PARTING_TABLE, Ask, PartEvent, PartingTalk, PartState
@@ -98,8 +98,11 @@ def save_parted(connection: sqlite3.Connection, parted: Parted) -> None:
     )
 
 
-def _parted(row: sqlite3.Row) -> Parted:
-    ledger = unpack(row[11], type=Ledger)
+def _parted(row: sqlite3.Row) -> Parted | None:
+    """Return a parted pair; None where the disk damaged it: it is over all the same."""
+    ledger = readable(row[11], Ledger, "a parted pair")
+    if ledger is None:
+        return None
     values = (row[0], Side(row[1]), *row[2:7], PartState(row[7]), bool(row[8]), bool(row[9]), row[10], ledger, row[12])
     return Parted(*values)
 
@@ -120,7 +123,7 @@ def untold(connection: sqlite3.Connection, connector_id: str) -> list[Parted]:
         f"SELECT {_PARTED} FROM parted WHERE connector_id = ? AND state = ? ORDER BY parted_ms",  # noqa: S608
         (connector_id, PartState.AGREED.value),
     )
-    return [_parted(row) for row in rows]
+    return [parted for row in rows if (parted := _parted(row)) is not None]
 
 
 def all_parted(connection: sqlite3.Connection, connector_id: str) -> list[Parted]:
@@ -129,7 +132,7 @@ def all_parted(connection: sqlite3.Connection, connector_id: str) -> list[Parted
         f"SELECT {_PARTED} FROM parted WHERE connector_id = ? ORDER BY parted_ms DESC LIMIT ?",  # noqa: S608
         (connector_id, _TOLD_AT_ONCE_MAX),
     )
-    return [_parted(row) for row in rows]
+    return [parted for row in rows if (parted := _parted(row)) is not None]
 
 
 def note_told(connection: sqlite3.Connection, parted: Parted, *, known_by_both: bool) -> None:

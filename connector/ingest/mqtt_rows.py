@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from dataclasses import dataclass
 
@@ -23,17 +24,18 @@ class Subscription:
     former: tuple[str, ...] = ()
 
 
+_log = logging.getLogger(__name__)
 _COLUMNS = "subscription_id, connector_id, settings, password, former"
 
 
 def list_subscriptions(connection: sqlite3.Connection, connector_id: str | None = None) -> list[Subscription]:
-    """Return the subscriptions of a connector, or of all, oldest first."""
+    """Return the subscriptions of a connector, or of all, oldest first; but those that the disk damaged."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM mqtt_subscription WHERE ?1 IS NULL OR connector_id = ?1"  # noqa: S608  # names of ours
         " ORDER BY created_ms, subscription_id",
         (connector_id,),
     )
-    return [_subscription(row) for row in rows]
+    return [subscription for row in rows if (subscription := _readable(row)) is not None]
 
 
 def get_subscription(connection: sqlite3.Connection, connector_id: str, subscription_id: str) -> Subscription:
@@ -95,6 +97,15 @@ def _check_name(others: list[Subscription], subscription: Subscription) -> None:
     for other in others:
         if other.subscription_id != subscription.subscription_id and other.settings.name == subscription.settings.name:
             raise Refused("exists", what="MQTT subscription")
+
+
+def _readable(row: sqlite3.Row) -> Subscription | None:
+    """Return a subscription; None, and a line in the log, where it cannot be read: the others are served all the same."""
+    try:
+        return _subscription(row)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        _log.error("an MQTT subscription cannot be read: %s", error, extra={"connector": row[1]})
+        return None
 
 
 def _subscription(row: sqlite3.Row) -> Subscription:

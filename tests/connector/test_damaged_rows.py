@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from connector import gaps
+from connector import gaps, parting_rows
+from connector.ingest import mqtt_rows
+from connector.ingest.mqtt_settings import MqttSettings
 from connector.replay_rows import list_replays
 from connector.streams import Streams
 from shared.core.entries import Definition, GapNotice, GapRow
 from shared.core.intervals import IntervalSet
+from shared.core.ledger import Ledger
+from shared.core.parting import PartState
 from shared.core.ports import EpochIn
 from shared.core.replay_job import ReplayAsk, ReplayJob, ReplayState
 from shared.notices import rows as notice_rows
 from shared.notices.notice import Sender, trial_notice
+from shared.sealing import Side
 from tests.core.stores import CONNECTOR, NOW_MS, open_store
 
 
@@ -26,7 +31,7 @@ def damage(store: Streams, table: str, column: str, which: str) -> None:
     done = store.connection.execute(
         f"UPDATE {table} SET {column} = CAST(substr(CAST({column} AS BLOB), 1, LENGTH({column}) / 2)"
         f" || zeroblob(LENGTH({column}) - LENGTH({column}) / 2) AS"
-        f" {'TEXT' if column in ('facts', 'dropped') else 'BLOB'}) WHERE {which}"
+        f" {'TEXT' if column in ('settings', 'dropped') else 'BLOB'}) WHERE {which}"
     )
     assert done.rowcount == 1
 
@@ -82,3 +87,23 @@ def test_g7_a_damaged_notice_or_repair_keeps_no_daemon_from_starting(store: Stre
         notice_rows.save_repairs(store.connection, [], [("webhook", told)])
     damage(store, "notice", "body", "notice_id = 'a'")
     assert [each.id for each in notice_rows.waiting_notices(store.connection, "webhook")] == ["b"]
+
+
+def test_g7_a_damaged_mqtt_subscription_keeps_no_daemon_from_starting(store: Streams) -> None:
+    for name in ("a", "b"):
+        made = mqtt_rows.Subscription(name, CONNECTOR, MqttSettings(name, "broker"), "")
+        mqtt_rows.add_subscription(store.connection, made, NOW_MS)
+    damage(store, "mqtt_subscription", "settings", "subscription_id = 'a'")
+    assert [each.settings.name for each in mqtt_rows.list_subscriptions(store.connection)] == ["b"]
+
+
+def test_g7_a_damaged_parted_pair_keeps_no_other_from_being_told(store: Streams) -> None:
+    for pair_id in (b"a", b"b"):
+        parted = parting_rows.Parted(
+            pair_id, Side.SOURCE, CONNECTOR, b"", b"", "", "", PartState.AGREED, False, False, NOW_MS, Ledger(), 0
+        )
+        parting_rows.save_parted(store.connection, parted)
+    damage(store, "parted", "ledger", "pair_id = x'61'")
+    assert [each.pair_id for each in parting_rows.untold(store.connection, CONNECTOR)] == [b"b"]
+    assert [each.pair_id for each in parting_rows.all_parted(store.connection, CONNECTOR)] == [b"b"]
+    assert parting_rows.find_parted(store.connection, CONNECTOR, b"a") is None
