@@ -128,6 +128,8 @@ def end_pair(
     )
     note_gaps(store, pair, gap_id, now_ms)
     store.save_lost_edits(None)  # the next partner has none of them
+    store.save_beginning(None)
+    store.save_peer_oldest_ms(None)
     _forget_pair(connection, pair.connector_id)
     if flush and pair.side is Side.TARGET:
         _flush_target(connection, pair.connector_id)

@@ -19,7 +19,6 @@ from shared.core.edits import Edit, Edits
 from shared.core.engine_effects import Changed, Effect, Fault
 from shared.core.engine_link import EngineLink
 from shared.core.entries import (
-    CAUSE_ORIGIN_RESTORED,
     AnsweredEntry,
     CellsEntry,
     CreateResourceEntry,
@@ -28,7 +27,6 @@ from shared.core.entries import (
     Entry,
     EpochsOverEntry,
     GapEntry,
-    GapNotice,
     PartAskedEntry,
     PartDeclinedEntry,
     PartWithdrawnEntry,
@@ -47,6 +45,7 @@ from shared.core.parting_lane import PartingLane
 from shared.core.ports import PairStore
 from shared.core.quarantine import Quarantine
 from shared.core.replay_lane import Replays
+from shared.core.restores import Restores
 from shared.limits import NAME_CHARS_MAX, SEALED_NUMBER_MAX
 from shared.messages import Sealed
 from shared.sealing import Kind, PairKeys
@@ -73,6 +72,7 @@ class ControlLane:
         self._chance = chance
         self._outbox = outbox
         self._inbox = inbox
+        self.restores = Restores()
         self._epochs_over: set[int] = set()  # earlier epochs of our log that the peer was told of
         self._came_late = False  # edits that the other side may have forgotten since it made them
 
@@ -83,6 +83,7 @@ class ControlLane:
         self.renew(store, now_ms)
         self.replays.load(store)
         self.quarantine.load(store)
+        self.restores.load(store)
         self.appeared.clear()
         self.edits.appeared.clear()
 
@@ -139,13 +140,24 @@ class ControlLane:
 
     def note_restore(self, store: PairStore, backup_ms: int, restored_ms: int, now_ms: int) -> list[Effect]:
         """This side was restored: what was accepted since the backup and not delivered is lost, and nobody can count it."""
-        notice = GapNotice(
-            f"restored-{restored_ms:x}", CAUSE_ORIGIN_RESTORED, None, backup_ms, restored_ms, [], [], now_ms
-        )
-        if store.add_gap(notice, ours=True):
+        notice = self.restores.on_backup(store, backup_ms=backup_ms, restored_ms=restored_ms, now_ms=now_ms)
+        if notice is not None:
             store.set_unknown()
             self.log.append(store, GapEntry(notice), now_ms)
         return [Changed("gaps"), Changed("account")]
+
+    def note_found(self, store: PairStore, peer_ms: int, now_ms: int) -> list[Effect]:
+        """The other side, whose clock says `peer_ms`, has more of our readings than we ever gave: we were restored."""
+        notice = self.restores.on_found(store, self._chance(8).hex(), peer_ms=peer_ms, now_ms=now_ms)
+        if notice is None:
+            return []
+        self.log.append(store, GapEntry(notice), now_ms)
+        return [Changed("gaps")]
+
+    def note_compared(self, store: PairStore, link: EngineLink) -> None:
+        """The other side named all that it has of our readings: what more a hub holds may still tell of a restore."""
+        if self._outbox.knows_all(store, link.held):
+            self.restores.on_compared(store)
 
     def end_epochs(self, store: PairStore, held: Iterable[tuple[int, int]], now_ms: int) -> None:
         """Let the peer refuse what the hub still has of our log's earlier epochs, so that it goes from there."""

@@ -43,6 +43,7 @@ from shared.core.ports import PairStore
 from shared.core.public_parts import check_held, read_stated
 from shared.core.quarantine import Quarantine
 from shared.core.quarantine_room import QuarantineRoom
+from shared.core.remembered import Remembered
 from shared.core.replay_lane import Replays
 from shared.core.statements import (
     ALL_EPOCHS,
@@ -79,6 +80,8 @@ Chance = Callable[[int], bytes]
 _EXPIRE_AGAIN_MS = 20
 # While the clock is in doubt nothing expires (G5); then it is looked at again after this.
 _EXPIRE_DOUBTED_MS = 60 * SECOND_MS
+# So often in a row a peer that names its epochs by turns may name none that it did not name before: it was asked twice.
+_TOLD_NOTHING_NEW_MAX = 16
 _LEDGER_EVERY_MS = 5 * SECOND_MS
 # A peer that answers with a start we did not know is asked at most this often.
 _ASK_AGAIN_MS = SECOND_MS
@@ -115,6 +118,7 @@ class PairEngine:
         self._expire_after_ms = 0
         self._cap_again_ms: int | None = None  # when more of what is over the byte cap goes
         self._ages = Ages()
+        self._peer_oldest_ms: Remembered[PairStore, int | None] = Remembered(lambda store: store.peer_oldest_ms())
         self._appeared: list[tuple[str | None, str | None, int]] = []
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -123,6 +127,7 @@ class PairEngine:
         """Take up what is stored: at the start, and after a unit of work of ours was undone (then the link is over)."""
         self._link = None
         self._ages.on_undone()
+        self._peer_oldest_ms.forget()
         self.outbox.on_link_closed()
         self.inbox.forget()
         self._control.load(store, now_ms)
@@ -348,6 +353,7 @@ class PairEngine:
         if fresh:
             link.nonce = b""
             if compared is not None:
+                link.told_nothing_new = 0 if IntervalSet(compared).minus(link.compared) else link.told_nothing_new + 1
                 link.compared.add_range(*compared)
                 epochs += lacking_epochs(store.epochs_out(), epochs, compared)
         tally, closed = GapTally(CAUSE_DESTINATION_RESTORED), GapTally(CAUSE_ORIGIN_RESTORED)
@@ -366,6 +372,9 @@ class PairEngine:
             effects.append(Changed("devices"))
         effects += self._control.give_notice(store, tally, now_ms)
         effects += self._control.give_notice(store, closed, now_ms)
+        if tally.origin_restored:
+            effects += self._control.note_found(store, private.time_ms, now_ms)
+        moved |= self._take_oldest(store, private, now_ms)
         if private.ledger is not None:
             self._take_ledger(store, private.ledger, private, anew=public.whole)
         if moved or private.ledger is not None:
@@ -382,8 +391,24 @@ class PairEngine:
                 link.stated = True
                 self._begin(store, now_ms)
             if compared is not None and IntervalSet(ALL_EPOCHS).minus(link.compared):
-                effects.append(self._ask(link, now_ms))  # they are too many for one statement
+                # They are too many for one statement; what is never named is too long for any (shared.core.stating).
+                effects += [self._ask(link, now_ms)] if link.told_nothing_new < _TOLD_NOTHING_NEW_MAX else []
+            elif compared is not None and not IntervalSet(ALL_EPOCHS).minus(link.compared):
+                self._control.note_compared(store, link)
         return effects
+
+    def _take_oldest(self, store: PairStore, private: Private, now_ms: int) -> bool:
+        """Keep since when, by our clock, the oldest waits that the other side has; return whether that changed."""
+        before_ms = self._peer_oldest_ms.get(store)
+        oldest_ms = None if private.oldest_ms is None else now_ms - max(0, private.time_ms - private.oldest_ms)
+        if oldest_ms is None or before_ms is None:
+            changed = oldest_ms != before_ms
+        else:
+            changed = abs(oldest_ms - before_ms) >= SECOND_MS  # less is the way of the statement
+        if changed:
+            store.save_peer_oldest_ms(oldest_ms)
+            self._peer_oldest_ms.forget()
+        return changed
 
     def _take_ledger(self, store: PairStore, ledger: Ledger, private: Private, *, anew: bool) -> None:
         """Keep what the source states of its account, and what was applied here at the cut it speaks of."""
@@ -401,6 +426,8 @@ class PairEngine:
     ) -> Send:
         public, private = self.inbox.state(store, whole=whole)
         replay_epochs, replays = self.inbox.replays.state(store, whole=whole)
+        named = {part.epoch for part in public}  # an honest source has other epochs for what it replays
+        replay_epochs = [part for part in replay_epochs if part.epoch not in named]
         recorded = encode_recorded(Recorded(nonce, whole, public + replay_epochs, self._control.peer_log.state(store)))
         ledger = store.ledger() if self.side is Side.SOURCE else None
         if whole:
@@ -408,6 +435,7 @@ class PairEngine:
         if (link := self._link) is not None:
             link.unstated, link.word_due_ms = 0, None
         resources = self._news.next(store, ledger) if ledger is not None and (whole or with_resources) else {}
+        resources = {name: found.stated() for name, found in resources.items()}
         cells = store.cells_digest() if whole else b""
         definitions = definitions_digest(store.peer_definitions() or ()) if whole else b""
         self._statements += 1
@@ -419,7 +447,7 @@ class PairEngine:
             encode_entry(
                 Private(
                     private,
-                    ledger,
+                    None if ledger is None else ledger.stated(),
                     now_ms,
                     cells,
                     definitions,
@@ -429,6 +457,7 @@ class PairEngine:
                     replay_epochs=[r.epoch for r in replay_epochs],
                     is_full=self.quarantine.is_full,
                     named_all=self.inbox.named_all,
+                    oldest_ms=self._oldest_ms(store),
                 )
             ),
             epoch=self._start,
@@ -439,6 +468,10 @@ class PairEngine:
             associated=recorded,
         )
         return Send(Statement(header, recorded, body))
+
+    def _oldest_ms(self, store: PairStore) -> int | None:
+        """Since when the oldest waits that this side has and that is not applied (G9)."""
+        return self.outbox.oldest_ms(store) if self.side is Side.SOURCE else self.inbox.oldest_held_ms(store)
 
     # --- the end of every unit of work --------------------------------------------------------------------------------
 
@@ -465,6 +498,8 @@ class PairEngine:
         changed = self.inbox.changed or self._control.peer_log.changed or self.quarantine.is_full is not self._told_full
         if changed and not (patient and self._may_wait(link, now_ms)):
             effects.append(self._statement(store, nonce=b"", whole=False, now_ms=now_ms))
+            while self.inbox.changed:  # it had no room for all
+                effects.append(self._statement(store, nonce=b"", whole=False, now_ms=now_ms))
         if link.consumed_bytes >= CREDIT_GRANT_BYTES:
             effects.append(Send(Credit(link.consumed_bytes)))
             link.consumed_bytes = 0
@@ -558,6 +593,9 @@ class PairEngine:
         if moved_ms := self._ages.on_tick(now_ms, monotonic_ms):
             store.move_accepted(moved_ms, now_ms)
             store.move_held(moved_ms, now_ms)
+            if (oldest_ms := self._peer_oldest_ms.get(store)) is not None:
+                store.save_peer_oldest_ms(min(oldest_ms + moved_ms, now_ms))
+                self._peer_oldest_ms.forget()
             self.inbox.forget_oldest()
             self.outbox.load(store, self._control.accepted_by_peer(store))
 

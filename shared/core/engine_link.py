@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shared.core.intervals import IntervalSet
@@ -22,6 +23,7 @@ class EngineLink:
     peer_start: int = 0
     peer_counter: int = 0
     compared: IntervalSet = field(default_factory=IntervalSet)  # epochs that the peer's start has named all of
+    told_nothing_new: int = 0  # in a row, fresh statements of no epochs but those
     opened_ms: int = 0
     asked_ms: int = 0
     asked_again: bytes = b""  # the nonce of the question that was sent a second time
@@ -51,6 +53,6 @@ class EngineLink:
         self.replays.on_time(now_ms)
 
 
-def held_segments(held: dict[tuple[int, int], IntervalSet]) -> dict[int, IntervalSet]:
+def held_segments(held: Mapping[tuple[int, int], IntervalSet]) -> dict[int, IntervalSet]:
     """Return the segment numbers by epoch out of what the hub holds."""
     return {epoch: IntervalSet(numbers.flat()) for (kind, epoch), numbers in held.items() if kind == Kind.SEGMENT}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from shared.batches import Series
-from shared.core.entries import CAUSE_DESTINATION_RESTORED, CAUSE_ORIGIN_RESTORED, GapNotice, GapRow
+from shared.core.entries import CAUSE_DESTINATION_RESTORED, GapNotice, GapRow
 from shared.core.gap_shares import GapShare, TakenBack, part_id
 from shared.core.intervals import IntervalSet
 from shared.limits import CONTROL_ENTRY_BYTES_MAX, GAP_ROWS_MAX
@@ -48,7 +48,8 @@ class _Made:
 class GapTally:
     """One notice in the making. `cause` is that of what `number`, `batch` and `bare` report.
 
-    `taken_back` is what earlier notices named, and arrived after all.
+    `taken_back` is what earlier notices named, and arrived after all. `origin_restored`: beyond that something is missing
+    that nobody can count (shared.core.restores).
     """
 
     def __init__(self, cause: str) -> None:
@@ -65,7 +66,7 @@ class GapTally:
     @property
     def is_empty(self) -> bool:
         """Whether nothing was given up."""
-        return not (self._rows or self._numbers or self._unnamed.count or self.origin_restored)
+        return not (self._rows or self._numbers or self._unnamed.count)
 
     @property
     def says_nothing(self) -> bool:
@@ -112,7 +113,7 @@ class GapTally:
         return self.cause
 
     def notices(self, gap_id: str, now_ms: int) -> list[GapNotice]:
-        """Return what there is to tell the other side: nothing, counted gaps of bounded size, an uncountable one, or both."""
+        """Return what there is to tell the other side: nothing, or counted gaps of bounded size."""
         notices: list[GapNotice] = []
         if self._unnamed.count or self._numbers or self._rows:
             parts = _parts([GapRow(*key, *_ends(span, now_ms)) for key, span in self._rows.items()])
@@ -126,9 +127,6 @@ class GapTally:
                     total.add(row.count, row.first_ms, row.last_ms)
                 ends = _ends(total, now_ms)
                 notices.append(GapNotice(part_id(gap_id, at), self.cause, *ends, rows, numbers, now_ms))
-        if self.origin_restored:
-            # What was accepted between the backup and the loss, and had not been delivered, nobody can count.
-            notices.append(GapNotice(gap_id + "u", CAUSE_ORIGIN_RESTORED, None, now_ms, now_ms, [], [], now_ms))
         return notices
 
     def shares(self, gap_id: str) -> list[tuple[int, int, GapShare]]:

@@ -272,9 +272,13 @@ class Inbox:
         store.save_epoch_in(epoch, now_ms)
         self._changed[chunk.epoch] = None
 
+    def oldest_held_ms(self, store: InboxStore) -> int | None:
+        """When the oldest of what is held arrived, None where nothing is."""
+        return self._oldest_held_ms.get(store)
+
     def next_deadline_ms(self, store: InboxStore) -> int | None:
         """When `expire_held` has something to do next."""
-        oldest_ms = self._oldest_held_ms.get(store)
+        oldest_ms = self.oldest_held_ms(store)
         return None if oldest_ms is None else oldest_ms + RETENTION_MS
 
     def on_gap(self, store: InboxStore, notice: GapNotice, now_ms: int) -> None:

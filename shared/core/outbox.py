@@ -13,6 +13,7 @@ from typing import Final
 from shared.batches import BatchCodec, Packed, pack
 from shared.columns import Batch, Columns, Series, as_columns
 from shared.core.account import add_counts
+from shared.core.engine_link import held_segments
 from shared.core.gaps import GapTally
 from shared.core.intervals import IntervalSet
 from shared.core.overflow import Overflow
@@ -27,6 +28,7 @@ from shared.limits import (
     OUTBOX_BYTES_MAX,
     QUARANTINE_BYTES_MAX,
     RETENTION_MS,
+    SEALED_NUMBER_MAX,
     SECOND_MS,
     SEGMENT_GREAT_READINGS,
     SEGMENT_PLAIN_BYTES_TARGET,
@@ -274,7 +276,8 @@ class Outbox:
 
     def _next_number(self, store: OutboxStore) -> tuple[int, int]:
         """Give the next number. The store tells the last one by the segments that wait, once it knows the epoch."""
-        if self._epoch is None:
+        # A destination that states the last number there is has used an epoch up: it goes on in another one.
+        if self._epoch is None or self._epoch.last_number >= SEALED_NUMBER_MAX:
             self._epoch = EpochOut(int.from_bytes(self._chance(8), "big") >> 1 or 1)  # SQLite integers are signed
             store.save_epoch_out(self._epoch)
         self._epoch.last_number += 1
@@ -423,7 +426,7 @@ class Outbox:
             return 0
         tally.destination_restored = True
         self._forget_oldest()
-        readings = 0
+        readings, waited_bytes = 0, store.waiting_bytes()
         for sent in store.sent_segments(known.epoch, lost):
             readings += sent.count
             store.count_unrecorded(sent.counts)
@@ -431,6 +434,8 @@ class Outbox:
             if found < sent.count:
                 cause = tally.lost(sent.count - found, sent.first_ms, sent.last_ms)
                 store.count_dropped(cause, sent.count - found, missing)
+        if self._left_bytes is not None:  # where that is over the cap it goes bit by bit, as a backlog does
+            self._left_bytes += store.waiting_bytes() - waited_bytes
         known.recorded = known.recorded.minus(lost)
         self._sending.start_over()
         return readings
@@ -455,6 +460,16 @@ class Outbox:
             self._store_sealed(store, *self._next_number(store), piece, 0, now_ms, {}, kept=kept)
         return found, {resource: sent.counts[resource] - counts[resource] for resource in counts}
 
+    def knows_all(self, store: OutboxStore, held: Mapping[tuple[int, int], IntervalSet] | None) -> bool:
+        """Whether the hub, as far as it said, holds no segment but what we know: a restore has forgotten the others."""
+        if held is None:
+            return False
+        epochs = store.epochs_out()
+        parts = held_segments(held).items()
+        return all(
+            epoch in epochs and numbers.highest <= epochs[epoch].last_number for epoch, numbers in parts if numbers
+        )
+
     def still_closed(self, store: OutboxStore, epoch: int, numbers: IntervalSet) -> IntervalSet:
         """Return those of the numbers, once given up, that a word of the destination has not corrected since."""
         known = store.epoch_out(epoch)
@@ -465,6 +480,10 @@ class Outbox:
         return numbers.minus(numbers.minus(given_up))
 
     # --- giving up --------------------------------------------------------------------------------------------------
+
+    def oldest_ms(self, store: OutboxStore) -> int | None:
+        """When the oldest that waits here was accepted, None where nothing does."""
+        return self._oldest_ms.get(store)
 
     def expires(self, store: OutboxStore, now_ms: int) -> bool:
         """Whether `expire` has something to do."""

@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from shared.batches import BatchCodec
 from shared.core import cells as cell_rules
-from shared.core.entries import CAUSE_RETENTION, GapNotice
+from shared.core.entries import CAUSE_ORIGIN_RESTORED, CAUSE_RETENTION, GapNotice
 from shared.core.intervals import IntervalSet
 from shared.errors import SealBroken, Undecodable
 from shared.limits import DAY_MS, MINUTE_MS
@@ -169,6 +169,7 @@ def check(world: World) -> list[str]:
     found += _readings(world)
     found += resource_accounts.check(world)
     found += gap_sums.check(world)
+    found += [f"from when to when? {each}" for each in _uncounted(source) if each.first_ms >= each.last_ms]
     if not source.restored and not target.restored:
         found += _exact(world)
     return found
@@ -195,6 +196,8 @@ def _readings(world: World) -> list[str]:
         if key not in at_target and (key[0], generation) in world.ended:
             continue  # somebody who did not know of its deletion made the same generation of it, without its history
         if key not in at_source_stored and source.restored:
+            if key not in at_target and not _may_be_missing(world, key):
+                found.append(f"{key} went with a disk, and no notice says that of then anything may be missing")
             continue
         if key in at_target:
             # A time that a restored source has forgotten it may take again, with another value (G6).
@@ -215,6 +218,25 @@ def _readings(world: World) -> list[str]:
     if strangers:
         found.append(f"the target has {len(strangers)} readings that nobody sent, such as {strangers[0]}")
     return found[:20]
+
+
+def _may_be_missing(world: World, key: Key) -> bool:
+    """Tell whether a reading that a restore lost was accepted when a notice says that an unknown number may be missing.
+
+    A restore of which nothing shows, since nothing was delivered in between, tells nobody; of several one may be such.
+    """
+    source = world.source
+    tells = source.store().ledger().unknown and source.restores == 1 and not world.fault_count["source_cloned"]
+    if not tells or world.clocks_are_off:
+        return True
+    accepted_ms = source.accepted_ms[key] + source.skew_ms
+    return any(notice.first_ms <= accepted_ms <= notice.last_ms for notice in _uncounted(source))
+
+
+def _uncounted(source: SimSite) -> list[GapNotice]:
+    """Return the notices of what a restore of the source lost and nobody can count."""
+    mine = notices(source, ours=True).values()
+    return [notice for notice in mine if notice.cause == CAUSE_ORIGIN_RESTORED and notice.count is None]
 
 
 def _is_named(world: World, key: Key, named: list[GapNotice]) -> bool:

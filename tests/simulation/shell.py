@@ -74,6 +74,7 @@ class Shell:
         self.armed: str | None = None  # what befalls the next unit of work: `before`, `after`, `undone`
         self.seal_faults = 0
         self.restored = False
+        self.restores = 0  # how often an older copy of the disk was put in place
         self.slow = False
         self.busy_until_ms = 0  # a slow peer takes nothing before
         self.units = 0
@@ -137,6 +138,7 @@ class Shell:
         self.close()
         self.connection = opened(copy)
         self.restored = True
+        self.restores += 1
 
     def work(
         self, what: str, do: Callable[[Streams], list[Effect]], committed: Callable[[], None] | None = None

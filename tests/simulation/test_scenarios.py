@@ -321,6 +321,7 @@ def test_a_restored_origin_adopts_what_it_had_delivered_and_says_that_something_
     assert at_target(world) == 13
     (notice,) = notices(world.target, ours=False).values()
     assert (notice.cause, notice.count) == (CAUSE_ORIGIN_RESTORED, None)
+    assert notice.first_ms < notice.last_ms
 
 
 def test_a_restored_origin_never_uses_a_number_again(world: World) -> None:
