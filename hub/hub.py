@@ -150,13 +150,17 @@ class Hub:
             admitted = self._admission.admit(websocket.headers, self.now_ms())
             if (older := self.links.get(admitted.connector)) is not None:
                 self._displacement.check(admitted.connector, older.start_id, admitted.start_id, self.now_ms())
-            elif sum(site_id == admitted.connector[0] for site_id, _ in self.links) >= LINKS_PER_SITE_MAX:
-                raise Refused("too_many_of_site", most=LINKS_PER_SITE_MAX, what="links")
+            self._check_links_count(admitted.connector)
         except Refused as refused:
             address = websocket.client.host if websocket.client else ""
             self.block(Door.LINK, refused.code, address, self._admission.claimed_name(websocket.headers))
             raise
         return admitted
+
+    def _check_links_count(self, connector: Connector) -> None:
+        of_site = sum(site_id == connector[0] for site_id, _ in self.links)
+        if connector not in self.links and of_site >= LINKS_PER_SITE_MAX:
+            raise Refused("too_many_of_site", most=LINKS_PER_SITE_MAX, what="links")
 
     def on_link_blocked(self, link: Link, reason: str) -> None:
         """A link was refused after its upgrade, cut off or slowed down."""
@@ -167,7 +171,8 @@ class Hub:
         self.blocked.note(door, reason, address, who, at_ms=self.wall_ms())
 
     def on_link_opened(self, link: Link) -> None:
-        """Make a link the live one of its connector; raises Refused('duplicate_instance')."""
+        """Make a link the live one of its connector; raises Refused('duplicate_instance'), ('too_many_of_site')."""
+        self._check_links_count(link.connector)  # others may have said hello since it was admitted
         if (older := self.links.get(link.connector)) is not None:
             self._displacement.displace(link.connector, older.start_id, link.start_id, self.now_ms())
             self._unlink(older)

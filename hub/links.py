@@ -64,7 +64,7 @@ class LinkOwner(Protocol):
         """Decide before the upgrade; raises Refused."""
 
     def on_link_opened(self, link: Link) -> None:
-        """A link has said hello; raises Refused('duplicate_instance')."""
+        """A link has said hello; raises Refused('duplicate_instance'), ('too_many_of_site')."""
 
     def on_link_closed(self, link: Link) -> None:
         """A link has ended. Called once for each that was opened."""

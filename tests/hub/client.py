@@ -98,10 +98,11 @@ class SiteClient:
         *,
         start_id: bytes = b"start-1",
         hello: Hello | None = None,
+        greets: bool = True,
         assertion: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> AsyncIterator[Wire]:
-        """A live link, greeted."""
+        """A live link; greeted, unless it is not to say hello."""
         if assertion is None:
             assertion = self.assertion(connector_id, await self.nonce())
         address = self.url.replace("http", "ws", 1) + LINK_PATH
@@ -116,7 +117,8 @@ class SiteClient:
                 close_timeout=1,
             ) as socket:
                 wire = Wire(socket)
-                await wire.say(hello or Hello(1, 1, start_id))
+                if greets:
+                    await wire.say(hello or Hello(1, 1, start_id))
                 yield wire
         except InvalidStatus as error:
             code = msgspec.json.decode(bytes(error.response.body or b"{}")).get("code", "")

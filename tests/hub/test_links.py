@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
@@ -410,6 +411,24 @@ async def test_a_site_has_so_many_links_and_pairs_and_others_go_on(
             assert await denial(rogue, "BAD3-BAD3") == (409, "too_many_of_site")
             async with both_linked(pair, running.url):
                 pass
+
+
+async def test_a_site_that_opens_its_links_first_and_says_hello_later_has_no_more_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.hub.LINKS_PER_SITE_MAX", 2)
+    async with running_hub(settings(tmp_path)) as running, AsyncExitStack() as stack:
+        rogue = await enrolled(running, "rogue")
+        wires = [await stack.enter_async_context(rogue.linked(f"BAD{n}", greets=False)) for n in range(4)]
+        heard: list[object] = []
+        for wire in wires:
+            await wire.say(Hello(1, 1, b"start-1"))
+            heard.append(await wire.hear_any())
+        assert [type(frame) for frame in heard] == [HelloBack, HelloBack, Notice, Notice]
+        assert (await wires[3].close_code()) == (1008, "too_many_of_site")
+        assert len(running.hub.links) == 2
+        again = await stack.enter_async_context(rogue.linked("BAD1"))  # one that it has may come anew
+        assert isinstance(await again.hear_any(), HelloBack)
 
 
 async def test_a_dissolved_pair_is_gone_for_both_now_and_later(tmp_path: Path) -> None:
