@@ -17,8 +17,10 @@ import httpx2
 import pytest
 import pytest_asyncio
 
+from shared.core.repair_kinds import REPAIRS
 from shared.rig.client import ApiRefused, until
 from shared.rig.daemons import Daemon
+from tests.connector.visitors import text_of
 from tests.e2e.conftest import SAME_LOOP
 from tests.e2e.stage import NotYet, Paired, Site, Stage, open_stage
 
@@ -124,14 +126,28 @@ async def _refused_for_the_disk(pair: Paired) -> tuple[str, str]:
 
 async def test_n6_a_source_whose_disk_is_full_says_so_to_devices_and_on_pages_and_goes_on_by_itself(rig: Rig) -> None:
     pair, plant = rig.pair, rig.stage.plant
-    rig.disks["plant"].fill(plant.daemon)
-    code, words = await _refused_for_the_disk(pair)
-    assert (code, "Nothing of it was kept" in words) == ("507 storage_failed", True)
-    await until_problem(plant, "it goes on by itself")
-    async with httpx2.AsyncClient(trust_env=False, base_url=plant.daemon.url) as http:
-        ready = await http.get("/readyz")
+    origin = {"Origin": plant.daemon.url}
+    async with httpx2.AsyncClient(trust_env=False, base_url=plant.daemon.url, headers=origin) as browser:
+        token = (plant.daemon.data_dir / "setup.token").read_text().strip()
+        person = {"user_name": "ada", "password": "correct horse battery", "password_again": "correct horse battery"}
+        assert (await browser.post("/setup", data={"token": token, **person})).status_code == 303
+        rig.disks["plant"].fill(plant.daemon)
+        code, words = await _refused_for_the_disk(pair)
+        assert (code, "Nothing of it was kept" in words) == ("507 storage_failed", True)
+        await until_problem(plant, "it goes on by itself")
+        ready = await browser.get("/readyz")
         assert (ready.status_code, "disk" in ready.text) == (503, True)
-        assert (await http.get("/healthz")).status_code == 200
+        assert (await browser.get("/healthz")).status_code == 200
+        repairs = {each["code"]: each for each in (await plant.get("/repairs"))["open"]}
+        cause = repairs["storage_failed"]["cause"]
+        assert "it goes on by itself" in cause
+        for path in (f"/connectors/{pair.source_id}", "/repairs"):
+            page = await browser.get(path)
+            shown = text_of(page.text)
+            assert page.status_code == 200, shown
+            assert "urgent: The disk refused to store" in shown
+            assert cause in shown
+            assert f"What to do: {REPAIRS['storage_failed'].fix}" in shown
     assert len(await plant.readings(pair.source_id, "pump", "flow")) == len(pair.posted["pump", "flow"])
     await pair.until_linked()
     found = await rig.stage.office.get(f"/connectors/{pair.target_id}/devices/pump?from=peer")
