@@ -15,6 +15,7 @@ from hub.store.rows import Dropped, Site
 from shared.certificates import PairCertificate, Party, read_dissolution, read_pair, read_parting
 from shared.core.registry import Connector, Registry
 from shared.core.relay import PairRelay, RelayedFrame
+from shared.core.relay_memory import RelayMemory
 from shared.errors import Refused, StorageFailed
 from shared.limits import CLAIM_BODY_BYTES_MAX, HUB_STORE_RETRY_MS, NAME_CHARS_MAX, SECOND_MS, SITE_ID_CHARS_MAX
 from shared.messages import AnyFrame, HeldEpoch, Notice, PairDissolved, PairKnown, PairParted
@@ -36,6 +37,7 @@ class PairDesk:
         self._now = now
         self._spawn = spawn
         self.runners: dict[bytes, PairRunner] = {}
+        self._memory = RelayMemory()
         self._carried: dict[Link, tuple[PairRunner, Side]] = {}
         # Pairs that the disk refused, until they are tried again.
         self._unregistered: dict[bytes, asyncio.TimerHandle] = {}
@@ -201,7 +203,7 @@ class PairDesk:
             held = await self._store.held(certificate.pair_id)
         except StorageFailed as error:
             _log.warning("What is held for a pair cannot be read: %s", error, extra=_ids(certificate))
-        relay = PairRelay(certificate.pair_id, held)
+        relay = PairRelay(certificate.pair_id, held, self._memory)
         return PairRunner(certificate, relay, self._store, now=self._now, spawn=self._spawn)
 
     # --- dissolving --------------------------------------------------------------------------------------------------

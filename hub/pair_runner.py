@@ -83,6 +83,7 @@ class PairRunner:
     def close(self) -> None:
         """Do nothing from here on: the pair was dissolved, or the store it worked with is gone."""
         self._closed = True
+        self.relay.on_closed()
         self._links.clear()
         if self._timer is not None:
             self._timer.cancel()

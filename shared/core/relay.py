@@ -12,6 +12,7 @@ from typing import Final, assert_never
 from shared.core.intervals import IntervalSet
 from shared.core.public_parts import check_nonce, read_stated
 from shared.core.relay_effects import Copy, Effect, Fault, LoadCopies, Send, StoreCopies, TrimCopies
+from shared.core.relay_memory import RelayMemory
 from shared.core.relay_stream import StreamRelay
 from shared.errors import ProtocolError
 from shared.limits import (
@@ -66,11 +67,16 @@ class PairRelay:
     the same side is `on_linked` again.
     """
 
-    def __init__(self, pair_id: bytes, held: Mapping[Side, Iterable[HeldEpoch]] | None = None) -> None:
-        """`held` is what the store has of the pair, per origin side."""
+    def __init__(
+        self,
+        pair_id: bytes,
+        held: Mapping[Side, Iterable[HeldEpoch]] | None = None,
+        memory: RelayMemory | None = None,
+    ) -> None:
+        """`held` is what the store has of the pair, per origin side; `memory` is shared by all relays of a hub."""
         self.pair_id = pair_id
-        held = held or {}
-        self.streams = {side: StreamRelay(side, held.get(side, ())) for side in Side}
+        held, memory = held or {}, memory or RelayMemory()
+        self.streams = {side: StreamRelay(side, held.get(side, ()), memory) for side in Side}
         self._asked_held: set[Side] = set()
         self._held_due_ms: dict[Side, int] = {}  # before then no link of a side hears again, whole, what is held
 
@@ -151,6 +157,11 @@ class PairRelay:
     def on_draining(self) -> tuple[StoreCopies, ...]:
         """The hub is about to end: store what is in memory only. No other event may follow."""
         return tuple(flush for stream in self.streams.values() if (flush := stream.flush()) is not None)
+
+    def on_closed(self) -> None:
+        """The pair is over, or its store is gone: what is in memory counts for nobody any more."""
+        for stream in self.streams.values():
+            stream.leave_memory()
 
     def _pump(self, now_ms: int) -> tuple[Effect, ...]:
         return tuple(effect for stream in self.streams.values() for effect in stream.pump(now_ms))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from shared.core.intervals import IntervalSet
 from shared.core.number_sets import Key, NumberSets
 from shared.core.relay_effects import Copy, Effect, LoadCopies, Send, StoreCopies, TrimCopies
+from shared.core.relay_memory import RelayMemory
 from shared.limits import (
     BACKFILL_AFTER_LIVE_BYTES,
     BACKFILL_IN_FLIGHT_BYTES,
@@ -25,6 +26,7 @@ from shared.limits import (
     HUB_COPY_DELAY_MS_MAX,
     HUB_LOAD_BYTES,
     HUB_MEMORY_BYTES_PER_STREAM,
+    HUB_MEMORY_BYTES_SHORT,
     HUB_MEMORY_COPIES_PER_STREAM,
     HUB_STORE_BYTES,
     HUB_STORE_RETRY_MS,
@@ -66,8 +68,8 @@ class _Shelf:
 class StreamRelay:
     """Moves copies of `origin` to its peer. Call `pump` after each event, and obey what it returns."""
 
-    def __init__(self, origin: Side, held: Iterable[HeldEpoch]) -> None:
-        """`held` is what the store has of this origin."""
+    def __init__(self, origin: Side, held: Iterable[HeldEpoch], all_memory: RelayMemory) -> None:
+        """`held` is what the store has of this origin; `all_memory` counts what all streams keep."""
         self.origin = origin
         self.held = NumberSets()
         for epoch in held:
@@ -80,8 +82,10 @@ class StreamRelay:
         self._memory: dict[Key, _Waiting] = {}
         self._memory_numbers = NumberSets()
         self._memory_bytes = 0
+        self._all_memory = all_memory
         self._unstored: dict[Key, None] = {}  # in memory and not handed to the store; in order of arrival
         self._storing = False
+        self._is_refused = False  # by the disk, when it was last asked
         self._store_retry_ms = 0
         self._control: deque[Key] = deque()
         self._live: deque[Key] = deque()
@@ -140,16 +144,22 @@ class StreamRelay:
         waiting = _Waiting(copy, lane, self._link)
         if copy.kind is Kind.CONTROL:
             self._control_epoch = copy.epoch
-        if before := self._memory.get(key):
-            self._free(before)
-            self._memory_bytes -= len(before.copy.body)
-        elif self._is_full(len(copy.body)) or self._is_one_epoch_too_many(copy):
+        before = self._memory.get(key)
+        if self._is_full(copy, before) or (before is None and self._is_one_epoch_too_many(copy)):
             self.dropped_copies += 1  # the origin keeps it and asks about it again (RESYNC_AFTER_MS)
             self._free(waiting)
+            if before is not None:  # sealed again since: nobody waits for this one
+                self._memory_numbers.remove(key)
+                self._forget(key)
             return
+        if before is not None:
+            self._free(before)
+            self._memory_bytes -= len(before.copy.body)
+            self._all_memory.remove(before.copy)
         self._memory[key] = waiting
         self._memory_numbers.add(key)
         self._memory_bytes += len(copy.body)
+        self._all_memory.add(copy)
         self._unstored[key] = None
         if self.destination_linked and (before is None or before.forwarded):
             self._line_up(key, waiting)
@@ -180,7 +190,7 @@ class StreamRelay:
 
     def on_stored(self, copies: Iterable[Copy]) -> None:
         """These copies are durable: they are announced as held, and need no memory any more."""
-        self._storing = False
+        self._storing = self._is_refused = False
         for copy in copies:
             key = (copy.kind, copy.epoch, copy.number)
             waiting = self._memory.get(key)
@@ -198,11 +208,13 @@ class StreamRelay:
             self._forget(key)
 
     def on_store_failed(self, copies: Iterable[Copy], now_ms: int) -> None:
-        """The disk refused: the copies stay in memory, unannounced, and are tried again later."""
-        self._storing = False
+        """The disk refused: the copies stay in memory, as far as there is some, unannounced, and are tried again later."""
+        self._storing, self._is_refused = False, True
         self._store_retry_ms = now_ms + HUB_STORE_RETRY_MS
         again = [key for copy in copies if (key := (copy.kind, copy.epoch, copy.number)) in self._memory]
         self._unstored = dict.fromkeys(again) | self._unstored
+        if self._all_memory.is_short:
+            self._keep_little()
 
     def on_loaded(self, kind: Kind, copies: Iterable[Copy]) -> None:
         """The answer to `LoadCopies`; an empty one means that there are no more for now."""
@@ -269,9 +281,37 @@ class StreamRelay:
         self._unstored.clear()
         return StoreCopies(copies) if copies else None
 
-    def _is_full(self, body_bytes: int) -> bool:
-        too_many = len(self._memory) >= HUB_MEMORY_COPIES_PER_STREAM
-        return too_many or (bool(self._memory) and self._memory_bytes + body_bytes > HUB_MEMORY_BYTES_PER_STREAM)
+    def leave_memory(self) -> None:
+        """Count for others no more, whatever still comes of what is under way."""
+        for waiting in self._memory.values():
+            self._all_memory.remove(waiting.copy)
+        self._all_memory = RelayMemory()
+        for waiting in self._memory.values():
+            self._all_memory.add(waiting.copy)
+
+    def _keep_little(self) -> None:
+        """No disk takes it, and the hub has no memory left for it: let the newest go, which their origin keeps."""
+        room, least = self._room_bytes(), int(self.destination_linked)
+        while self._memory_bytes > room and len(self._memory) > least:
+            key = next(reversed(self._memory))
+            self._memory_numbers.remove(key)
+            self._forget(key)
+            self.dropped_copies += 1
+
+    def _room_bytes(self) -> int:
+        """How much of this stream may be in memory."""
+        if not (self._is_refused and self._all_memory.is_short):
+            return HUB_MEMORY_BYTES_PER_STREAM
+        return HUB_MEMORY_BYTES_SHORT if self.destination_linked else 0
+
+    def _is_full(self, copy: Copy, before: _Waiting | None) -> bool:
+        """Whether there is no room for a copy, in the place of one `before` it; alone it always has, where there is any."""
+        room = self._room_bytes()
+        if before is not None:
+            more_bytes = len(copy.body) - len(before.copy.body)
+            return more_bytes > 0 and len(self._memory) > 1 and self._memory_bytes + more_bytes > room
+        too_many = len(self._memory) >= HUB_MEMORY_COPIES_PER_STREAM or not room
+        return too_many or (bool(self._memory) and self._memory_bytes + len(copy.body) > room)
 
     def _is_one_epoch_too_many(self, copy: Copy) -> bool:
         """Whether a copy begins an epoch beyond those that a destination states: each takes memory while it is held."""
@@ -426,6 +466,7 @@ class StreamRelay:
         waiting = self._memory.pop(key)
         self._unstored.pop(key, None)
         self._memory_bytes -= len(waiting.copy.body)
+        self._all_memory.remove(waiting.copy)
         self._free(waiting)
 
     def _free(self, waiting: _Waiting) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 import pytest
 
 from hub.store.memory import MemoryCopies
+from shared.core.intervals import IntervalSet
 from shared.core.relay import Copy, Effect, Fault, LoadCopies, PairRelay, Send, StoreCopies, TrimCopies
+from shared.core.relay_memory import RelayMemory
 from shared.limits import (
     BACKFILL_IN_FLIGHT_BYTES,
     CREDIT_BYTES,
@@ -79,9 +81,9 @@ def number_of(frame: AnyFrame) -> int:
 class Bench:
     """A relay with a real (memory) store that obeys at once, unless told to hold back."""
 
-    def __init__(self, copies: MemoryCopies | None = None) -> None:
+    def __init__(self, copies: MemoryCopies | None = None, memory: RelayMemory | None = None) -> None:
         self.copies = copies or MemoryCopies()
-        self.relay = PairRelay(PAIR, self.copies.held(PAIR))
+        self.relay = PairRelay(PAIR, self.copies.held(PAIR), memory)
         self.now_ms = 1_000
         self.sent: dict[Side, list[AnyFrame]] = {S: [], T: []}
         self.faults: list[Fault] = []
@@ -274,6 +276,71 @@ def test_while_the_disk_refuses_nothing_is_announced_and_relaying_goes_on() -> N
     bench.disk_full = False
     bench.passing(HUB_STORE_RETRY_MS)
     assert [copy.number for copy in bench.stored] == [1, 2]
+
+
+def test_what_no_disk_takes_is_bounded_over_all_pairs_and_those_that_are_both_there_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shared.core.relay_memory.HUB_MEMORY_BYTES_MAX", 20_000)
+    monkeypatch.setattr("shared.core.relay_stream.HUB_MEMORY_BYTES_SHORT", 3_000)
+    memory = RelayMemory()
+    alone = [Bench(memory=memory).link(S) for _ in range(5)]
+    both = Bench(memory=memory).link(S, T)
+    for bench in (*alone, both):
+        bench.disk_full = True
+        for number in range(1, 21):
+            bench.frame(S, sealed(number, body=b"b" * 1_000))
+    assert memory.kept_bytes < 22_000 + 20 * 1_300  # what was there first, one of each further pair, and `both`
+    assert both.numbers(T) == list(range(1, 21))
+    both.passing(HUB_STORE_RETRY_MS)
+    both.frame(T, statement(1, 20))
+    for number in range(21, 31):
+        both.frame(S, sealed(number, body=b"b" * 1_000))
+        both.frame(T, statement(1, number))
+    assert both.numbers(T) == list(range(1, 31))
+    for bench in alone:
+        bench.passing(HUB_STORE_RETRY_MS)
+    assert memory.kept_bytes <= 20_000
+    for bench in (*alone, both):
+        bench.disk_full = False
+        bench.passing(2 * HUB_STORE_RETRY_MS)
+        bench.frame(S, sealed(40))
+        bench.passing(HUB_STORE_RETRY_MS)
+    assert memory.kept_bytes == 0
+    assert {bench.stored[-1].number for bench in (*alone, both)} == {40}
+
+
+def test_small_ones_that_come_again_as_great_ones_are_bounded_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.core.relay_stream.HUB_MEMORY_BYTES_PER_STREAM", 4_000)
+    memory = RelayMemory()
+    bench = Bench(memory=memory).link(S)
+    bench.holding_back = []
+    for body, nonce in ((b"x" * 100, b"n" * 12), (b"x" * 3_000, b"m" * 12)):
+        for number in range(1, 11):
+            bench.frame(S, sealed(number, body=body, nonce=nonce))
+    assert memory.kept_bytes < 4_000 + 10 * 256
+    for (
+        effect
+    ) in bench.holding_back:  # what was on its way to the disk and is not wanted any more leaves nothing behind
+        bench.store(effect)
+    bench.holding_back = None
+    bench.passing(HUB_STORE_RETRY_MS)
+    kept = bench.copies.load(PAIR, S, Kind.SEGMENT, after=0, body_bytes_max=2**20, copies_max=99)
+    assert [copy.number for copy in kept] == list(IntervalSet(bench.held()[0].numbers))
+    assert {Header.unpack(copy.header).nonce for copy in kept} == {b"m" * 12}
+
+
+def test_a_relay_that_is_closed_takes_nothing_of_the_memory_of_others() -> None:
+    memory = RelayMemory()
+    bench = Bench(memory=memory).link(S)
+    bench.holding_back = []
+    bench.frame(S, sealed(1))
+    assert memory.kept_bytes > 0
+    bench.relay.on_closed()
+    assert memory.kept_bytes == 0
+    bench.store(bench.holding_back[0])
+    bench.frame(S, sealed(2))
+    assert memory.kept_bytes == 0
 
 
 def test_segments_wait_for_the_destinations_credit_and_control_does_not() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from shared.batches import Format, Value
-from shared.core import control, engine, entries, inbox, outbox, relay_stream, sending, tail
+from shared.core import control, engine, entries, inbox, outbox, relay_memory, relay_stream, sending, tail
 from shared.core.outbox import OutboxLimits
 from shared.limits import DAY_MS, HOUR_MS, SECOND_MS
 from shared.sealing import Side
@@ -70,9 +70,11 @@ TIGHT_CREDIT: Final[tuple[tuple[ModuleType, dict[str, int]], ...]] = (
             "LIVE_RESERVE_BYTES": 500,
             "BACKFILL_IN_FLIGHT_BYTES": 1_000,
             "HUB_MEMORY_BYTES_PER_STREAM": 4_000,
+            "HUB_MEMORY_BYTES_SHORT": 1_000,
             "HUB_MEMORY_COPIES_PER_STREAM": 12,
         },
     ),
+    (relay_memory, {"HUB_MEMORY_BYTES_MAX": 3_000}),
 )
 
 
