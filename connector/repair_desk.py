@@ -104,6 +104,10 @@ class RepairDesk:
         for scope in sorted(scopes | set(self._connectors) if "" in scopes else scopes):
             self._ring(scope, "repairs")
 
+    def facts(self) -> tuple[ConnectorFacts, ...]:
+        """Return how each connector was when last looked at."""
+        return tuple(self._connectors.values())
+
     async def facts_now(self, connector_id: str) -> ConnectorFacts | None:
         """Look at a connector and return its facts; None where nobody looks. Raises StorageFailed, Refused('not_found')."""
         if self.look is not None:

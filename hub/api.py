@@ -19,7 +19,7 @@ from hub.requests import json_answer, read_json
 from hub.tokens import make_site_token
 from shared.errors import Refused, StorageFailed
 from shared.limits import AUDIT_API_ROWS_MAX, AUDIT_ROWS_MAX, REPAIRS_KEPT_MAX
-from shared.notices.repair_status import repair_status
+from shared.notices.repair_status import public_repairs, repair_status
 
 _CLEARED_SHOWN: Final = 100
 
@@ -77,10 +77,12 @@ class Api:
         except StorageFailed as failed:
             failing = str(failed)
         self._hub.repairs.observe(storage_problem=failing)
-        urgent = sorted(repair.finding.code for repair in self._hub.repairs.open() if repair.is_urgent)
+        repairs = self._hub.repairs.open()
+        urgent = sorted(repair.finding.code for repair in repairs if repair.is_urgent)
+        said = {"urgent_repairs": urgent, "repairs": public_repairs(repairs)}
         if failing:
-            return json_answer({"status": "store failed", "urgent_repairs": urgent}, 503)
-        return json_answer({"status": "ready", "links": len(self._hub.links), "urgent_repairs": urgent})
+            return json_answer({"status": "store failed"} | said, 503)
+        return json_answer({"status": "ready", "links": len(self._hub.links)} | said)
 
     async def status(self, request: Request) -> Response:
         """The whole state."""

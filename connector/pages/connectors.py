@@ -48,7 +48,7 @@ async def show(visit: Visit) -> Response:
 async def parts(visit: Visit) -> Parts:
     """Return what the update stream of the list carries."""
     shell = await visit.shell(c.Section.CONNECTORS)
-    return (shell.counts, await _table(visit))
+    return (await _table(visit), shell.link, shell.counts)
 
 
 async def updates(visit: Visit) -> Response:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from connector.access import Access
 from connector.connectors import Connector
 from connector.pages.samples import Samples
-from connector.pages.situation import Situation, look
+from connector.pages.situation import Situation, look, worst_link
 from connector.site import Site
 from shared.errors import PairhubError, Refused
 from web import contexts as c
@@ -152,11 +152,19 @@ class Visit:
             user_role=self.person.role,
             connector=choice(seen.connector) if seen is not None else None,
             connectors=choices,
-            link=c.LinkPill(seen.link) if seen is not None else None,
+            link=c.LinkPill(seen.link) if seen is not None else self._worst(choices),
             counts=self._counts(seen),
             updates_url=updates_url,
             toasts=c.Toasts((*carried, *toasts)),
         )
+
+    def _worst(self, choices: Sequence[c.ConnectorChoice]) -> c.LinkPill:
+        """Return the pill of the pages of the whole site: of the connector that fares worst."""
+        found = worst_link(self.site)
+        chosen = next((each for each in choices if found is not None and each.connector_id == found[0]), None)
+        if found is None or chosen is None:
+            return c.LinkPill(None)
+        return c.LinkPill(found[1], chosen.name or chosen.connector_id, chosen.connector_id)
 
     def _counts(self, seen: Situation | None) -> c.NavCounts:
         """Return the repairs of the chosen connector and of the site, or of all on the pages of the whole site."""

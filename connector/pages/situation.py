@@ -18,7 +18,7 @@ from connector.resources import ResourceRow
 from connector.runtime import ConnectorRuntime, LinkView
 from connector.site import Site
 from shared.core.completion import PairState
-from shared.core.health import Flow, LinkFacts, judge_flow, judge_unlinked
+from shared.core.health import ConnectorFacts, Flow, FlowState, LinkFacts, judge_flow, judge_unlinked
 from shared.core.parting import PartingTalk
 from shared.core.repairs import Repair
 from shared.limits import SECOND_MS
@@ -89,7 +89,8 @@ async def look(site: Site, samples: Samples, connector_id: str) -> Situation:
     is_target = pair is not None and pair.side is Side.TARGET
     link = _link_facts(site, runtime, stored, track, now_ms)
     drain_bytes_per_s = runtime.runner.drain_bytes_per_s if runtime.runner is not None else None
-    site.repairs.observe(connector_facts(site, runtime, stored, link, drain_bytes_per_s))
+    facts = connector_facts(site, runtime, stored, link, drain_bytes_per_s)
+    site.repairs.observe(facts)
     return Situation(
         connector=stored.connector,
         pair=pair,
@@ -98,7 +99,7 @@ async def look(site: Site, samples: Samples, connector_id: str) -> Situation:
         backlog=stored.backlog,
         last_applied_ms=stored.arrived_ms if is_target else stored.backlog.last_applied_ms,
         resources=stored.resources,
-        link=_link_status(judge_flow(link, now_ms)),
+        link=_flow_status(facts, now_ms),
         track=track,
         repairs=site.repairs.open(connector_id),
         talk=stored.talk,
@@ -163,7 +164,25 @@ def _link_facts(site: Site, runtime: ConnectorRuntime, stored: Stored, track: Tr
     return replace(link, waited_ms=waited_ms, moved=moved)
 
 
-def _link_status(flow: Flow) -> c.LinkStatus:
+def _flow_status(facts: ConnectorFacts, now_ms: int) -> c.LinkStatus:
+    oldest_ms = facts.oldest_ms
+    age_s = None if oldest_ms is None else max(0, now_ms - oldest_ms) / SECOND_MS
+    return _link_status(judge_flow(facts.link, now_ms), facts.link.canary_ms, age_s)
+
+
+def worst_link(site: Site) -> tuple[str, c.LinkStatus] | None:
+    """Return the connector that fares worst, and how, by the last look at each (seconds ago); None where none is paired."""
+    now_ms = site.clock.wall_ms()
+    seen = [facts for facts in site.repairs.facts() if facts.pairing != "none" and not facts.link.is_disabled]
+    found = [(facts.connector_id, _flow_status(facts, now_ms)) for facts in seen]
+    return max(found, key=lambda each: _badness(each[1]), default=None)
+
+
+def _badness(link: c.LinkStatus) -> tuple[int, float, float]:
+    return list(FlowState).index(link.state), link.oldest_unapplied_s or 0.0, link.canary_ms or 0.0
+
+
+def _link_status(flow: Flow, canary_ms: float | None = None, oldest_unapplied_s: float | None = None) -> c.LinkStatus:
     return c.LinkStatus(
         flow.state,
         round_trip_ms=flow.round_trip_ms,
@@ -171,6 +190,8 @@ def _link_status(flow: Flow) -> c.LinkStatus:
         stalled_for_s=None if flow.stalled_for_ms is None else flow.stalled_for_ms / SECOND_MS,
         since_ms=flow.since_ms,
         silent_for_s=None if flow.silent_for_ms is None else flow.silent_for_ms / SECOND_MS,
+        canary_ms=canary_ms,
+        oldest_unapplied_s=oldest_unapplied_s,
     )
 
 

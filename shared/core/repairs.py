@@ -15,6 +15,20 @@ from shared.core.repair_kinds import REPAIRS, RepairKind
 
 Key = tuple[str, str, str]
 """Code, scope (a connector ID, empty for the whole site or hub), and subject (such as an alias)."""
+# What anybody may be told without a log-in: figures, and words of ours. What is in neither table is not told.
+PUBLIC_FACTS: Final = frozenset(
+    {
+        *("age", "budget", "cap", "channel", "count", "different", "first", "free", "last", "limit", "needed", "off"),
+        *("other", "place", "retention", "then", "used", "waiting", "way", "what"),
+    }
+)
+UNNAMED_FACTS: Final = {
+    "alias": "…",
+    "connector": "a connector",
+    "peer": "the other site",
+    "who": "somebody",
+    "why": "What exactly is the matter stands on the page Repairs, and in the log.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +97,15 @@ class Repair:
     def fix(self) -> str:
         """What to do."""
         return self._said(self.finding.kind.fix)
+
+    @property
+    def unnamed(self) -> Repair:
+        """The same without a name, address or error text in its words: for who asks without a log-in."""
+        finding = self.finding
+        facts = tuple(
+            (name, said if name in PUBLIC_FACTS else UNNAMED_FACTS.get(name, "…")) for name, said in finding.facts
+        )
+        return replace(self, finding=replace(finding, subject="", facts=facts))
 
     def _said(self, template: str) -> str:
         return template.format_map(_Shown(self.finding.facts))

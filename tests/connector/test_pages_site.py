@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from tests.connector.visitors import ShiftedClock, Visitor, text_of, visitor
 
@@ -400,11 +401,17 @@ async def test_a_body_beyond_its_bound_is_refused(tmp_path: Path) -> None:
 async def test_health_says_that_the_process_runs_and_readiness_why_it_does_not_work(tmp_path: Path) -> None:
     async with visitor(tmp_path, set_up=False) as found:
         assert (await found.http.get("/healthz")).json() == {"status": "ok"}
-        assert (await found.http.get("/readyz")).json() == {"status": "ok", "reasons": [], "urgent_repairs": []}
+        nothing: dict[str, Any] = {"reasons": [], "urgent_repairs": [], "repairs": [], "connectors": []}
+        assert (await found.http.get("/readyz")).json() == {"status": "ok"} | nothing
 
-        found.site.database._error = "database or disk is full"
+        found.site.database._error = "database or disk is full: /var/lib/pairhub/site.db"
         answer = await found.http.get("/readyz")
         assert (answer.status_code, answer.json()["reasons"]) == (503, ["the disk refuses to store"])
+        (repair,) = answer.json()["repairs"]
+        assert (repair["code"], repair["urgent"], repair["count"]) == ("storage_failed", True, 1)
+        assert repair["cause"] == "What exactly is the matter stands on the page Repairs, and in the log."
+        assert repair["fix"].startswith("Free space or replace the disk;")
+        assert "site.db" not in answer.text
 
 
 async def test_pages_are_for_no_cache_and_no_frame(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import logging
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -68,6 +69,14 @@ async def test_g9_n2_a_repair_stands_on_every_page_in_the_api_in_status_and_meas
         labels = f'code="resource_missing_there",connector="{source_id}"'
         assert f"pairhub_repair_open{{{labels}}} 1.0" in measures
 
+        ready = await two.source.http.get("/readyz")
+        (said,) = ready.json()["connectors"]
+        assert (said["connector_id"], said["state"]) == (source_id, "connected")
+        (public,) = said["repairs"]
+        assert (public["code"], public["count"], public["cause"]) == (repair["code"], 1, "“…” does not exist there.")
+        assert (public["title"], public["fix"]) == ("Resource missing at the other site", "Create it there.")
+        assert not [name for name in ("Pump house", "riverside", "hillside", "flow") if name in ready.text]
+
         await two.target.post(f"/connectors/{target_id}/resources/flow/create-here")
 
         async def cleared() -> bool:
@@ -86,6 +95,13 @@ async def test_g9_n2_a_repair_stands_on_every_page_in_the_api_in_status_and_meas
             return (await api(two.source, "/api/v1/status")).json()["connectors"][0]["flow"]["canary_ms"]
 
         assert 0 < await until(canary, "the canary", 20.0) < 5_000
+        assert 0 < (await two.source.http.get("/readyz")).json()["connectors"][0]["canary_ms"] < 5_000
+        for other in ("", "/devices", "/account", "/gaps", "/settings", "/remote-sync"):
+            assert re.search(r"connected via hub, [\d.]+ ms · canary [\d.]+ ms", await two.source.get(page + other))
+        for other in ("/connectors", "/repairs", "/hub", "/api-key", "/connectors/new", "/not-there"):
+            text = (await two.source.http.get(other)).text
+            assert re.search(rf'<a class="pill ok" href="{page}">', text), other
+            assert re.search(r"Pump house: connected via hub, [\d.]+ ms · canary [\d.]+ ms", text), other
 
 
 async def test_g9_an_urgent_repair_is_named_in_the_head_of_every_page(tmp_path: Path) -> None:

@@ -176,6 +176,8 @@ async def test_g9_n2_a_hub_that_is_up_and_moves_nothing_is_called_stalled_everyw
 
         assert source.state == ("stalled", "stalled")
         assert "stalled: nothing applied for 1 min" in source.pill_page
+        assert "stalled: nothing applied for 1 min · oldest waits 1 min" in source.pill_page
+        assert "Pump house: stalled: nothing applied for 1 min · oldest waits 1 min" in source.repairs_page
         assert "2 repairs, urgent: Nothing moves" in source.pill_page
         stalled_s = [source.flow["stalled_for_s"], source.measure("pairhub_stalled_seconds")]
         waited_s = [source.flow["oldest_unapplied_s"], source.measure("pairhub_oldest_unapplied_seconds")]
@@ -183,6 +185,11 @@ async def test_g9_n2_a_hub_that_is_up_and_moves_nothing_is_called_stalled_everyw
         why = f"connector {pair.source.connector_id}: stalled: linked, but nothing is applied"
         assert (source.ready, source.ready_body["reasons"]) == (503, [why])
         assert source.ready_body["urgent_repairs"] == ["stalled"]
+        (probed,) = source.ready_body["connectors"]
+        assert (probed["state"], probed["canary_ms"]) == ("stalled", None)
+        assert 60 <= probed["oldest_unapplied_s"] < 120
+        assert [each["code"] for each in probed["repairs"]] == ["stalled", "no_answer"]
+        assert probed["repairs"][1]["fix"].startswith("See the log of the other site;")
         assert source.repairs.keys() == {"stalled", "no_answer"}
         assert source.says_why("stalled", "riverside")
         assert source.says_why("no_answer", "riverside")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,8 @@ async def test_n2_a_hub_says_what_needs_its_operator_and_probes_hear_what_is_urg
             assert [each["code"] for each in (await client.get("/status"))["repairs"]] == ["disk_low"]
         ready = await browser.get("/readyz")
         assert (ready.status_code, ready.json()["urgent_repairs"]) == (200, [])
+        (low_disk,) = ready.json()["repairs"]
+        assert re.fullmatch(r"[\d.]+ .iB are free; the warning begins below [\d.]+ .iB.", low_disk["cause"])
 
         async def refuse() -> None:
             raise StorageFailed("the disk is full")

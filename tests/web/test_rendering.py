@@ -158,10 +158,10 @@ def test_fragments_come_by_element_id() -> None:
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (CONNECTED, "connected via hub, 12 ms"),
+        (CONNECTED, "connected via hub, 12 ms · canary 24 ms · oldest waits 4 s"),
         (contexts.LinkStatus(FlowState.RECONNECTING, retry_in_s=4), "reconnecting in 4 s"),
         (contexts.LinkStatus(FlowState.RECONNECTING, retry_in_s=0.2), "reconnecting"),
-        (STALLED, "stalled: nothing applied for 3 min"),
+        (STALLED, "stalled: nothing applied for 3 min · oldest waits 1 h"),
         (contexts.LinkStatus(FlowState.HUB_SILENT, silent_for_s=4), "no answer from hub for 4 s"),
         (
             contexts.LinkStatus(FlowState.PEER_SILENT, silent_for_s=7),
@@ -179,6 +179,13 @@ def test_fragments_come_by_element_id() -> None:
 )
 def test_link_pill_says_its_state_in_words(status: contexts.LinkStatus, words: str) -> None:
     assert Reader(render(contexts.LinkPill(status))).text.strip() == words
+
+
+def test_the_pill_of_the_whole_site_names_the_connector_that_fares_worst_and_leads_there() -> None:
+    page = Reader(render(contexts.LinkPill(STALLED, "Riverside", "T4W8X")))
+    assert page.text.strip().startswith("Riverside: stalled: nothing applied for 3 min")
+    assert ("a", {"class": "pill bad", "href": "/connectors/T4W8X"}) in page.tags
+    assert not Reader(render(contexts.LinkPill(None))).text.strip()
 
 
 def test_unknown_variable_in_a_template_is_an_error() -> None:

@@ -29,7 +29,10 @@ class Section(StrEnum):
 
 
 class LinkStatus(Struct, frozen=True):
-    """The state of a connector's link and the number that belongs to it; the template makes the sentence."""
+    """The state of a connector's link and the number that belongs to it; the template makes the sentence.
+
+    `canary_ms` is the last round trip through the whole pair, `oldest_unapplied_s` the age of the oldest reading that waits.
+    """
 
     state: FlowState
     via: str = "hub"
@@ -38,14 +41,22 @@ class LinkStatus(Struct, frozen=True):
     stalled_for_s: float | None = None
     since_ms: int | None = None
     silent_for_s: float | None = None
+    canary_ms: float | None = None
+    oldest_unapplied_s: float | None = None
 
 
 @template("_link_pill.html")
 class LinkPill(Struct, frozen=True):
-    """Fragment in the top bar: what the link of the chosen connector does. Changes on every page."""
+    """Fragment in the top bar: what the link of the chosen connector does, and what moves there. Changes on every page.
+
+    On pages of the whole site it is that of the connector that fares worst, with its `name` and ID, which lead there;
+    `None` where no connector is paired.
+    """
 
     element_id: ClassVar[str] = "link-pill"
-    link: LinkStatus
+    link: LinkStatus | None
+    name: str = ""
+    connector_id: str = ""
 
 
 @template("_nav_counts.html")

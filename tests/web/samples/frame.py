@@ -13,8 +13,8 @@ HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 CONNECTOR_ID = "K7QM2"
 FINGERPRINT = "4F2A-9C71-E08B-5D36"
-CONNECTED = c.LinkStatus(FlowState.CONNECTED, round_trip_ms=12.4)
-STALLED = c.LinkStatus(FlowState.STALLED, stalled_for_s=183)
+CONNECTED = c.LinkStatus(FlowState.CONNECTED, round_trip_ms=12.4, canary_ms=23.7, oldest_unapplied_s=4.2)
+STALLED = c.LinkStatus(FlowState.STALLED, stalled_for_s=183, oldest_unapplied_s=4_271)
 NOT_PAIRED = c.LinkStatus(FlowState.NOT_PAIRED)
 CHOICES = (
     c.ConnectorChoice(CONNECTOR_ID, "Pump house", c.Role.SOURCE),
@@ -23,7 +23,7 @@ CHOICES = (
 )
 
 
-def shell(section: c.Section, link: c.LinkStatus | None = CONNECTED, **changes: object) -> c.Shell:
+def shell(section: c.Section, status: c.LinkStatus | None = CONNECTED, **changes: object) -> c.Shell:
     """Return the frame of a site's page for the first connector."""
     frame = c.Shell(
         place=c.Place.SITE,
@@ -33,7 +33,7 @@ def shell(section: c.Section, link: c.LinkStatus | None = CONNECTED, **changes: 
         user_name="admin",
         connector=CHOICES[0],
         connectors=CHOICES,
-        link=c.LinkPill(link) if link else None,
+        link=c.LinkPill(status) if status else None,
         counts=c.NavCounts(2, f"/connectors/{CONNECTOR_ID}#repairs"),
     )
     return replace(frame, **changes)
@@ -41,7 +41,8 @@ def shell(section: c.Section, link: c.LinkStatus | None = CONNECTED, **changes: 
 
 def site_shell(section: c.Section, **changes: object) -> c.Shell:
     """Return the frame of a page that belongs to the whole site."""
-    return shell(section, connector=None, link=None, **changes)
+    worst = c.LinkPill(STALLED, "Riverside copy", "T4W8X")
+    return replace(shell(section), connector=None, link=worst, **changes)
 
 
 def hub_shell() -> c.Shell:
