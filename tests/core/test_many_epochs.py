@@ -13,7 +13,8 @@ from shared.columns import as_columns
 from shared.core.engine import PairEngine
 from shared.core.engine_effects import Effect, Send
 from shared.core.inbox import Inbox
-from shared.core.ports import SeriesSpan
+from shared.core.intervals import IntervalSet
+from shared.core.ports import EpochIn, SeriesSpan
 from shared.limits import CREDIT_BYTES
 from shared.messages import AskHeld, AskStatement, Credit, Held, Sealed, Statement
 from shared.sealing import NONCE_BYTES, Kind, Side
@@ -111,6 +112,21 @@ def test_g4_a_restored_target_gets_back_what_it_lost_of_more_starts_than_a_state
     assert pair.stores[Side.SOURCE].own_gaps() == []
     pair.start(Side.TARGET)
     assert 1 < pair.asked <= starts, "as often as it takes to hear of all, and no longer"
+
+
+def test_g4_an_epoch_that_no_statement_has_room_for_is_not_asked_about_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shared.core.stating.STATEMENT_EPOCHS_BYTES_MAX", 20_000)
+    pair = Pair()
+    pair.start(Side.SOURCE)
+    pair.feed(NOW_MS)
+    holes = IntervalSet(end for at in range(9_000) for end in (2 * at,) * 2)
+    pair.stores[Side.TARGET].save_epoch_in(EpochIn(1 << 40, holes), NOW_MS)
+    pair.start(Side.TARGET)
+    assert 1 < pair.asked < 50
+    pair.feed(NOW_MS + 1)
+    assert pair.readings(Side.TARGET) == [NOW_MS, NOW_MS + 1]
 
 
 @pytest.mark.usefixtures("room_for_four")

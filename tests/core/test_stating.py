@@ -110,10 +110,10 @@ def test_g4_what_has_no_room_in_a_statement_follows_by_turns(monkeypatch: pytest
 
 def test_g4_names_and_numbers_that_wait_or_were_set_aside_do_not_make_a_statement_too_long() -> None:
     names = {f"{at:0{ALIAS_CHARS_MAX}}": 1 for at in range(256)}
-    waiting = [EpochIn(at, IntervalSet([1, 1]), held=256, apart=Apart(dict(names))) for at in range(100)]
-    aside = EpochIn(100, IntervalSet([1, 1]), apart=Apart(quarantined=apart_from_one_another(200_000).flat()))
+    waiting = [EpochIn(at, IntervalSet([1, 1]), held=256, apart=Apart(dict(names))) for at in range(200)]
+    aside = EpochIn(200, IntervalSet([1, 1]), apart=Apart(quarantined=apart_from_one_another(200_000).flat()))
     engine, store = keep(*waiting, aside)
-    assert 100 in {part.epoch for part in stated(engine, store)}
+    assert 200 in {part.epoch for part in stated(engine, store)}
 
 
 def test_g4_more_epochs_than_a_statement_has_room_for_may_change_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
