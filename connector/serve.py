@@ -19,6 +19,7 @@ from shared.listening import front_of
 from shared.served_certificate import served_certificate
 from shared.service_manager import ServiceManager
 from shared.serving import QuietServer, Server, configure, listen, url_of
+from shared.supervision import supervised
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,11 @@ async def _serve(
             running = tasks.create_task(site.run())
             waiting = tasks.create_task(_ask_to_stop(server, stop))
             watching = tasks.create_task(manager.watch(site.database.beat, lambda: _status(site, url)))
-            renewing = None if tls is None else tasks.create_task(tls.watch(server, leave))
+            renewing = (
+                None
+                if tls is None
+                else tasks.create_task(supervised("watching the certificate", lambda: tls.watch(server, leave)))
+            )
             try:
                 await server.serve(sockets=[listening])
             finally:

@@ -128,7 +128,15 @@ class _Service:
             tasks.create_task(keep_house(self.hub, self._open_store, self._leave_files)),
             tasks.create_task(supervised("looking for repairs", self.hub.repairs.run)),
             tasks.create_task(_stop(server, stop)),
-            *([] if tls is None else [tasks.create_task(tls.watch(server, self._leave_address))]),
+            *(
+                []
+                if tls is None
+                else [
+                    tasks.create_task(
+                        supervised("watching the certificate", lambda: tls.watch(server, self._leave_address))
+                    )
+                ]
+            ),
             tasks.create_task(self.manager.watch(lambda: self.hub.store.beat(), self._status)),
         ]
         try:

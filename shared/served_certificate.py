@@ -113,9 +113,9 @@ class ServedCertificate:
     async def watch(self, server: HearsHangups, on_new: Callable[[], None]) -> None:
         """Look at the files every CERTIFICATE_LOOK_S and at SIGHUP, and warn once a day before the end, until cancelled.
 
-        `on_new` is called when another certificate is served.
+        `on_new` is called when another certificate is served, and again at each look where it raised StorageFailed.
         """
-        look_now = asyncio.Event()
+        look_now, is_owed = asyncio.Event(), False
         server.on_hangup = look_now.set
         while True:
             self.warn()
@@ -124,8 +124,18 @@ class ServedCertificate:
                     await look_now.wait()
             look_now.clear()
             # Not in a thread: a handshake must not meet a context that is being loaded.
-            if self.refresh():
-                on_new()
+            if self.refresh() or is_owed:
+                is_owed = not self._tell(on_new, is_again=is_owed)
+
+    def _tell(self, on_new: Callable[[], None], *, is_again: bool) -> bool:
+        """Return whether it was told: a disk that refuses must not end the daemon, which goes on with what is live."""
+        try:
+            on_new()
+        except StorageFailed as error:
+            if not is_again:
+                _log.warning("Another certificate is served, but not everybody can be told: %s", error)
+            return False
+        return True
 
     def warn(self) -> None:
         """Log once a day that the certificate ends within CERTIFICATE_WARN_MS."""

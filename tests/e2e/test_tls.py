@@ -128,6 +128,30 @@ async def test_a_site_links_by_hub_ca_and_stays_linked_while_the_certificate_is_
 
 
 @pytest.mark.usefixtures("looks_often")
+@pytest.mark.usefixtures("looks_often")
+async def test_n6_a_certificate_renewed_while_the_directory_takes_nothing_ends_no_hub(tmp_path: Path) -> None:
+    pair = made(tmp_path / "tls", *NAMES)
+    own = HubSettings(port=0, data_dir=tmp_path / "hub", open_enrolment=True, tls_cert=pair.cert, tls_key=pair.key)
+    async with running_hub(own) as hub:
+        address = tmp_path / "hub" / "address"
+        address.unlink()
+        address.mkdir()  # refused as by a full disk
+        before = await serial_at(hub.url, pair.ca)
+        pair.cert.unlink()
+        pair.ensure(NAMES, now_ms())
+
+        async def is_served() -> bool:
+            return await serial_at(hub.url, pair.ca) != before
+
+        await until(is_served, what="the renewed certificate to be served")
+        address.rmdir()
+
+        async def is_left() -> bool:
+            return address.is_file()
+
+        await until(is_left, what="the address to be left, now that there is room")
+
+
 async def test_a_site_says_in_words_why_it_does_not_trust_its_hub(tmp_path: Path) -> None:
     pair, other = made(tmp_path / "tls", "127.0.0.1"), made(tmp_path / "other", "127.0.0.1")
     settings = HubSettings(port=0, data_dir=tmp_path / "hub", tls_cert=pair.cert, tls_key=pair.key)
