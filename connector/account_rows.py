@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
-from connector.pair_rows import PairRows, epoch_rest, pack, unpack
+from connector.pair_rows import UNREADABLE, PairRows, epoch_rest, pack, read_counts, unpack
 from shared.core.account import UNKNOWN_RESOURCE, add_counts
 from shared.core.entries import CAUSE_DISCARDED
 from shared.core.intervals import IntervalSet
@@ -15,6 +16,7 @@ from shared.core.ledger import Ledger
 from shared.core.ports import EpochOut, Segment
 
 _COUNTS = dict[str, int]
+_log = logging.getLogger(__name__)
 # Numbers given since the row of an epoch was written are those of segments that wait.
 _LAST_NUMBER = (
     "MAX(last_number, COALESCE((SELECT MAX(number) FROM segment"
@@ -171,7 +173,7 @@ class AccountRows(PairRows):
             "SELECT epoch, number, counts FROM set_aside WHERE connector_id = ?", (self._id,)
         ):
             if number in numbers.get(epoch, ()):
-                add_counts(found, msgspec.json.decode(counts, type=_COUNTS))
+                add_counts(found, read_counts(counts))
         return found
 
     def set_aside(self, segment: Segment) -> None:
@@ -193,7 +195,19 @@ class AccountRows(PairRows):
             " WHERE connector_id = ?",
             (self._id,),
         )
-        return {row[0]: EpochOut(row[0], row[1], *epoch_rest(row[2:])) for row in rows}
+        found: dict[int, EpochOut] = {}
+        damaged: list[EpochOut] = []
+        for epoch, last_number, *rest in rows:
+            try:
+                found[epoch] = EpochOut(epoch, last_number, *epoch_rest(rest))
+            except UNREADABLE as error:
+                damaged.append(EpochOut(epoch, last_number))
+                _log.error("an epoch cannot be read: %s", error, extra={"connector": self._id})
+        for each in damaged:  # the destination says the rest of it again; what no other accounts for was of this one
+            known = self._ledger(found)
+            elsewhere = known.queued + known.applied + known.quarantined + known.dropped_total
+            found[each.epoch] = replace(each, applied=known.accepted - elsewhere)
+        return found
 
     def epoch_out(self, epoch: int) -> EpochOut | None:
         row = self._run(
@@ -201,7 +215,12 @@ class AccountRows(PairRows):
             " WHERE connector_id = ? AND epoch = ?",
             (self._id, epoch),
         ).fetchone()
-        return EpochOut(epoch, row[0], *epoch_rest(row[1:])) if row else None
+        if row is None:
+            return None
+        try:
+            return EpochOut(epoch, row[0], *epoch_rest(row[1:]))
+        except UNREADABLE:
+            return self.epochs_out()[epoch]
 
     def save_epoch_out(self, epoch: EpochOut) -> None:
         self._run(

@@ -105,6 +105,10 @@ class InboxRows(PairRows):
     def remove_held(self, chunk: HeldChunk) -> None:
         self._run("DELETE FROM held WHERE row = ?", (chunk.row,))
 
+    def note_unreadable_held(self, chunk: HeldChunk) -> None:
+        count = chunk.count
+        _log.error("%d readings that are held cannot be read and stay behind", count, extra={"connector": self._id})
+
     def count_applied(self, counts: Mapping[str, int]) -> None:
         self._connection.executemany(
             "INSERT INTO waiting (connector_id, resource, applied_count) VALUES (?, ?, ?)"

@@ -221,7 +221,8 @@ class Inbox:
         chunks = store.held_for(device, resource, after_row, _HELD_RELEASED_MAX)
         for chunk in chunks:
             if (columns := self._opened_held(chunk)) is None:
-                continue  # it is given up once it was held for too long
+                store.note_unreadable_held(chunk)  # it is given up once it was held for too long
+                continue
             if _is_replaced(store, columns):
                 self._give_up(store, chunk, replaced, now_ms)
                 continue

@@ -563,9 +563,7 @@ class Outbox:
             tally.number(segment.epoch, segment.number)
             self._drop(store, segment, tally)
         for chunk in chunks:
-            try:
-                columns = self._codec.decode_tail(chunk.body)
-            except Undecodable:
+            if (columns := self._tail.opened(chunk)) is None:
                 tally.bare(chunk.count, chunk.accepted_ms)
                 store.count_dropped(tally.cause, chunk.count, store.tail_counts(chunk))
                 continue

@@ -9,16 +9,24 @@ from connector.ingest import mqtt_rows
 from connector.ingest.mqtt_settings import MqttSettings
 from connector.replay_rows import list_replays
 from connector.streams import Streams
-from shared.core.entries import Definition, GapNotice, GapRow
+from shared.core.entries import (
+    CAUSE_DESTINATION_RESTORED,
+    CAUSE_ORIGIN_RESTORED,
+    Definition,
+    GapNotice,
+    GapRow,
+)
+from shared.core.gaps import GapTally
 from shared.core.intervals import IntervalSet
 from shared.core.ledger import Ledger
 from shared.core.parting import PartState
-from shared.core.ports import EpochIn
+from shared.core.ports import EpochIn, EpochOut
 from shared.core.replay_job import ReplayAsk, ReplayJob, ReplayState
 from shared.notices import rows as notice_rows
 from shared.notices.notice import Sender, trial_notice
 from shared.sealing import Side
 from tests.core.stores import CONNECTOR, NOW_MS, open_store
+from tests.core.test_outbox import accept, linked, outbox
 
 
 @pytest.fixture
@@ -107,3 +115,30 @@ def test_g7_a_damaged_parted_pair_keeps_no_other_from_being_told(store: Streams)
     assert [each.pair_id for each in parting_rows.untold(store.connection, CONNECTOR)] == [b"b"]
     assert [each.pair_id for each in parting_rows.all_parted(store.connection, CONNECTOR)] == [b"b"]
     assert parting_rows.find_parted(store.connection, CONNECTOR, b"a") is None
+
+
+@pytest.mark.parametrize("column", ["recorded", "dropped"])
+def test_g7_an_epoch_that_the_disk_damaged_is_counted_as_before_until_the_destination_states_it_again(
+    store: Streams,
+    column: str,
+) -> None:
+    earlier, box = linked(store, outbox(store, seed=1)), linked(store, outbox(store, seed=2))
+    for one in (earlier, box):
+        for at_ms in (1, 2, 3):
+            accept(store, one, at_ms)
+    epochs = list(store.epochs_out())
+
+    def hear(epoch: int, recorded: list[int], applied: int) -> GapTally:
+        tally, closed = GapTally(CAUSE_DESTINATION_RESTORED), GapTally(CAUSE_ORIGIN_RESTORED)
+        stated = EpochOut(epoch, 0, IntervalSet(recorded), IntervalSet(), applied)
+        box.on_stated(store, stated, fresh=True, now_ms=NOW_MS, tally=tally, closed=closed)
+        assert store.ledger().balanced
+        return tally
+
+    for epoch in epochs:
+        hear(epoch, [1, 1, 3, 3], 2)
+    ledger = store.ledger()
+    store._connection.execute(f"UPDATE epoch_out SET {column} = substr({column}, 1, LENGTH({column}) - 1)")
+    assert (store.ledger(), ledger.applied) == (ledger, 4)
+    assert all(hear(epoch, [1, 3], 3).is_empty for epoch in epochs)
+    assert (store.ledger().applied, store.ledger().adopted, store.ledger().dropped) == (6, 0, {})
