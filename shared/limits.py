@@ -218,8 +218,12 @@ HANDSHAKE_DEADLINE_S: Final = 10.0
 # A whole answer of the hub over HTTP, from connecting to its last byte; a proxy's page in its place may be longer than it.
 HUB_ANSWER_DEADLINE_S: Final = 30.0
 HUB_ANSWER_BYTES_MAX: Final = 1024 * 1024
-# Asked for at the opening of a link, and where something seems lost; all that is held is listed anew for each answer.
+# Told at the opening of a link, and where something seems lost or was let go; all that is held is listed anew each time.
 HELD_TOLD_EVERY_MS: Final = SECOND_MS
+# A side that was quiet hears it so often without waiting: at the opening, and once its pair has an engine or a new link.
+HELD_TOLD_AT_ONCE_MAX: Final = 2
+# Intervals of numbers that a hub has of one pair and direction: tens are usual, and listing so many takes 10 ms.
+HUB_HELD_INTERVALS_MAX: Final = 16_384
 PING_INTERVAL_S: Final = 10.0
 PING_TIMEOUT_S: Final = 20.0
 # A heartbeat of a link comes back within milliseconds. Looked for this often while one is out; unanswered for so long,

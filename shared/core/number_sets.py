@@ -69,6 +69,15 @@ class NumberSets:
         """Count the epochs of all kinds."""
         return len(self._sets)
 
+    def intervals_count(self) -> int:
+        """Count the intervals of all epochs."""
+        return sum(numbers.intervals_count for numbers in self._sets.values())
+
+    def touches(self, key: Key) -> bool:
+        """Tell whether a number is in, or next to one that is: it makes no interval more."""
+        numbers, number = self._sets.get(key[:2]), key[2]
+        return numbers is not None and (number - 1 in numbers or number in numbers or number + 1 in numbers)
+
     def count_in(self, kind: Kind, epoch: int) -> int:
         """Count the numbers of an epoch."""
         return len(self._sets.get((kind, epoch), ()))

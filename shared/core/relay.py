@@ -19,6 +19,7 @@ from shared.limits import (
     CALL_BODY_BYTES_MAX,
     CONTROL_ENTRY_BYTES_MAX,
     EPOCHS_STATED_MAX,
+    HELD_TOLD_AT_ONCE_MAX,
     HELD_TOLD_EVERY_MS,
     SEAL_OVERHEAD_BYTES_MAX,
     SEALED_NUMBER_MAX,
@@ -78,7 +79,8 @@ class PairRelay:
         held, memory = held or {}, memory or RelayMemory()
         self.streams = {side: StreamRelay(side, held.get(side, ()), memory) for side in Side}
         self._asked_held: set[Side] = set()
-        self._held_due_ms: dict[Side, int] = {}  # before then no link of a side hears again, whole, what is held
+        # Before then no link of a side hears again, whole, what is held, whatever calls for it: listing it takes time.
+        self._held_due_ms: dict[Side, int] = {}
 
     def linked(self, side: Side) -> bool:
         """Tell whether a side is linked."""
@@ -87,8 +89,8 @@ class PairRelay:
     def on_linked(self, side: Side, now_ms: int) -> tuple[Effect, ...]:
         """A side presented the pair: tell it what is held of its own, and its peer that it is there."""
         outgoing, incoming = self.streams[side], self.streams[side.other]
-        self._asked_held.discard(side)
-        effects: list[Effect] = [Send(side, Held(True, outgoing.held.listed()))]
+        self._asked_held.add(side)
+        effects = list(self._tell_held(now_ms))
         if self.linked(side.other):
             effects.append(Send(side.other, PeerPresence(self.pair_id, True)))
         outgoing.on_origin_linked()
@@ -141,8 +143,8 @@ class PairRelay:
         stream = self.streams[side]
         known = [stream.on_dropped(Kind(epoch.kind), epoch.epoch, epoch.numbers) for epoch in dropped]
         if any(known) and stream.origin_linked:
-            return (Send(side, Held(True, stream.held.listed())), *self._pump(now_ms))
-        return self._pump(now_ms)
+            self._asked_held.add(side)
+        return (*self._tell_held(now_ms), *self._pump(now_ms))
 
     def next_deadline(self) -> int | None:
         """When `on_deadline` is due, in ms, or None."""
@@ -225,10 +227,11 @@ class PairRelay:
         yield from self._to_peer(side, frame)
 
     def _tell_held(self, now_ms: int) -> Iterator[Effect]:
-        """Answer who asked what is held for it; who asked a moment ago hears it a moment later."""
+        """Tell what is held for it whoever is to hear it; who heard it some times a moment ago hears it a moment later."""
         for side in [side for side in self._asked_held if now_ms >= self._held_due_ms.get(side, 0)]:
             self._asked_held.discard(side)
-            self._held_due_ms[side] = now_ms + HELD_TOLD_EVERY_MS
+            earliest_ms = now_ms - (HELD_TOLD_AT_ONCE_MAX - 1) * HELD_TOLD_EVERY_MS
+            self._held_due_ms[side] = max(self._held_due_ms.get(side, 0), earliest_ms) + HELD_TOLD_EVERY_MS
             yield Send(side, Held(True, self.streams[side].held.listed()))
 
     def _to_peer(self, side: Side, frame: Statement | AskStatement) -> Iterator[Effect]:

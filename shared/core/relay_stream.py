@@ -24,6 +24,7 @@ from shared.limits import (
     EPOCHS_STATED_MAX,
     HUB_COPY_DELAY_MS,
     HUB_COPY_DELAY_MS_MAX,
+    HUB_HELD_INTERVALS_MAX,
     HUB_LOAD_BYTES,
     HUB_MEMORY_BYTES_PER_STREAM,
     HUB_MEMORY_BYTES_SHORT,
@@ -145,7 +146,7 @@ class StreamRelay:
         if copy.kind is Kind.CONTROL:
             self._control_epoch = copy.epoch
         before = self._memory.get(key)
-        if self._is_full(copy, before) or (before is None and self._is_one_epoch_too_many(copy)):
+        if self._is_full(copy, before) or (before is None and self._is_too_scattered(copy, key)):
             self.dropped_copies += 1  # the origin keeps it and asks about it again (RESYNC_AFTER_MS)
             self._free(waiting)
             if before is not None:  # sealed again since: nobody waits for this one
@@ -313,8 +314,13 @@ class StreamRelay:
         too_many = len(self._memory) >= HUB_MEMORY_COPIES_PER_STREAM or not room
         return too_many or (bool(self._memory) and self._memory_bytes + len(copy.body) > room)
 
-    def _is_one_epoch_too_many(self, copy: Copy) -> bool:
-        """Whether a copy begins an epoch beyond those that a destination states: each takes memory while it is held."""
+    def _is_too_scattered(self, copy: Copy, key: Key) -> bool:
+        """Whether a copy begins an epoch or an interval too many: each takes memory, and time whenever it is listed."""
+        known = (self._memory_numbers, self.held)
+        if any(numbers.touches(key) for numbers in known):
+            return False
+        if sum(numbers.intervals_count() for numbers in known) >= HUB_HELD_INTERVALS_MAX:
+            return True
         if self._memory_numbers.has_any(copy.kind, copy.epoch) or self.held.has_any(copy.kind, copy.epoch):
             return False
         return self._memory_numbers.epochs_count() + self.held.epochs_count() >= 2 * EPOCHS_STATED_MAX

@@ -548,6 +548,54 @@ def test_who_asks_again_and_again_what_is_held_is_told_once_a_second_and_hears_t
     assert bench.sent[S] == [Held(True, [])] * 2
 
 
+def test_who_presents_its_pair_again_and_again_hears_what_is_held_as_seldom_as_who_asks() -> None:
+    bench = Bench().link(S)
+    bench.frame(S, sealed(1))
+    bench.sent[S].clear()
+    for _ in range(50):
+        bench.do(bench.relay.on_linked(S, bench.now_ms))
+    whole = Held(True, [HeldEpoch(Kind.SEGMENT, EPOCH, [1, 1])])
+    assert bench.sent[S] == [whole]
+    bench.frame(S, sealed(3))  # on the last link, which has not heard the whole yet
+    bench.unlink(S)
+    bench.do(bench.relay.on_linked(S, bench.now_ms))
+    bench.passing(HELD_TOLD_EVERY_MS)
+    assert bench.sent[S][-1] == Held(True, [HeldEpoch(Kind.SEGMENT, EPOCH, [1, 1, 3, 3])])
+    assert sum(isinstance(frame, Held) and frame.whole for frame in bench.sent[S]) == 2
+    bench.passing(2 * HELD_TOLD_EVERY_MS)
+    bench.sent[S].clear()
+    bench.do(bench.relay.on_linked(S, bench.now_ms))  # after a rest, at once and once more
+    bench.frame(S, AskHeld())
+    assert [frame.whole for frame in bench.sent[S] if isinstance(frame, Held)] == [True, True]
+
+
+def test_an_origin_whose_copies_are_let_go_one_after_another_hears_of_all_of_them_within_the_second() -> None:
+    bench = Bench().link(S)
+    for number in range(1, 31):
+        bench.frame(S, sealed(number))
+    bench.sent[S].clear()
+    for _ in range(20):
+        (dropped,) = bench.copies.drop(before_ms=bench.now_ms + 1, stored_bytes_max=0, copies_max=1)
+        bench.do(bench.relay.on_dropped(dropped.side, dropped.epochs, bench.now_ms))
+    assert len(bench.sent[S]) == 1
+    bench.passing(HELD_TOLD_EVERY_MS)
+    assert bench.sent[S][1:] == [Held(True, [HeldEpoch(Kind.SEGMENT, EPOCH, [21, 30])])]
+
+
+def test_an_origin_whose_numbers_are_too_scattered_gets_none_kept_that_stands_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shared.core.relay_stream.HUB_HELD_INTERVALS_MAX", 4)
+    bench = Bench().link(S)
+    for number in (10, 20, 30, 40, 50, 11, 9, 60):
+        bench.frame(S, sealed(number))
+    assert bench.held()[0].numbers == [9, 11, 20, 20, 30, 30, 40, 40]
+    bench.link(T)
+    bench.frame(T, statement(20, 20))
+    bench.frame(S, sealed(50))
+    assert bench.numbers(T)[-1] == 50
+
+
 def test_an_origin_of_more_epochs_than_a_destination_states_gets_no_further_ones_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
