@@ -80,12 +80,14 @@ async def test_the_source_shows_what_to_type_and_for_how_long(tmp_path: Path) ->
 
 async def test_an_expired_window_says_so_and_offers_another(tmp_path: Path) -> None:
     clock = ShiftedClock()
-    async with visitor(tmp_path, clock=clock, hub_url="http://127.0.0.1:9") as found:
+    async with visitor(tmp_path, clock=clock, hub_url="http://127.0.0.1:9", window_minutes=4.0) as found:
         page = f"{path_of(await standalone(found))}/remote-sync"
+        assert "a short code for 4 min;" in await found.get(page)
         await found.post(f"{page}/enable")
+        clock.ahead_ms = 3 * MINUTE_MS
         assert "Filing the window at the hub." in await found.get(page)
 
-        clock.ahead_ms = 11 * MINUTE_MS
+        clock.ahead_ms = 4 * MINUTE_MS
 
         assert "The window expired with no claim." in await found.get(page)
         await found.post(f"{page}/enable")

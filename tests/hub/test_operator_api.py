@@ -52,7 +52,7 @@ async def test_status_says_what_moved_within_the_last_minute_and_which_protocol_
 
 
 async def test_what_is_turned_away_is_counted_by_door_and_reason_with_address_and_name(tmp_path: Path) -> None:
-    async with a_hub(tmp_path, open_enrolment=True) as running:
+    async with a_hub(tmp_path, open_enrolment=True, claims_per_minute=1) as running:
         plant = await enrolled(running, "plant")
         with pytest.raises(Denied, match="assertion_refused"):
             async with SiteClient(TestSite("x", plant.site.site_id), running.url).linked("SRC1-SRC1"):
@@ -64,6 +64,8 @@ async def test_what_is_turned_away_is_counted_by_door_and_reason_with_address_an
             await wire.hear(HelloBack)
             await wire.say(Claim(b"c" * 16, "nobody", "SRC9-SRC9", b"body"))
             await wire.hear(ClaimRefused)
+            await wire.say(Claim(b"d" * 16, "nobody", "SRC9-SRC9", b"body"))
+            assert (await wire.hear(ClaimRefused)).code == "too_many_knocks"
             await wire.say(HelloBack(1, 0, 0))
             await wire.close_code()
         with pytest.raises(Denied, match="certificate_refused"):
@@ -77,10 +79,11 @@ async def test_what_is_turned_away_is_counted_by_door_and_reason_with_address_an
         ("link", "version_mismatch"): 1,
         ("link", "protocol_broken"): 1,
         ("pairing", "no_such_window"): 1,
+        ("pairing", "too_many_knocks"): 1,
         ("enrolment", "certificate_refused"): 1,
         ("api", "not_signed_in"): 1,
     }
-    assert blocked["total"] == 6
+    assert blocked["total"] == 7
     assert {each["address"] for each in blocked["last"]} == {"127.0.0.1"}
     assert blocked["last"][0]["reason"] == "not_signed_in"
     assert {each["who"] for each in blocked["last"] if each["door"] == "link"} == {
