@@ -420,6 +420,25 @@ def test_over_the_cap_the_oldest_goes_first() -> None:
     assert store.ledger().balanced
 
 
+def test_what_is_made_again_for_a_restored_destination_goes_at_the_cap_bit_by_bit() -> None:
+    store = open_store()
+    box = linked(store, outbox(store, limits=OutboxLimits(bytes_max=1_000)))
+    for at_ms in range(1, 201):
+        accept(store, box, at_ms)
+        state(store, box, [1, at_ms], applied=at_ms)
+        box.drop_over_cap(store, GapTally("byte_cap"))
+    state(store, box, [], applied=0, fresh=True)
+    assert store.ledger().outbox == 200
+    dropped: list[int] = []
+    more = True
+    while more:
+        more = box.drop_over_cap(store, GapTally("byte_cap"))
+        dropped.append(store.ledger().dropped_total)
+    assert dropped[:2] == [64, 128]
+    assert len(dropped) > 2
+    assert store.waiting_bytes() <= 1_000
+
+
 def test_backfill_gets_its_tenth_of_the_credit_however_much_is_live() -> None:
     store = open_store()
     box = outbox(store)
