@@ -85,6 +85,7 @@ class Site:
         self.backups = BackupDesk(settings.data_dir)
         self.clock_watch = ClockWatch(database, clock, self.guard, self.ring)
         self.reserve = DiskReserve(database.path, settings.disk_reserve_bytes, clock)
+        self.reserve.unused_bytes = database.unused_bytes
         self.catalogue = Catalogue()
         self.catalogue.feed.follow(database)
         self.lookups = Lookups(database, clock)

@@ -278,6 +278,13 @@ class Database:
             self._begin_trouble(found)
         return StorageFailed(str(error))
 
+    def unused_bytes(self) -> int:
+        """Return how much room within the file nothing uses any more; 0 where that cannot be read."""
+        try:
+            return self.glance(_unused_bytes)
+        except StorageFailed:
+            return 0
+
     async def until_storing(self) -> None:
         """Return once there is no `trouble`."""
         await self._storing.wait()
@@ -553,6 +560,12 @@ def _call(told: Callable[[Any], None], outcome: Any) -> None:
         told(outcome)
     except Exception:  # noqa: BLE001  # as above
         _log.exception("What follows a transaction failed")
+
+
+def _unused_bytes(connection: sqlite3.Connection) -> int:
+    (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    return int(pages * page_bytes)
 
 
 def _snapshot(connection: sqlite3.Connection, unit: Unit[T]) -> T:

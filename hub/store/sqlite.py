@@ -35,6 +35,8 @@ class SqliteStore:
     def __init__(self, database: Database, reserve: DiskReserve | None) -> None:
         self._database = database
         self._reserve = reserve
+        if reserve is not None:
+            reserve.unused_bytes = database.unused_bytes
         self._inode = _inode(database.path)
 
     @classmethod
