@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -287,10 +287,15 @@ def peer_rights(connection: sqlite3.Connection, connector_id: str) -> PeerRights
 
 
 def change_peer_rights(
-    connection: sqlite3.Connection, connector_id: str, rights: PeerRights, who: str, site_id: str, now_ms: int
+    connection: sqlite3.Connection, connector_id: str, named: Mapping[str, bool], who: str, site_id: str, now_ms: int
 ) -> None:
-    """Set what a connector lets its partner do, and note it in the history, which stays here."""
-    before = msgspec.json.encode(peer_rights(connection, connector_id)).decode()
+    """Give or take the named rights of a connector's partner, and note it in the history, which stays here.
+
+    The others stay as this unit of work finds them, so that of two people who take one each, none gives one back.
+    """
+    present = peer_rights(connection, connector_id)
+    rights = msgspec.structs.replace(present, **named)
+    before = msgspec.json.encode(present).decode()
     after = msgspec.json.encode(rights).decode()
     if before == after:
         return

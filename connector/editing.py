@@ -15,7 +15,7 @@ and queued for the other side in one transaction; a connector without a partner 
     add_publish_as / remove_publish_as(connector_id, identity, pattern, *, who)
     set_value(connector_id, identity, alias, value, *, who)
     set_policy(connector_id, class_name, policy, *, who)            policies(connector_id) -> {class: policy}
-    set_peer_rights(connector_id, rights: PeerRights, *, who)       peer_rights(connector_id) -> PeerRights
+    set_peer_rights(connector_id, {right: allowed}, *, who)         peer_rights(connector_id) -> PeerRights
     restore_conflict / dismiss_conflict(connector_id, conflict_id, *, who)
     dismiss_refused(connector_id, identity)
     create_there(connector_id, alias, *, who) -> request ID
@@ -27,7 +27,7 @@ Refused. Questions (changes, conflicts, grants, patterns, requests) stand in con
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -288,8 +288,8 @@ class Editing:
         """Return what this connector lets its partner do."""
         return await self._read(lambda c: edit_rows.peer_rights(c, connector_id))  # type: ignore[no-any-return]
 
-    async def set_peer_rights(self, connector_id: str, rights: PeerRights, *, who: str) -> None:
-        """Set what this connector lets its partner do (G18), for edits that arrive from now on.
+    async def set_peer_rights(self, connector_id: str, named: Mapping[str, bool], *, who: str) -> None:
+        """Give or take the named rights of this connector's partner (G18), for edits that arrive from now on.
 
         Raises Refused('not_paired'): before there is a partner, taking rights away would undo what it brings along.
         """
@@ -297,7 +297,7 @@ class Editing:
             raise Refused("not_paired")
         now_ms = self._clock.wall_ms()
         site_id = self._site_id()
-        await self._write(lambda c: edit_rows.change_peer_rights(c, connector_id, rights, who, site_id, now_ms))
+        await self._write(lambda c: edit_rows.change_peer_rights(c, connector_id, named, who, site_id, now_ms))
         self._ring(connector_id, "devices")
 
     async def create_there(self, connector_id: str, alias: str, *, who: str) -> str:

@@ -108,9 +108,8 @@ async def get_peer_rights(call: Call) -> PeerRights:
 
 async def set_peer_rights(call: Call) -> PeerRights:
     """Set what this connector lets its partner do, for edits that arrive from now on."""
-    change = await call.body(RightsChange)
-    rights = msgspec.structs.replace(await get_peer_rights(call), **msgspec.to_builtins(change))
-    await call.site.editing.set_peer_rights(call.connector_id, rights, who=call.principal.name)
+    named: dict[str, bool] = msgspec.to_builtins(await call.body(RightsChange))
+    await call.site.editing.set_peer_rights(call.connector_id, named, who=call.principal.name)
     return await get_peer_rights(call)
 
 

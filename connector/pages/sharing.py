@@ -8,11 +8,15 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from connector.pages.frame import Desk, Parts, PartsOf, Visit, done, frame_parts
-from shared.core.judge import PeerRights
 from web import contexts as c
 from web import paths
 
 STREAM: Final = "page=sharing"
+ON: Final = "on"
+OFF: Final = "off"
+# Before the name of a field: what the page showed. Only what a person chose otherwise is set, for somebody else may have
+# set the rest meanwhile; a form that does not say so sets all that it names.
+WAS: Final = "was-"
 _RIGHTS: Final = (
     ("look_up", "Look up devices", "Live lookups from there; what it looked up before, it may still show."),
     ("edit_devices", "Edit devices", "Create, rename, lock and delete them."),
@@ -51,8 +55,9 @@ async def show(visit: Visit) -> Response:
 async def save_rights(visit: Visit) -> Response:
     """Set what the other side may do from now on."""
     form = await visit.form()
-    rights = PeerRights(**{name: form.get(name) == "on" for name, _, _ in _RIGHTS})
-    await visit.site.editing.set_peer_rights(visit.connector_id, rights, who=visit.person.name)
+    chosen = {name: form.get(name, OFF) for name, _, _ in _RIGHTS}
+    named = {name: choice == ON for name, choice in chosen.items() if form.get(WAS + name) != choice}
+    await visit.site.editing.set_peer_rights(visit.connector_id, named, who=visit.person.name)
     return visit.redirect(_url(visit), done("Saved. It holds for edits that arrive from now on."))
 
 
@@ -61,7 +66,8 @@ async def save_policies(visit: Visit) -> Response:
     form = await visit.form()
     present = await visit.site.editing.policies(visit.connector_id)
     for name in _CLASSES:
-        if (chosen := form.get(name, present[name])) != present[name]:
+        shown = form.get(WAS + name, present[name])
+        if (chosen := form.get(name, shown)) not in (shown, present[name]):
             await visit.site.editing.set_policy(visit.connector_id, name, chosen, who=visit.person.name)
     return visit.redirect(_url(visit), done("Saved, for both sides."))
 

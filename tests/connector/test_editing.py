@@ -176,10 +176,10 @@ async def test_a_value_that_cannot_be_set_is_refused_at_once_at_both_sides(
 
 async def test_g18_peer_rights_are_set_once_there_is_a_partner_and_stay_in_the_history(two: TwoSites) -> None:
     with pytest.raises(Refused) as refused:
-        await editing_of(two, two.source, paired=False).set_peer_rights(CONNECTOR, PeerRights(), who="ann")
+        await editing_of(two, two.source, paired=False).set_peer_rights(CONNECTOR, {}, who="ann")
     assert refused.value.code == "not_paired"
     way = editing_of(two, two.source)
-    await way.set_peer_rights(CONNECTOR, PeerRights(edit_tags=False), who="ann")
+    await way.set_peer_rights(CONNECTOR, {"edit_tags": False}, who="ann")
     assert await way.peer_rights(CONNECTOR) == PeerRights(edit_tags=False)
     (row,) = edit_queries.list_changes(two.source.connection, CONNECTOR)
     assert (row.field, row.who, row.identity) == ("peer-rights", "ann", None)

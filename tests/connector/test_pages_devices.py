@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 from connector.editing import NewDevice
 from hub.serve import running_hub
 from hub.settings import HubSettings
+from shared.core.judge import PeerRights
 from tests.connector.test_pages_paired import path_of, shows, standalone
 from tests.connector.visitors import Visitor, two_sites, visitor
+
+RIGHTS = PeerRights.__struct_fields__
 
 
 async def many(found: Visitor, connector_id: str, count: int) -> None:
@@ -198,3 +202,22 @@ async def test_w8_n7_a_value_set_at_the_target_is_followed_and_a_conflict_is_set
 
             await shows(two.target, f"{target}/devices/fan", "Name Fan by source")
             assert "Restore “" not in await shows(two.source, f"{source}/devices/fan", "Edits applied on both")
+
+        # Two people who each take a right, or choose a policy, at the same time: none undoes what the other did.
+        await two.source.site.editing.set_peer_rights(source_id, dict.fromkeys(RIGHTS, True), who="admin")
+        shown = {f"was-{name}": "on" for name in RIGHTS}
+        for taken in ("edit_tags", "replay"):
+            chosen = {name: "on" for name in RIGHTS if name != taken}
+            await two.source.http.post(f"{source}/sharing/rights", data=shown | chosen)
+        rights = await two.source.site.editing.peer_rights(source_id)
+        assert [name for name in RIGHTS if not getattr(rights, name)] == ["edit_tags", "replay"]
+        taken_each = [{name: False} for name in ("edit_grants", "set_values", "look_up", "edit_devices")]
+        url = f"/api/v1{source}/peer-rights"
+        await asyncio.gather(*(two.source.http.put(url, json=each) for each in taken_each))
+        rights = await two.source.site.editing.peer_rights(source_id)
+        assert [name for name in RIGHTS if getattr(rights, name)] == ["edit_configuration", "edit_resources"]
+        shown = {"was-tags": "newer", "was-grants": "newer"}
+        for chosen in ({"tags": "source", "grants": "newer"}, {"tags": "newer", "grants": "target"}):
+            await two.source.http.post(f"{source}/sharing/policies", data=shown | chosen)
+        policies = await two.source.site.editing.policies(source_id)
+        assert (policies["tags"], policies["grants"]) == ("source", "target")

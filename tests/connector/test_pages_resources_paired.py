@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from connector.resources import NewResource
-from shared.core.judge import PeerRights
 from tests.connector.visitors import two_sites, until
 
 
@@ -17,7 +16,7 @@ async def test_w9_g18_a_partner_that_may_not_make_resources_is_told_so_where_he_
         path = f"/connectors/{source_id}/resources"
         await two.source.site.create_resource(source_id, NewResource(alias="flow", format="number", remote_sync=True))
         assert "missing at riverside; its readings wait until it exists there" in await two.source.get(path)
-        await two.target.site.editing.set_peer_rights(target_id, PeerRights(edit_resources=False), who="admin")
+        await two.target.site.editing.set_peer_rights(target_id, {"edit_resources": False}, who="admin")
 
         await two.source.post(f"{path}/flow/create-there")
 
@@ -32,7 +31,7 @@ async def test_w9_g18_a_partner_that_may_not_make_resources_is_told_so_where_he_
         assert "Switch its Remote-Sync off first" in await two.source.get(path)
         assert all(row.match != "same" for row in await two.target.site.resources(target_id))
 
-        await two.target.site.editing.set_peer_rights(target_id, PeerRights(), who="admin")
+        await two.target.site.editing.set_peer_rights(target_id, {"edit_resources": True}, who="admin")
         await two.source.post(f"{path}/flow/create-there")
 
         async def made() -> bool:

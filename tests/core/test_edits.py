@@ -54,9 +54,9 @@ def edits(site: OneSite) -> DeviceEdits:
 
 
 def forbid(site: OneSite, *rights: str) -> None:
-    """Let the other side do less."""
-    taken = PeerRights(**dict.fromkeys(rights, False))
-    edit_rows.change_peer_rights(site.connection, CONNECTOR, taken, "admin", "here", NOW_MS)
+    """Let the other side do all but this."""
+    named = {name: name not in rights for name in PeerRights.__struct_fields__}
+    edit_rows.change_peer_rights(site.connection, CONNECTOR, named, "admin", "here", NOW_MS)
 
 
 def name_of(site: OneSite, identity: str = "pump") -> object:

@@ -11,7 +11,6 @@ from connector import edit_rows
 from connector.device_edits import DeviceEdits, NewDevice
 from shared.core.entries import CellsEntry, encode_entry
 from shared.core.fields import NAME, fields_object
-from shared.core.judge import PeerRights
 from shared.messages import AskStatement, HeldEpoch, Sealed
 from shared.sealing import Kind, Side
 from tests.core.stores import CONNECTOR, NOW_MS
@@ -72,7 +71,7 @@ def test_g13_an_edit_that_only_the_hub_kept_comes_back_to_its_restored_author_on
 ) -> None:
     two = _SlowHub()
     # It is judged by no right, as all that comes back: it was the source's own.
-    rights = PeerRights(edit_devices=edit_devices)
+    rights = {"edit_devices": edit_devices}
     edit_rows.change_peer_rights(two.source.connection, CONNECTOR, rights, "admin", "here", NOW_MS)
     two.restore_the_source_to_before_its_last_edit()
     assert two.source.store.lost_edits() is not None

@@ -14,7 +14,6 @@ from connector.replay_rows import list_replays
 from shared.columns import Series, as_columns
 from shared.core.engine import PairEngine
 from shared.core.intervals import IntervalSet
-from shared.core.judge import PeerRights
 from shared.core.replay_job import ReplayJob, ReplayState, StatedReplay
 from shared.errors import Refused
 from shared.limits import (
@@ -226,7 +225,7 @@ def test_an_ask_of_the_longest_names_of_which_much_is_left_out_fits_what_is_told
 def test_a_source_that_does_not_allow_it_refuses_by_name_and_writes_it_into_its_audit_log() -> None:
     two = two_sites()
     put(two.source, range(NOW_MS - 10, NOW_MS))
-    change_peer_rights(two.source.connection, CONNECTOR, PeerRights(replay=False), "bo", "s", NOW_MS)
+    change_peer_rights(two.source.connection, CONNECTOR, {"replay": False}, "bo", "s", NOW_MS)
     job_id = ask(two, two.target)
     go_on(two)
     refused = job(two.target, job_id)
@@ -401,7 +400,7 @@ def test_a_source_restored_to_before_the_ask_that_refuses_it_now_is_heard_on_the
     two.target.store.save_replay(replace(known, run=2, figures=StatedReplay(job_id, 2)), NOW_MS)
     two.crash(two.target)
     two.restore(two.source, before)
-    change_peer_rights(two.source.connection, CONNECTOR, PeerRights(replay=False), "bo", "s", NOW_MS)
+    change_peer_rights(two.source.connection, CONNECTOR, {"replay": False}, "bo", "s", NOW_MS)
     go_on(two)
     assert [(job(site, job_id).state, job(site, job_id).run) for site in two.sites.values()] == [
         (ReplayState.REFUSED, 2)

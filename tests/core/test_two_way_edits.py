@@ -68,7 +68,7 @@ class _Story(TwoSites):
     def _restrict(self, side: Side) -> None:
         """One side lets the other edit less; what it refuses must not stand anywhere in the end."""
         self.rights[side] = taken = set(self.chance.sample(_RIGHTS, self.chance.randrange(1, 4)))
-        rights = PeerRights(**dict.fromkeys(taken, False))
+        rights = {name: name not in taken for name in PeerRights.__struct_fields__}
         edit_rows.change_peer_rights(self.sites[side].connection, CONNECTOR, rights, "admin", side.word, NOW_MS)
 
     # --- edits ------------------------------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ class ConflictPolicy(Struct, frozen=True):
 class SharingPage(Struct, frozen=True):
     """Forms: POST `/connectors/{id}/sharing/rights` with the names of rights (`on` or absent); `.../policies` by class.
 
+    Both say with `was-` and the name what the page showed (`on` or `off`, a policy): what is as it was stays as it is now.
+
     `peer_site_name` is empty where there is no peer yet; rights can be set only once there is.
     """
 
