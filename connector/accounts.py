@@ -66,12 +66,18 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Backlog(msgspec.Struct, frozen=True):
-    """What waits at the source: readings, bytes, since when (acceptance, ms), and when something was applied last."""
+    """What waits to be applied: readings and bytes here at a source, and when something was applied last (ms).
+
+    `oldest_ms` is since when the oldest waits that either side has, as far as the other one has stated it: accepted at the
+    source and not recorded (`oldest_waiting_ms`), or held at the target since it arrived there (`oldest_held_ms`).
+    """
 
     count: int = 0
     bytes: int = 0
     oldest_ms: int | None = None
     last_applied_ms: int | None = None
+    oldest_waiting_ms: int | None = None
+    oldest_held_ms: int | None = None
 
 
 def own_account(connection: sqlite3.Connection, pair: Pair) -> Account:
@@ -105,14 +111,21 @@ def peer_account(connection: sqlite3.Connection, connector_id: str) -> Account |
 
 
 def backlog(connection: sqlite3.Connection, connector_id: str) -> Backlog:
-    """Return what waits to be delivered by this connector."""
+    """Return what waits to be delivered by this connector, or to it."""
     store = Streams(connection, connector_id, Catalogue())
     row = connection.execute(
         "SELECT tail_count + outbox_count, tail_bytes + outbox_bytes, last_settled_ms FROM stream WHERE connector_id = ?",
         (connector_id,),
     ).fetchone()
     count, size, last_ms = row or (0, 0, None)
-    return Backlog(count, size, store.oldest_accepted_ms(), last_ms)
+    waiting_ms, held_ms, theirs_ms = store.oldest_accepted_ms(), store.oldest_held_ms(), store.peer_oldest_ms()
+    side = connection.execute("SELECT side FROM pair WHERE connector_id = ?", (connector_id,)).fetchone()
+    if side is not None and side[0] == Side.SOURCE:
+        held_ms = theirs_ms
+    elif side is not None:
+        waiting_ms = theirs_ms
+    oldest_ms = min((each for each in (waiting_ms, held_ms) if each is not None), default=None)
+    return Backlog(count, size, oldest_ms, last_ms, waiting_ms, held_ms)
 
 
 def last_arrival_ms(connection: sqlite3.Connection, connector_id: str) -> int | None:

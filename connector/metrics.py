@@ -54,7 +54,10 @@ MEASURES: Final = (
     Measure("pairhub_backlog_bytes", "gauge", "Bytes that wait for the other side", _PAIR),
     Measure("pairhub_backlog_bytes_max", "gauge", "The cap on them (setting outbox_bytes_max)", _PAIR),
     Measure(
-        "pairhub_oldest_unapplied_seconds", "gauge", "Age of the oldest reading not yet applied; 0 for none", _PAIR
+        "pairhub_oldest_unapplied_seconds",
+        "gauge",
+        "Age of the oldest reading not yet applied, at either side; 0 for none",
+        _PAIR,
     ),
     Measure("pairhub_retention_seconds", "gauge", "How long readings wait before they are given up"),
     Measure(
@@ -150,10 +153,10 @@ def _put_pair(filled: Filled, site: Site, seen: Situation) -> None:
             filled.put(f"pairhub_{name}_readings", getattr(account, name), *ids)
         for cause, count in account.dropped_by_cause.items():
             filled.put("pairhub_dropped_total", count, *ids, cause)
+    backlog, now_ms = seen.backlog, site.clock.wall_ms()
+    age_ms = max(0, now_ms - backlog.oldest_ms) if backlog.oldest_ms is not None else 0
+    filled.put("pairhub_oldest_unapplied_seconds", age_ms / SECOND_MS, *ids)
     if pair.side is Side.SOURCE:
-        backlog, now_ms = seen.backlog, site.clock.wall_ms()
-        age_ms = max(0, now_ms - backlog.oldest_ms) if backlog.oldest_ms is not None else 0
         filled.put("pairhub_backlog_readings", backlog.count, *ids)
         filled.put("pairhub_backlog_bytes", backlog.bytes, *ids)
         filled.put("pairhub_backlog_bytes_max", site.settings.outbox_bytes_max, *ids)
-        filled.put("pairhub_oldest_unapplied_seconds", age_ms / SECOND_MS, *ids)

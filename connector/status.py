@@ -45,8 +45,9 @@ class PairStatus(msgspec.Struct, frozen=True):
 class FlowStatus(msgspec.Struct, frozen=True):
     """Whether data can flow (G9): `state` as the pages name it, such as connected, stalled or peer_offline.
 
-    `canary_ms` is the last round trip through the whole pair, `oldest_unapplied_s` the age of the oldest reading that
-    waits here, `stalled_for_s` how long nothing was applied although something waits; None where there is none.
+    `canary_ms` is the last round trip through the whole pair, `oldest_unapplied_s` the age of the oldest reading
+    not yet applied, at either side, `stalled_for_s` how long nothing was applied although something waits; None where
+    there is none.
     """
 
     state: str

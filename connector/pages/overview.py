@@ -27,7 +27,7 @@ from shared.core.entries import (
     CAUSE_RETENTION,
 )
 from shared.core.health import clock_doubt
-from shared.limits import DAY_MS, SECOND_MS
+from shared.limits import DAY_MS, RETENTION_MS, SECOND_MS
 from shared.sealing import Side
 from web import contexts as c
 from web import formats, paths
@@ -78,26 +78,26 @@ def _pairing(visit: Visit, seen: Situation, state: c.PairingState) -> c.PairingC
 # --- what waits -------------------------------------------------------------------------------------------------------
 
 
-def _held(connection: sqlite3.Connection, connector_id: str) -> tuple[int, int | None]:
-    """Return bytes and oldest arrival of what this destination holds for want of a device or resource."""
+def _held(connection: sqlite3.Connection, connector_id: str) -> int:
+    """Return the bytes of what this destination holds for want of a device or resource."""
     row = connection.execute(
-        "SELECT COALESCE(SUM(LENGTH(body)), 0), MIN(arrived_ms) FROM held WHERE connector_id = ?", (connector_id,)
+        "SELECT COALESCE(SUM(LENGTH(body)), 0) FROM held WHERE connector_id = ?", (connector_id,)
     ).fetchone()
-    return row[0], row[1]
+    return int(row[0])
 
 
-def _backlog(visit: Visit, seen: Situation, held: tuple[int, int | None]) -> c.BacklogCard:
+def _backlog(visit: Visit, seen: Situation, held_bytes: int) -> c.BacklogCard:
     account = seen.account or Account(0, 0, 0, 0, 0)
     is_target = seen.role is c.Role.TARGET
-    oldest_ms = held[1] if is_target else seen.backlog.oldest_ms
+    oldest_ms = seen.backlog.oldest_ms
     return c.BacklogCard(
         role=seen.role,
         tail_count=account.tail,
         outbox_count=account.outbox,
         held_count=account.held,
-        queued_bytes=held[0] if is_target else seen.backlog.bytes,
+        queued_bytes=held_bytes if is_target else seen.backlog.bytes,
         oldest_age_s=None if oldest_ms is None else max(0.0, (visit.now_ms - oldest_ms) / SECOND_MS),
-        retention_s=max(1, visit.site.settings.retention_ms // SECOND_MS),
+        retention_s=max(1, (RETENTION_MS if is_target else visit.site.settings.retention_ms) // SECOND_MS),
         bytes_max=visit.site.settings.outbox_bytes_max,
         expiry_suspended_reason=clock_doubt(site_facts(visit.site)),
     )

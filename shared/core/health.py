@@ -23,6 +23,7 @@ from shared.limits import (
     LINK_SILENT_AFTER_S,
     OFFLINE_AFTER_MS,
     REPAIRS_OF_KIND_MAX,
+    RETENTION_MS,
     SECOND_MS,
     STALLED_AFTER_MS,
 )
@@ -146,7 +147,8 @@ class ResourceFact:
 class ConnectorFacts:
     """What is known of a connector. `pairing` is none, pending or paired; bytes and readings are those that wait.
 
-    `oldest_ms` is when the oldest of them was accepted; `drain_bytes_per_s` is the operator's budget, None for none.
+    `oldest_ms` is since when the oldest of them waits at either side: one that waits here was accepted at `oldest_waiting_ms`,
+    one held at the target came at `oldest_held_ms`. `drain_bytes_per_s` is the operator's budget, None for none.
     """
 
     connector_id: str
@@ -165,6 +167,10 @@ class ConnectorFacts:
     parting_asked_by: str | None = None
     waiting_bytes: int = 0
     oldest_ms: int | None = None
+    oldest_waiting_ms: int | None = None
+    oldest_held_ms: int | None = None
+    ages_are_doubted: bool = False
+    """Whether the clock is in doubt, so that nothing expires by it."""
     bytes_max: int = 0
     retention_ms: int = 0
     refuses_when_full: bool = False
@@ -342,11 +348,15 @@ def _limits(facts: ConnectorFacts, now_ms: int, is_open: IsOpen) -> Iterator[Fin
         then = "new readings are refused" if facts.refuses_when_full else "the oldest are dropped, with a gap notice"
         said = (("waiting", spoken_bytes(facts.waiting_bytes)), ("cap", spoken_bytes(facts.bytes_max)), ("then", then))
         yield Finding("backlog_near_cap", scope, facts=said)
-    if facts.oldest_ms is not None and facts.retention_ms:
-        age_ms = now_ms - facts.oldest_ms
-        if age_ms >= near("backlog_near_retention") * facts.retention_ms:
-            ages = (("age", spoken_duration(age_ms)), ("retention", spoken_duration(facts.retention_ms)))
-            yield Finding("backlog_near_retention", scope, facts=ages)
+    for code, since_ms, retention_ms in (
+        ("backlog_near_retention", facts.oldest_waiting_ms, facts.retention_ms),
+        ("held_near_retention", facts.oldest_held_ms, RETENTION_MS),
+    ):
+        if since_ms is None or not retention_ms or facts.ages_are_doubted:
+            continue
+        if (age_ms := now_ms - since_ms) >= near(code) * retention_ms:
+            ages = (("age", spoken_duration(age_ms)), ("retention", spoken_duration(retention_ms)))
+            yield Finding(code, scope, facts=ages)
 
 
 def _resource_findings(facts: ConnectorFacts) -> Iterator[Finding]:

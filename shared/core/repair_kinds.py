@@ -227,6 +227,14 @@ REPAIRS: Final[dict[str, RepairKind]] = {
         Mended.OVERVIEW,
         is_urgent=True,
     ),
+    "held_near_retention": RepairKind(
+        "Held readings are about to expire",
+        "The oldest has waited {age} of the {retention} that readings wait at the target for their device or resource.",
+        "Then it is dropped, with a gap notice on both sides.",
+        "Make the missing device or resource at the target, or the same definition at both sides.",
+        Mended.RESOURCES,
+        is_urgent=True,
+    ),
     "resource_missing_there": RepairKind(
         "Resource missing at {peer}",
         "“{alias}” does not exist there.",

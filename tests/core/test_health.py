@@ -91,8 +91,11 @@ def test_a_link_that_moves_nothing_is_stalled_and_not_connected(link: LinkFacts,
         (replace(PAIRED, link=replace(LINKED, starved=True), waiting_bytes=1), ["no_credit"]),
         (replace(PAIRED, waiting_bytes=799), []),
         (replace(PAIRED, waiting_bytes=800), ["backlog_near_cap"]),
-        (replace(PAIRED, oldest_ms=NOW_MS - 8 * DAY_MS + 1), []),
-        (replace(PAIRED, oldest_ms=NOW_MS - 8 * DAY_MS), ["backlog_near_retention"]),
+        (replace(PAIRED, oldest_waiting_ms=NOW_MS - 8 * DAY_MS + 1), []),
+        (replace(PAIRED, oldest_waiting_ms=NOW_MS - 8 * DAY_MS), ["backlog_near_retention"]),
+        (replace(PAIRED, oldest_held_ms=NOW_MS - 24 * DAY_MS + 1), []),
+        (replace(PAIRED, oldest_held_ms=NOW_MS - 24 * DAY_MS), ["held_near_retention"]),
+        (replace(PAIRED, oldest_waiting_ms=0, oldest_held_ms=0, ages_are_doubted=True), []),
         (replace(PAIRED, drain_bytes_per_s=10, waiting_bytes=36_000, bytes_max=0), []),
         (replace(PAIRED, drain_bytes_per_s=10, waiting_bytes=36_010, bytes_max=0), ["drain_budget"]),
         (replace(PAIRED, quarantined=3), ["quarantine"]),
@@ -199,7 +202,8 @@ def test_every_kind_fills_its_words_from_what_the_judge_gives() -> None:
         parting_asked_by="",
         waiting_bytes=999_999,
         drain_bytes_per_s=1,
-        oldest_ms=0,
+        oldest_waiting_ms=0,
+        oldest_held_ms=0,
     )
     found = [*judge_connector(everything, NOW_MS, never).findings]
     full = replace(PAIRED, quarantine_is_full=True, quarantine_is_full_there=True)
