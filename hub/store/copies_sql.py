@@ -90,15 +90,29 @@ def load(
 
 def held(connection: sqlite3.Connection, pair_id: bytes) -> dict[Side, list[HeldEpoch]]:
     """Return the numbers kept, per origin side."""
-    sets = {side: NumberSets() for side in Side}
+    found: dict[Side, list[HeldEpoch]] = {side: [] for side in Side}
     rows = connection.execute(
         "SELECT side, kind, epoch, number FROM copies INDEXED BY copies_by_number"
         " WHERE pair = ? ORDER BY side, kind, epoch, number",
         (pair_row(connection, pair_id),),
     )
-    for side, kind, epoch, number in rows:
-        sets[Side(side)].add((Kind(kind), unsigned(epoch), number))
-    return {side: numbers.listed() for side, numbers in sets.items()}
+    before: tuple[int, int, int] | None = None
+    flat: list[int] = []
+    for (
+        side,
+        kind,
+        epoch,
+        number,
+    ) in rows:  # there may be a million: in their order, the last interval is all to look at
+        of = (side, kind, epoch)
+        if of != before:
+            before, flat = of, [number, number]
+            found[Side(side)].append(HeldEpoch(kind, unsigned(epoch), flat))
+        elif number == flat[-1] + 1:
+            flat[-1] = number
+        else:
+            flat += (number, number)
+    return found
 
 
 def drop(connection: sqlite3.Connection, *, before_ms: int, stored_bytes_max: int, copies_max: int) -> list[Dropped]:
