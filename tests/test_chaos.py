@@ -24,9 +24,16 @@ async def test_n6_a_minute_of_chaos_loses_doubles_and_forgets_nothing(tmp_path: 
     code, found, told = await chaos("--minutes", "1", "--seed", "4", "--keep", str(tmp_path / "kept"))
 
     assert code == 0, (found, told[-3_000:])
-    assert (found["lost"], found["duplicated"], found["unaccounted"], found["edits_unequal"]) == (0, 0, 0, 0), found
-    assert found["kills"] >= 3
-    assert found["cuts"] >= 1
+    wrong = {name: found[name] for name in ("lost", "duplicated", "unaccounted", "edits_unequal", "unbalanced")}
+    assert not any(wrong.values()), found
+    assert found["kills"] >= 5
+    # A kill is due 10 s after the one before at the latest; the rest is for a machine that nobody holds to come.
+    assert found["kill_every_s_max"] < 14, found
+    fired = ("cuts", "half_open", "slow", "disks_full", "clock_shifts", "restores")
+    assert all(found[fault] >= 1 for fault in fired), found
     assert found["readings"] >= 60_000
     assert found["edits"] >= 20
     assert found["lookups"] >= 20
+    # Of two sites, several times a second; one that starts, or whose disk is full, does not answer.
+    assert all(count >= 60 for count in found["looks"].values()), found
+    assert found["looks"].keys() == {"account", "status", "metrics"}

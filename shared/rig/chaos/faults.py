@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import math
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 import psutil
 
+from shared.errors import PairhubError
 from shared.limits import DAY_MS, HOUR_MS
 from shared.rig.chaos.plant import Machine, Plant
+from shared.rig.chaos.weighing import Restore
 
 _KILL_EVERY_S: Final = (2.0, 10.0)
 _DOWN_S: Final = (0.0, 1.5)
@@ -25,7 +29,10 @@ _DISK_EVERY_S: Final = (8.0, 20.0)
 _DISK_FULL_S: Final = (0.5, 3.0)
 _CLOCK_EVERY_S: Final = (8.0, 20.0)
 _CLOCK_WRONG_S: Final = (1.0, 6.0)
-# Of the kills of a site: how many leave a copy of its data behind, and how many go on from the last copy.
+_NETWORK_FAULTS: Final = ("cut", "drop", "half_open", "slow")
+_FREE_AGAIN_S: Final = 0.02
+# Of the kills of a site: how many leave a copy of its data behind, and how many go on from the last copy. The first of a
+# site always leaves one, and a run's first of a site with a copy goes on from it.
 _COPIED: Final = 0.4
 _RESTORED: Final = 0.12
 # No file may grow beyond this while the disk is "full". Files that are larger already can still be changed inside.
@@ -41,24 +48,37 @@ class Faults:
         self._chance = chance
         self._say = say
         self.fired: Counter[str] = Counter()
-        self.source_restored_s: list[tuple[float, float]] = []  # (when copied, when restored), monotonic
-        self._copied_s: dict[str, float] = {}
+        self.restores: list[Restore] = []
+        self._killed_s: list[float] = []
+        self._copied: dict[str, tuple[float, int]] = {}  # when, and how many readings of it are in the tail
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin."""
-        self._tasks = [
-            asyncio.create_task(self._every(_KILL_EVERY_S, self._kill)),
-            asyncio.create_task(self._every(_DISK_EVERY_S, self._fill_disk)),
-            asyncio.create_task(self._every(_CLOCK_EVERY_S, self._shift_clock)),
-            *(asyncio.create_task(self._every(_NETWORK_EVERY_S, self._network(site))) for site in self._plant.sites),
-        ]
+        """Begin. Each kind has a chance of its own: the seed decides about it whatever the others meet."""
+        self._begin(self._kill_on_and_on)
+        self._begin(self._every(_DISK_EVERY_S, self._fill_disk))
+        self._begin(self._every(_CLOCK_EVERY_S, self._shift_clock))
+        for site in self._plant.sites:
+            self._begin(self._every(_NETWORK_EVERY_S, self._network(site)))
+
+    def _begin(self, fault: Callable[[random.Random], Coroutine[Any, Any, None]]) -> None:
+        chance = random.Random(self._chance.random())  # noqa: S311  # which fault comes next, not a secret
+        self._tasks.append(asyncio.create_task(fault(chance)))
+
+    @property
+    def kill_every_s(self) -> tuple[float, float]:
+        """From one kill to the next, seconds: the mean and the longest; 0 where there were not two."""
+        waits_s = [after - before for before, after in itertools.pairwise(self._killed_s)]
+        return (sum(waits_s) / len(waits_s), max(waits_s)) if waits_s else (0.0, 0.0)
 
     def failed(self) -> BaseException | None:
-        """Return what ended the faults before their time: a daemon that did not start again."""
+        """Return what ended the faults before their time: a daemon that did not start again, or ended by itself."""
         for task in self._tasks:
             if task.done() and not task.cancelled() and task.exception() is not None:
                 return task.exception()
+        for machine in self._plant.machines:
+            if not machine.held.locked() and not machine.daemon.running:
+                return PairhubError(f"{machine.name} ended by itself, see {machine.daemon.log_path}")
         return None
 
     async def heal(self) -> None:
@@ -70,89 +90,125 @@ class Faults:
             machine.set_clock(0)
             if machine.proxy is not None:
                 machine.proxy.mend()
+            if machine.held.locked():
+                await machine.daemon.kill()  # it was about to be: it may seem to run, and be dead
             if not machine.daemon.running:
-                await machine.daemon.start()
+                await self._bring_back(machine)
 
-    async def _every(self, between_s: tuple[float, float], fault: Callable[[], Awaitable[None]]) -> None:
+    def _every(
+        self, between_s: tuple[float, float], fault: Callable[[random.Random], Coroutine[Any, Any, None]]
+    ) -> Callable[[random.Random], Coroutine[Any, Any, None]]:
+        async def on_and_on(chance: random.Random) -> None:
+            while True:
+                await _some_time(chance, between_s)
+                await fault(chance)
+
+        return on_and_on
+
+    async def _take_free(self, chance: random.Random) -> Machine:
+        """Take a machine that nobody holds; `held` is to be released."""
         while True:
-            await asyncio.sleep(self._chance.uniform(*between_s))
-            await fault()
-
-    def _some_time(self, between_s: tuple[float, float]) -> Awaitable[None]:
-        return asyncio.sleep(self._chance.uniform(*between_s))
+            if free := [machine for machine in self._plant.machines if not machine.held.locked()]:
+                machine = chance.choice(free)
+                await machine.held.acquire()  # at once: nobody waits for one that is held
+                return machine
+            await asyncio.sleep(_FREE_AGAIN_S)
 
     # --- processes ----------------------------------------------------------------------------------------------------
 
-    async def _kill(self) -> None:
-        machine = self._chance.choice(self._plant.machines)
-        async with machine.held:
+    async def _kill_on_and_on(self, chance: random.Random) -> None:
+        """Kill, counted from the kill before: a machine that takes its time to come back does not keep the others alive."""
+        loop = asyncio.get_running_loop()
+        due_s = loop.time()
+        while True:
+            due_s += chance.uniform(*_KILL_EVERY_S)
+            await asyncio.sleep(max(0.0, due_s - loop.time()))
+            machine = await self._take_free(chance)
+            due_s = loop.time()
+            self._killed_s.append(due_s)
             await machine.daemon.kill()
             self._note("kill", machine)
             if machine in self._plant.sites:
-                self._copy_or_restore(machine)
-            await self._some_time(_DOWN_S)
-            await machine.daemon.start()
+                self._copy_or_restore(machine, chance)
+            self._tasks.append(asyncio.create_task(self._return_later(machine, chance.uniform(*_DOWN_S))))
 
-    def _copy_or_restore(self, machine: Machine) -> None:
-        now_s = asyncio.get_running_loop().time()
-        if machine.has_copy and self._chance.random() < _RESTORED:
+    def _copy_or_restore(self, machine: Machine, chance: random.Random) -> None:
+        restored, copied = chance.random() < _RESTORED, chance.random() < _COPIED
+        if machine.has_copy and (restored or not self.restores):
             machine.restore_copy()
+            copied_s, unsealed = self._copied[machine.name]
+            side = "source" if machine is self._plant.source else "target"
+            self.restores.append(Restore(side, copied_s, math.inf, unsealed))
             self._note("restore", machine)
-            if machine is self._plant.source:
-                self.source_restored_s.append((self._copied_s[machine.name], now_s))
-        elif self._chance.random() < _COPIED:
+        elif copied or not machine.has_copy:
             machine.take_copy()
-            self._copied_s[machine.name] = now_s
+            self._copied[machine.name] = asyncio.get_running_loop().time(), machine.unsealed_in_copy()
+
+    async def _return_later(self, machine: Machine, down_s: float) -> None:
+        try:
+            await asyncio.sleep(down_s)
+            await self._bring_back(machine)
+        finally:
+            machine.held.release()
+
+    async def _bring_back(self, machine: Machine) -> None:
+        """Start it: from here on its answers are about what it was put back to, if it was."""
+        side = "source" if machine is self._plant.source else "target"
+        for restore in self.restores:
+            if restore.site == side and math.isinf(restore.restored_s):
+                restore.restored_s = asyncio.get_running_loop().time()
+        await machine.daemon.start()
 
     # --- disks and clocks ---------------------------------------------------------------------------------------------
 
-    async def _fill_disk(self) -> None:
-        machine = self._chance.choice(self._plant.machines)
-        async with machine.held:
-            if not machine.daemon.pid:
-                return
+    async def _fill_disk(self, chance: random.Random) -> None:
+        machine = await self._take_free(chance)
+        try:
             process = psutil.Process(machine.daemon.pid)
             _, most = process.rlimit(psutil.RLIMIT_FSIZE)
             process.rlimit(psutil.RLIMIT_FSIZE, (_FULL_BYTES, most))
             self._note("disk_full", machine)
             try:
-                await self._some_time(_DISK_FULL_S)
+                await _some_time(chance, _DISK_FULL_S)
             finally:
                 with contextlib.suppress(psutil.Error):  # it may have ended by itself; heal and the verdict will tell
                     process.rlimit(psutil.RLIMIT_FSIZE, (most, most))
+        finally:
+            machine.held.release()
 
-    async def _shift_clock(self) -> None:
-        machine = self._chance.choice(self._plant.machines)
-        machine.set_clock(self._chance.choice(_CLOCK_OFF_MS))
+    async def _shift_clock(self, chance: random.Random) -> None:
+        machine = chance.choice(self._plant.machines)
+        machine.set_clock(chance.choice(_CLOCK_OFF_MS))
         self._note("clock_shift", machine)
         try:
-            await self._some_time(_CLOCK_WRONG_S)
+            await _some_time(chance, _CLOCK_WRONG_S)
         finally:
             machine.set_clock(0)
 
     # --- the network --------------------------------------------------------------------------------------------------
 
-    def _network(self, site: Machine) -> Callable[[], Awaitable[None]]:
+    def _network(self, site: Machine) -> Callable[[random.Random], Coroutine[Any, Any, None]]:
         proxy = site.proxy
         assert proxy is not None
+        kinds = _shuffled(_NETWORK_FAULTS)
 
-        async def fault() -> None:
-            match self._chance.choice(("cut", "drop", "half_open", "slow")):
+        async def fault(chance: random.Random) -> None:
+            match kinds(chance):
                 case "cut":
                     proxy.cut()
                     self._note("cut", site)
-                    await self._some_time(_CUT_S)
+                    await _some_time(chance, _CUT_S)
                 case "drop":
                     proxy.drop()
                     self._note("cut", site)
                 case "half_open":
                     proxy.freeze()
                     self._note("half_open", site)
-                    await self._some_time(_FROZEN_S)
+                    await _some_time(chance, _FROZEN_S)
                 case _:
-                    proxy.slow_bytes_per_s = self._chance.randint(*_SLOW_BYTES_PER_S)
+                    proxy.slow_bytes_per_s = chance.randint(*_SLOW_BYTES_PER_S)
                     self._note("slow", site)
-                    await self._some_time(_SLOW_S)
+                    await _some_time(chance, _SLOW_S)
             proxy.mend()
 
         return fault
@@ -160,3 +216,19 @@ class Faults:
     def _note(self, fault: str, machine: Machine) -> None:
         self.fired[fault] += 1
         self._say(f"{fault.replace('_', ' ')}: {machine.name}")
+
+
+def _some_time(chance: random.Random, between_s: tuple[float, float]) -> Coroutine[Any, Any, None]:
+    return asyncio.sleep(chance.uniform(*between_s))
+
+
+def _shuffled(kinds: tuple[str, ...]) -> Callable[[random.Random], str]:
+    """Return what draws one after another, each kind once before any comes again: none is left out of a short run."""
+    left: list[str] = []
+
+    def draw(chance: random.Random) -> str:
+        if not left:
+            left.extend(chance.sample(kinds, len(kinds)))
+        return left.pop()
+
+    return draw

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from shared.errors import PairhubError
+from shared.errors import REFUSALS, PairhubError
 from shared.rig.chaos.plant import DEVICES, RESOURCES, Machine, Plant, device_name
 from shared.rig.client import ApiClient, ApiRefused
 
@@ -31,6 +31,8 @@ _AGAIN_S: Final = 0.25
 _EDIT_EVERY_S: Final = 0.2
 _LOOKUP_EVERY_S: Final = 0.1
 _SPARE_DEVICES: Final = 6
+# Final for a device with a wrong clock; here it is the source's that is wrong for a while.
+_PASSING: Final = frozenset({"too_far_ahead"})
 
 Reading = tuple[str, str, int, float]
 
@@ -51,11 +53,14 @@ def value(device: int, resource: int, time_ms: int) -> float:
 
 @dataclass(slots=True)
 class Done:
-    """What the load did. `accepted` tells of each request when its answer came (monotonic seconds).
+    """What the load did.
 
-    `unanswered` are requests of readings whose connection was lost, or could not be made; they were sent again.
+    `asked` and `accepted` tell of each request when it was first sent, and when all of it was answered as accepted
+    (monotonic seconds). `refusals` are requests and lines by code; all of them were sent again. `unanswered` are requests of
+    readings whose connection was lost, or could not be made; they were sent again.
     """
 
+    asked: dict[int, float] = field(default_factory=dict)
     accepted: dict[int, float] = field(default_factory=dict)
     edits: int = 0
     edits_refused: int = 0
@@ -64,6 +69,10 @@ class Done:
     lookups_wrong: int = 0
     unanswered: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
+
+    def under_way(self, at_s: float) -> int:
+        """Return how many requests had been sent, and not yet answered as accepted, at a moment."""
+        return sum(self.asked[number] <= at_s <= answered_s for number, answered_s in self.accepted.items())
 
 
 class Load:
@@ -105,6 +114,10 @@ class Load:
         finally:
             await _end([*self._tasks, joined])
 
+    async def end(self) -> None:
+        """Wait for nothing any more."""
+        await _end([*self._tasks, *self._beside])
+
     def failed(self) -> BaseException | None:
         """Return what ended a part of the load that should go on."""
         for task in (*self._tasks, *self._beside):
@@ -130,6 +143,7 @@ class Load:
                 msgspec.json.encode({"device": device, "resource": resource, "timestamp": time_ms, "value": reading})
                 for device, resource, time_ms, reading in batch(number, self.start_ms)
             )
+            self.done.asked[number] = time.monotonic()
             while True:
                 if await self._accepted(body):
                     break
@@ -147,9 +161,16 @@ class Load:
         except PairhubError:
             self.done.unanswered += 1
             return False
-        for refusal in answer.get("errors", ()):
-            self.done.refusals[str(refusal.get("code", "?"))] += 1
+        for refusal in answer["refusals"]:
+            self._note_refused(refusal)
         return bool(answer["accepted"] + answer["repeated"] == BATCH_READINGS)
+
+    def _note_refused(self, refusal: dict[str, Any]) -> None:
+        """Count a line that was not taken; raises PairhubError where it never will be, for then it is never answered."""
+        code = refusal["code"]
+        self.done.refusals[code] += 1
+        if code not in _PASSING and not REFUSALS[code][1]:
+            raise PairhubError(f"the source refuses a reading for good: {refusal}")
 
     # --- edits and lookups --------------------------------------------------------------------------------------------
 

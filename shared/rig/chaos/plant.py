@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 from shared.rig.chaos.shifted_clock import write_off
 from shared.rig.client import ApiClient, operator_token, pair, until
 from shared.rig.daemons import Daemon
-from shared.rig.demo import take_ports
+from shared.rig.demo import free_ports
 from shared.rig.fault_proxy import FaultProxy
 
 DEVICES: Final = 12
@@ -63,6 +65,13 @@ class Machine:
         shutil.rmtree(self._copy, ignore_errors=True)
         shutil.copytree(self.daemon.data_dir, self._copy)
 
+    def unsealed_in_copy(self) -> int:
+        """Return the readings in the tail of the copy of a source: sealed anew after a restore, under other numbers."""
+        address = f"file:{self._copy / 'site.db'}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            (count,) = connection.execute("SELECT COALESCE(SUM(tail_count), 0) FROM stream").fetchone()
+        return int(count)
+
     def restore_copy(self) -> None:
         """Put the copy in the place of its data directory; the daemon must not run."""
         shutil.rmtree(self.daemon.data_dir)
@@ -74,7 +83,8 @@ class Plant:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._ports = take_ports({"hub": None, "plant": None, "office": None})
+        # Not the usual ones: while a daemon is down, one of another rig that looks for those would take its port.
+        self._ports = free_ports("hub", "plant", "office")
         self._proxies = [FaultProxy(self._url("hub")) for _ in range(2)]
 
     def _url(self, name: str) -> str:
@@ -88,9 +98,13 @@ class Plant:
             self._machine("site", name, {"site_name": name, "hub_url": proxy.url}, proxy)
             for name, proxy in zip(("plant", "office"), self._proxies, strict=True)
         )
-        for machine in self.machines:
-            await machine.daemon.start()
-        await self._pair()
+        try:
+            for machine in self.machines:
+                await machine.daemon.start()
+            await self._pair()
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -4,30 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
-
 from shared.rig.chaos.load import BATCH_READINGS, Load, batch
 from shared.rig.chaos.plant import DEVICES, RESOURCES, Machine, Plant, device_name
+from shared.rig.chaos.weighing import Evidence, Restore, Scales, Verdict
 from shared.rig.client import until
 
 _PAGE: Final = 50_000
-_SAMPLES_MAX: Final = 20
-
-
-class Verdict(msgspec.Struct):
-    """What must be 0, and what explains it. `named` are readings that are missing and covered by a gap notice."""
-
-    lost: int = 0
-    duplicated: int = 0
-    unaccounted: int = 0
-    edits_unequal: int = 0
-    named: int = 0
-    samples: list[str] = msgspec.field(default_factory=list)
-
-    @property
-    def clean(self) -> bool:
-        """Whether everything that must be 0 is 0."""
-        return not (self.lost or self.duplicated or self.unaccounted or self.edits_unequal)
+_COMPARED: Final = ("accepted", "applied", "queued", "quarantined", "dropped")
 
 
 async def settle(plant: Plant, timeout_s: float) -> None:
@@ -35,10 +18,12 @@ async def settle(plant: Plant, timeout_s: float) -> None:
 
     async def at_rest() -> bool:
         own, _ = await _accounts(plant.source)
-        _, stated = await _accounts(plant.target)
+        theirs, stated = await _accounts(plant.target)
         pending = [await _pending(site) for site in plant.sites]
-        same = stated is not None and stated["accepted"] == own["accepted"]
-        return own["queued"] == 0 and not any(pending) and same
+        told = stated is not None and all(stated[name] == own[name] for name in _COMPARED)
+        if own["queued"] or any(pending) or not told or own["applied"] != theirs["applied"]:
+            return False
+        return await _notices_untold(plant) == 0
 
     await until(at_rest, timeout_s=timeout_s, every_s=0.25, what="everything to be delivered")
 
@@ -52,34 +37,48 @@ async def _pending(site: Machine) -> int:
     return int((await site.client().get(f"/connectors/{site.connector_id}/devices?sync=pending"))["total"])
 
 
-async def judge(plant: Plant, load: Load, source_restored_s: list[tuple[float, float]]) -> Verdict:
+async def _gaps(site: Machine) -> list[Any]:
+    return await site.client().rows(f"/connectors/{site.connector_id}/gaps")
+
+
+async def _notices_untold(plant: Plant) -> int:
+    """Count the notices of either side that the other one does not have as they are."""
+    seen = [{(gap["gap_id"], gap["taken_back"]): gap["ours"] for gap in await _gaps(site)} for site in plant.sites]
+    return sum(ours and key not in seen[1 - at] for at in (0, 1) for key, ours in seen[at].items())
+
+
+async def judge(plant: Plant, load: Load, restores: list[Restore]) -> Verdict:
     """Read everything back and compare; what must be 0 in the answer is a promise that was broken."""
-    verdict = Verdict()
-    expected: dict[tuple[str, str], dict[int, tuple[float, float]]] = {
-        (device_name(at), resource): {} for at in range(DEVICES) for resource in RESOURCES
-    }
-    for number, accepted_s in load.done.accepted.items():
-        for device, resource, time_ms, reading in batch(number, load.start_ms):
-            expected[device, resource][time_ms] = (reading, accepted_s)
-    named = await _named_gaps(plant.source)
-    for (device, resource), sent in expected.items():
-        found, repeated = await _history(plant.target, device, resource)
-        kept: dict[int, float] | None = None  # what the source itself has; looked at where something is lost
-        verdict.duplicated += repeated
-        for time_ms, (reading, accepted_s) in sent.items():
-            if found.get(time_ms) == reading:
-                continue
-            if _is_named(named, device, resource, time_ms) or _forgotten(accepted_s, source_restored_s):
-                verdict.named += 1
-            else:
-                verdict.lost += 1
-                if kept is None:
-                    kept, _ = await _history(plant.source, device, resource)
-                where = "the source has it" if kept.get(time_ms) == reading else "the source has lost it too"
-                _sample(verdict, f"lost: {device} {resource} {time_ms}, found {found.get(time_ms)}; {where}")
-    await _account(plant, load, verdict, restored=bool(source_restored_s))
+    sides = {"source": plant.source, "target": plant.target}
+    of_source = [restore for restore in restores if restore.site == "source"]
+    evidence = Evidence(
+        own={name: (await _accounts(site))[0] for name, site in sides.items()},
+        notices={name: await _gaps(site) for name, site in sides.items()},
+        restores=restores,
+        twice_max=sum(each.unsealed + BATCH_READINGS * load.done.under_way(each.restored_s) for each in of_source),
+    )
+    scales = Scales(evidence)
+    for at in range(DEVICES):
+        for resource, sent in _sent(load, at).items():
+            series = device_name(at), resource
+            found, repeated = await _history(plant.target, *series)
+            whole = all(found.get(time_ms) == value for time_ms, (value, _) in sent.items())
+            looked_at = not whole or evidence.was_restored("source")
+            kept = (await _history(plant.source, *series))[0] if looked_at else {}
+            scales.put(series, sent, found, kept, repeated)
+    verdict = scales.weigh()
     await _compare_devices(plant, verdict)
     return verdict
+
+
+def _sent(load: Load, device: int) -> dict[str, dict[int, tuple[float, float]]]:
+    """Return by resource what one device sent: (value, when it was answered as accepted) by time."""
+    sent: dict[str, dict[int, tuple[float, float]]] = {resource: {} for resource in RESOURCES}
+    for number, accepted_s in load.done.accepted.items():
+        if number % DEVICES == device:
+            for _, resource, time_ms, reading in batch(number, load.start_ms):
+                sent[resource][time_ms] = (reading, accepted_s)
+    return sent
 
 
 async def _history(site: Machine, device: str, resource: str) -> tuple[dict[int, float], int]:
@@ -97,49 +96,13 @@ async def _history(site: Machine, device: str, resource: str) -> tuple[dict[int,
         from_ms = rows[-1][0] + 1
 
 
-async def _named_gaps(source: Machine) -> list[tuple[str, str, int, int]]:
-    """Return (device, resource, first, last) of every row of every gap notice; an empty device stands for several."""
-    notices = await source.client().rows(f"/connectors/{source.connector_id}/gaps")
-    return [
-        (device, resource, first_ms, last_ms)
-        for notice in notices
-        for device, resource, _, first_ms, last_ms in notice["rows"]
-    ]
-
-
-def _is_named(named: list[tuple[str, str, int, int]], device: str, resource: str, time_ms: int) -> bool:
-    return any(
-        named_device in ("", device) and named_resource == resource and first_ms <= time_ms <= last_ms
-        for named_device, named_resource, first_ms, last_ms in named
-    )
-
-
-def _forgotten(accepted_s: float, source_restored_s: list[tuple[float, float]]) -> bool:
-    """Whether the source was put back to before this was accepted: its account says *unknown* of what it forgot."""
-    return any(copied_s <= accepted_s <= restored_s for copied_s, restored_s in source_restored_s)
-
-
-async def _account(plant: Plant, load: Load, verdict: Verdict, *, restored: bool) -> None:
-    """The books of the source balance, agree with what was sent, and say *unknown* where they must."""
-    own, _ = await _accounts(plant.source)
-    places = own["applied"] + own["queued"] + own["quarantined"] + own["dropped"]
-    verdict.unaccounted += abs(own["accepted"] - places)
-    sent = len(load.done.accepted) * BATCH_READINGS
-    if not restored:
-        verdict.unaccounted += abs(own["accepted"] - sent)
-    if verdict.named and restored and not own["unknown"]:
-        verdict.unaccounted += verdict.named
-    if verdict.unaccounted:
-        _sample(verdict, f"account of {sent} readings: {own}")
-
-
 async def _compare_devices(plant: Plant, verdict: Verdict) -> None:
     seen = [await _devices(site) for site in plant.sites]
     for identity in sorted(seen[0].keys() | seen[1].keys()):
         here, there = seen[0].get(identity), seen[1].get(identity)
         if here != there:
             verdict.edits_unequal += 1
-            _sample(verdict, f"unequal: {identity}: {here} at the source, {there} at the target")
+            verdict.say(f"unequal: {identity}: {here} at the source, {there} at the target")
 
 
 async def _devices(site: Machine) -> dict[str, Any]:
@@ -148,8 +111,3 @@ async def _devices(site: Machine) -> dict[str, Any]:
     for row in rows:
         found[row["identity"]] = (row["name"], row["description"], row["locked"], sorted(row["tags"]))
     return found
-
-
-def _sample(verdict: Verdict, text: str) -> None:
-    if len(verdict.samples) < _SAMPLES_MAX:
-        verdict.samples.append(text)
