@@ -186,9 +186,12 @@ class Stage:
         return spent
 
     async def count_at_target(self, readings: int) -> tuple[int, int]:
-        """Read every reading back at the target; return (lost, duplicated)."""
-        found = 0
-        distinct: set[tuple[int, int, int]] = set()
+        """Read every reading back at the target; return (lost, duplicated).
+
+        A history shows a time once, however often it was stored: what was applied twice is what the account of either side
+        says beyond what is there.
+        """
+        distinct = 0
         async with self.client(self.target) as target:
             for device in range(_DEVICES):
                 for resource in range(_RESOURCES):
@@ -197,12 +200,13 @@ class Stage:
                         query = f"device=device-{device:02}&resource=resource-{resource}&from={at_ms}&limit=50000"
                         answer = await target.get(f"/connectors/{self.target_id}/readings?{query}")
                         rows = answer["readings"]
-                        found += len(rows)
-                        distinct.update((device, resource, row[0]) for row in rows)
+                        distinct += len({row[0] for row in rows})
                         if len(rows) < 50_000:
                             break
                         at_ms = rows[-1][0] + 1
-        return readings - len(distinct), found - len(distinct)
+        here = (await self.account(self.target, self.target_id))["applied"]
+        there = (await self.account(self.source, self.source_id))["applied"]
+        return readings - distinct, max(0, here - distinct, there - readings)
 
 
 def _file_bytes(folder: Path) -> int:

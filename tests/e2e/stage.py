@@ -76,20 +76,14 @@ class Site:
 
     async def readings(self, connector_id: str, device: str, resource: str) -> dict[int, Any]:
         """Return the history of a series by time."""
-        rows = await self._all_rows(connector_id, device, resource)
-        found = dict(rows)
-        assert len(found) == len(rows), "a timestamp stands twice in one series"
-        return found
-
-    async def _all_rows(self, connector_id: str, device: str, resource: str) -> list[tuple[int, Any]]:
-        rows: list[tuple[int, Any]] = []
+        found: dict[int, Any] = {}
         from_ms = 0
         while True:
             query = f"device={device}&resource={resource}&from={from_ms}&limit=50000"
             page = (await self.get(f"/connectors/{connector_id}/readings?{query}"))["readings"]
-            rows += [(row[0], row[1]) for row in page]
+            found.update((row[0], row[1]) for row in page)
             if len(page) < 50_000:
-                return rows
+                return found
             from_ms = page[-1][0] + 1
 
 
@@ -236,6 +230,9 @@ class Paired:
             assert not missing, f"{len(missing)} of {len(wanted)} readings of {device}/{resource} never arrived"
             assert not strange, f"{len(strange)} readings of {device}/{resource} were never posted"
             assert {at: _bits(value) for at, value in found.items()} == {at: _bits(v) for at, v in wanted.items()}
+        # A history shows a time once, however often it came: that each was applied once is what the account says.
+        applied = (await self.target.own_account(self.target_id))["applied"]
+        assert applied == self.posted_count, f"{applied} readings were applied, {self.posted_count} are there"
 
     async def until_linked(self) -> None:
         """Wait until both links are up and know of each other."""
