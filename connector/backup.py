@@ -24,6 +24,9 @@ from shared.served_certificate import TLS_FOLDER
 _log = logging.getLogger(__name__)
 DATABASE_NAME: Final = "site.db"
 _RESTORED: Final = "restored"
+# What is known outside by its number: by event IDs, and by pages that were opened before. Quarantine keeps its own count.
+_NUMBERED: Final = ("change", "conflict")
+_SKIPPED_MIN: Final = 1_000_000
 
 
 class Restored(msgspec.Struct, frozen=True):
@@ -57,6 +60,25 @@ def _settle(connection: sqlite3.Connection, made_ms: int, now_ms: int) -> None:
     write_meta(connection, _RESTORED, msgspec.json.encode(Restored(made_ms, now_ms)))
 
 
+def _skip_numbers(connection: sqlite3.Connection, restored_ms: int) -> None:
+    """Go on with numbers that no life before this one gave: people and programs still know those as something else.
+
+    Above the time of the restore in milliseconds, which no life gets to that makes fewer than a thousand a second, and in
+    any case far above those of the backup.
+    """
+    for table in _NUMBERED:
+        connection.execute(
+            "INSERT INTO sqlite_sequence SELECT ?1, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)",
+            (table,),
+        )
+        connection.execute(
+            "UPDATE sqlite_sequence SET seq = MAX(seq + ?, ?) WHERE name = ?", (_SKIPPED_MIN, restored_ms, table)
+        )
+    connection.execute(
+        "UPDATE quarantine_last SET quarantine_id = MAX(quarantine_id + ?, ?)", (_SKIPPED_MIN, restored_ms)
+    )
+
+
 def find_restored(connection: sqlite3.Connection) -> Restored | None:
     """Return the restore that no start has dealt with yet."""
     packed = read_meta(connection, _RESTORED)
@@ -73,6 +95,7 @@ async def deal_with_restore(database: Database, runners: Iterable[PairRunner]) -
         times = {"backup_ms": restored.backup_ms, "restored_ms": restored.restored_ms}
         return None, engine.on_restored(store, **times, now_ms=now_ms)
 
+    await database.write(lambda connection: _skip_numbers(connection, restored.restored_ms))
     for runner in runners:
         await runner.run(work)
     await database.write(lambda connection: connection.execute("DELETE FROM meta WHERE name = ?", (_RESTORED,)))

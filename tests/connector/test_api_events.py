@@ -15,12 +15,15 @@ import pytest
 
 from connector import reading_feed
 from connector.api import events
+from connector.backup import belongings
 from connector.catalogue import Catalogue
 from connector.reading_feed import Listener, ReadingFeed
 from connector.serve import running_site
 from connector.settings import SiteSettings
+from shared.backup import take
 from shared.columns import Columns
 from shared.limits import EVENT_QUEUE_READINGS_MAX, EVENT_STREAMS_PER_KEY_MAX
+from shared.restore import restore
 from tests.connector.api_walk import Walk, walking
 from tests.connector.site_stage import NOON_MS, line, make_connector
 from tests.connector.visitors import two_sites
@@ -168,6 +171,33 @@ async def test_w8_a_client_that_saw_later_changes_than_a_restored_site_has_is_to
         async with listening(walk.http, path, **{"Last-Event-ID": seen}) as told:
             assert (await told.next())[:2] == ("missed", data)
             assert (await told.next())[:2] == ("change", change)
+
+
+async def test_n6_a_client_hears_that_it_missed_changes_although_a_restored_site_has_made_as_many_since(
+    tmp_path: Path,
+) -> None:
+    backup, data_dir = tmp_path / "backup.zip", tmp_path / "site"
+    async with walking(tmp_path) as walk:
+        connector_id = await make_connector(walk.running.site)
+        here: dict[str, Any] = {"connector_id": connector_id, "identity": "pump"}
+        path = f"/api/v1/connectors/{connector_id}/events?kinds=changes"
+
+        async def tag(walk: Walk, *values: str) -> None:
+            for value in values:
+                await walk.ask("add_tag", {"name": "floor", "value": value}, **here)
+
+        await asyncio.to_thread(take, belongings(data_dir), backup, version="1")
+        async with listening(walk.http, path) as told:
+            await tag(walk, "1", "2")
+            _, seen = [(await told.next())[2] for _ in range(2)]
+    await asyncio.to_thread(restore, belongings(data_dir), backup, replace=True)
+    async with walking(tmp_path) as walk:
+        values = [str(value) for value in range(3, 7)]
+        await tag(walk, *values)
+        async with listening(walk.http, path, **{"Last-Event-ID": seen}) as told:
+            assert (await told.next())[:2] == ("missed", {"readings": 0, "changes": 0, "unknown": True})
+            heard = [(await told.next())[1]["field"] for _ in values]
+            assert heard == [f'tag/["floor","{value}"]' for value in values]
 
 
 async def test_n4_a_stream_at_the_target_tells_what_is_applied_and_the_account(tmp_path: Path) -> None:
