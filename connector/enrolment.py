@@ -74,7 +74,13 @@ class Enrolment:
             self._ring()
             raise
         self.problem, self.is_refused, self.is_answered = "", False, True
-        self.identity = await self._database.write(
-            lambda c: enrolled(c, self.identity, bytes.fromhex(answer.certificate), answer.hub_key)
+
+        def after(outcome: Identity | BaseException) -> None:
+            # With the commit, whoever has left meanwhile: the token may have been good for once.
+            if isinstance(outcome, Identity):
+                self.identity = outcome
+                self._ring()
+
+        await self._database.write(
+            lambda c: enrolled(c, self.identity, bytes.fromhex(answer.certificate), answer.hub_key), after
         )
-        self._ring()
