@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,7 @@ from tests.simulation.replays import Replays
 from tests.simulation.world import DEVICES, RESOURCES, TIGHT, TIGHT_CREDIT, Weather, World, bounds
 
 _SEEDS_AT_ONCE: Final = 8  # given to a process
+_COLLECT_AFTER_OBJECTS: Final = 50_000
 
 
 @dataclass(slots=True)
@@ -223,12 +225,18 @@ def run_seed(seed: int, *, keep_trace: bool = False, with_digest: bool = False) 
     return Run(seed, keep_trace=keep_trace, with_digest=with_digest).run()
 
 
+def _spare_the_collector() -> None:
+    """Let the collector of cycles look less often, and not at what was imported: it took an eighth of a campaign."""
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER_OBJECTS)
+
+
 def run_seeds(seeds: Iterable[int], *, processes: int = 1, keep_trace: bool = False) -> Iterator[Outcome]:
     """Run seeds, in so many processes, and yield what came of each, in no order that matters."""
     if processes < 2:
         yield from (run_seed(seed, keep_trace=keep_trace) for seed in seeds)
         return
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(processes, initializer=_spare_the_collector) as pool:
         yield from pool.map(partial(run_seed, keep_trace=keep_trace), seeds, chunksize=_SEEDS_AT_ONCE)
 
 
