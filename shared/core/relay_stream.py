@@ -316,6 +316,8 @@ class StreamRelay:
 
     def _is_too_scattered(self, copy: Copy, key: Key) -> bool:
         """Whether a copy begins an epoch or an interval too many: each takes memory, and time whenever it is listed."""
+        if len(self._memory) < EPOCHS_STATED_MAX and not self.held.epochs_count():
+            return False  # nearly always: nothing is held, and so few copies have fewer intervals than either bound
         known = (self._memory_numbers, self.held)
         if any(numbers.touches(key) for numbers in known):
             return False
