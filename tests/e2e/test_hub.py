@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from shared.rig.client import until
 from shared.rig.fault_proxy import Direction
 from shared.sealing import Header, Kind
 from tests.e2e.conftest import SAME_LOOP
-from tests.e2e.stage import NotYet, Paired, Stage
+from tests.e2e.stage import NotYet, Paired, Site, Stage
 
 pytestmark = SAME_LOOP
 
@@ -96,7 +99,19 @@ def files_of(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in paths if path.is_file())
 
 
-async def test_n10_the_hub_never_sees_names_values_tags_or_the_code(stage: Stage) -> None:
+def keys_of(site: Site) -> list[bytes]:
+    """Return the secrets that a site keeps: the roots of its pairs, and the key that it signs with."""
+    with closing(sqlite3.connect(f"file:{site.daemon.data_dir / 'site.db'}?mode=ro", uri=True)) as connection:
+        rows = connection.execute("SELECT root FROM pair UNION SELECT value FROM meta WHERE name = 'identity_private'")
+        return [bytes(row[0]) for row in rows]
+
+
+def written(key: bytes) -> list[bytes]:
+    """Return the ways in which a key may be written down."""
+    return [key, key.hex().encode(), base64.b64encode(key).rstrip(b"="), base64.urlsafe_b64encode(key).rstrip(b"=")]
+
+
+async def test_n10_the_hub_never_sees_names_values_tags_keys_or_the_code(stage: Stage) -> None:
     wire = bytearray()
 
     async def listen(direction: Direction, frame: AnyFrame) -> AnyFrame:
@@ -137,7 +152,11 @@ async def test_n10_the_hub_never_sees_names_values_tags_or_the_code(stage: Stage
         for canary in canaries:
             assert canary.encode() not in content, f"{canary} stands in the hub's {place}"
             assert canary.encode("utf-16-le") not in content, f"{canary} stands in the hub's {place}"
+        for key in {*keys_of(stage.plant), *keys_of(stage.office)}:
+            assert not any(way in content for way in written(key)), f"a key of a site stands in the hub's {place}"
     at_source = memory_of(stage.plant.daemon.pid) + files_of(stage.plant.daemon.data_dir)
+    assert all(key in at_source for key in keys_of(stage.plant)), "the keys are not where the test looks"
+    assert len({*keys_of(stage.plant), *keys_of(stage.office)}) >= 3  # the pair's, and each site's own
     assert all(canary.encode() in at_source for canary in secrets.values()), "the canaries were never there"
 
 
