@@ -484,6 +484,7 @@ class Database:
     async def _put_back(self) -> None:
         """Give a deleted file its name again, by a copy of what the open one holds. What has come so far is not done again."""
         if not self._is_away:
+            await self._checkpoints.until_done()  # while one is under way the log cannot be emptied
             copied = await self._writer.run(lambda connection: copy_out(connection, self.path))
             await self._go_away()
             self._file_id = copied  # ours from here on, at whatever of the rest the disk refuses
