@@ -89,14 +89,16 @@ def _held(connection: sqlite3.Connection, connector_id: str) -> int:
 def _backlog(visit: Visit, seen: Situation, held_bytes: int) -> c.BacklogCard:
     account = seen.account or Account(0, 0, 0, 0, 0)
     is_target = seen.role is c.Role.TARGET
-    oldest_ms = seen.backlog.oldest_ms
+    expiring_ms = seen.backlog.oldest_held_ms if is_target else seen.backlog.oldest_waiting_ms
+    oldest_ms = expiring_ms if is_target else seen.backlog.oldest_ms
     return c.BacklogCard(
         role=seen.role,
         tail_count=account.tail,
         outbox_count=account.outbox,
         held_count=account.held,
         queued_bytes=held_bytes if is_target else seen.backlog.bytes,
-        oldest_age_s=None if oldest_ms is None else max(0.0, (visit.now_ms - oldest_ms) / SECOND_MS),
+        oldest_age_s=_age_s(visit, oldest_ms),
+        expiring_age_s=_age_s(visit, expiring_ms),
         retention_s=max(1, (RETENTION_MS if is_target else visit.site.settings.retention_ms) // SECOND_MS),
         bytes_max=visit.site.settings.outbox_bytes_max,
         expiry_suspended_reason=clock_doubt(site_facts(visit.site)),
@@ -130,13 +132,16 @@ def _rate(label: str, history: tuple[float, ...]) -> c.Rate:
 
 
 def _heartbeat(visit: Visit, seen: Situation, samples: tuple[Sample, ...]) -> c.HeartbeatCard:
-    oldest_ms = seen.backlog.oldest_ms
     return c.HeartbeatCard(
         beats=beats(samples, visit.now_ms),
         beat_s=BEAT_S,
         canary_ms=seen.track.canary_ms,
-        oldest_unapplied_s=None if oldest_ms is None else max(0.0, (visit.now_ms - oldest_ms) / SECOND_MS),
+        oldest_unapplied_s=_age_s(visit, seen.backlog.oldest_ms),
     )
+
+
+def _age_s(visit: Visit, since_ms: int | None) -> float | None:
+    return None if since_ms is None else max(0.0, (visit.now_ms - since_ms) / SECOND_MS)
 
 
 # --- the account ------------------------------------------------------------------------------------------------------

@@ -66,6 +66,10 @@ async def test_g9_how_old_the_oldest_is_that_a_target_holds_is_said_at_both_side
         both = [(pair.two.source, pair.source), (pair.two.target, pair.target)]
         for found, eye in both:
             await says_the_age(found, eye)
+        at_source = await pair.two.source.get(f"/connectors/{pair.source.connector_id}")
+        assert "Held at the other side until their device or resource exists there." in at_source
+        at_target = await pair.two.target.get(f"/connectors/{pair.target.connector_id}")
+        assert "30-day limit reached in" in at_target
         # A machine that was off for hours: nothing expires until its clock is explained, and the age is said all the same.
         for found, eye in both:
             now_ms = pair.clock.wall_ms()

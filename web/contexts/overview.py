@@ -41,7 +41,9 @@ class BacklogCard(Struct, frozen=True):
     held_count: int
     queued_bytes: int
     oldest_age_s: float | None
-    """Age since acceptance of the oldest unapplied reading; `None` where nothing waits."""
+    """Age of the oldest of those; `None` where nothing waits."""
+    expiring_age_s: float | None
+    """Age of the oldest that waits at this side, and expires here; `None` where nothing does."""
     retention_s: int = RETENTION_S
     bytes_max: int | None = None
     expiry_suspended_reason: str = ""
@@ -54,8 +56,8 @@ class BacklogCard(Struct, frozen=True):
 
     @property
     def limit_reached_in_s(self) -> float | None:
-        """Time until the oldest reading that waits would expire, at least 0; `None` where nothing waits."""
-        return None if self.oldest_age_s is None else max(0.0, self.retention_s - self.oldest_age_s)
+        """Time until the oldest reading that waits here would expire, at least 0; `None` where nothing waits here."""
+        return None if self.expiring_age_s is None else max(0.0, self.retention_s - self.expiring_age_s)
 
 
 class Rate(Struct, frozen=True):

@@ -41,7 +41,7 @@ OVERVIEW = c.OverviewPage(
             ),
         )
     ),
-    backlog=c.BacklogCard(c.Role.SOURCE, 312, 12_168, 1_004, 1_482_752, 4_271.0),
+    backlog=c.BacklogCard(c.Role.SOURCE, 312, 12_168, 1_004, 1_482_752, 4_271.0, 4_271.0),
     rates=c.RatesCard(
         (
             c.Rate("In from devices", 49.8, wave(60, 50)),
@@ -82,7 +82,7 @@ OVERVIEW_TARGET = c.OverviewPage(
         "T4W8X", "riverside", c.Role.TARGET, c.PairingState.PAIRED, STALLED, pair=replace(PAIR, role=c.Role.TARGET)
     ),
     repairs=c.RepairsCard(),
-    backlog=c.BacklogCard(c.Role.TARGET, 0, 0, 0, 0, None),
+    backlog=c.BacklogCard(c.Role.TARGET, 0, 0, 0, 0, None, None),
     rates=c.RatesCard((c.Rate("Applied here", 0.42, wave(60, 0.4)),), 300, NOW_MS - 183_000),
     heartbeat=c.HeartbeatCard((), 60),
     account=c.AccountCard(
