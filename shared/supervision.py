@@ -36,15 +36,33 @@ async def supervised(
     is called with `what` after an error that is none of the disk's.
     """
     while True:
-        try:
-            await work()
-        except StorageFailed as error:
-            end_if_cancelled(error)
-            _log.warning("%s put off: %s", what, error, extra=ids)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is logged
-            end_if_cancelled(error)
-            _log.exception("%s stopped, started again in a second", what, extra=ids)
-            told(what)
-        else:
+        error = await _outcome(what, work)
+        if error is None:
             return
+        if isinstance(error, StorageFailed):
+            _log.warning("%s put off: %s", what, error, extra=ids)
+        else:
+            _log.error("%s stopped, started again in a second", what, extra=ids, exc_info=error)
+            told(what)
         await asyncio.sleep(STOPPED_AGAIN_S)
+
+
+async def _outcome(what: str, work: Callable[[], Awaitable[None]]) -> Exception | None:
+    """Do work in a task of its own; return the error that stopped it.
+
+    So whoever is told to end ends, whatever the work comes to on its way out; and a task group that failed in it, which
+    leaves its task marked as told to end (until Python 3.13), marks no other.
+    """
+    working = asyncio.ensure_future(work())
+    if isinstance(working, asyncio.Task):
+        working.set_name(what)
+    try:
+        await asyncio.wait((working,))
+    finally:
+        if not working.done():
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+    error = working.exception()  # raises CancelledError where somebody else ended it
+    if error is not None and not isinstance(error, Exception):
+        raise error
+    return error

@@ -34,6 +34,25 @@ async def test_work_is_begun_again_after_any_error_and_each_is_in_the_log(caplog
     ]
 
 
+async def test_a_task_group_that_fails_is_begun_again_as_anything_else(caplog: pytest.LogCaptureFixture) -> None:
+    begun, told = 0, list[str]()
+
+    async def fail() -> None:
+        if begun < 3:
+            raise RuntimeError("a bug")
+
+    async def work() -> None:
+        nonlocal begun
+        begun += 1
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fail())
+            tasks.create_task(asyncio.sleep(0.01))
+
+    await supervised("looking", work, told=told.append)
+    assert (begun, told) == (3, ["looking", "looking"])
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+
+
 async def test_work_that_is_cancelled_is_not_begun_again() -> None:
     begun = 0
 
