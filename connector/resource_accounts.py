@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -58,6 +58,19 @@ def list_resource_accounts(connection: sqlite3.Connection, pair: Pair) -> list[R
     else:
         found = _of_target(connection, store, pair)
     return sorted(found.values(), key=lambda each: (each.resource == UNKNOWN_RESOURCE, each.resource))
+
+
+def cut_differences(accounts: Sequence[ResourceAccount]) -> dict[str, int | None]:
+    """Return by resource how a target's books differ from what its source stated at the common cut; None: not compared.
+
+    What was delivered before its source was restored that counts under no resource (*adopted*): here it has one.
+    """
+    adopted = sum(each.stated_by_source.applied for each in accounts if not each.resource and each.stated_by_source)
+    found: dict[str, int | None] = {}
+    for each in accounts:
+        more = each.own.differs_by(each.stated_by_source) if each.resource else 0
+        found[each.resource] = max(0, more - adopted) if more is not None and more > 0 else more
+    return found
 
 
 def _of_target(connection: sqlite3.Connection, store: Streams, pair: Pair) -> dict[str, ResourceAccount]:

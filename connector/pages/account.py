@@ -15,7 +15,7 @@ from connector.pages.frame import Desk, Parts, Visit, frame_parts
 from connector.pages.overview import account_card, compared, dropped_of
 from connector.pages.resource_forms import overflow_words
 from connector.pages.situation import Situation
-from connector.resource_accounts import Books, ResourceAccount
+from connector.resource_accounts import Books, ResourceAccount, cut_differences
 from shared.limits import SECOND_MS
 from web import contexts as c
 from web import formats, paths
@@ -56,12 +56,20 @@ async def _resources(visit: Visit, seen: Situation, books: Books) -> c.ResourceA
     own_choice = {row.alias: row.overflow for row in seen.resources if row.match != "missing_here"}
     is_target = seen.role is c.Role.TARGET
     stated_ms = books.stated.stated_ms if books.stated is not None else None
+    differences = cut_differences(books.resources) if is_target else {}
     spoke = "" if stated_ms is None else formats.rough_duration(max(0, visit.now_ms - stated_ms) / SECOND_MS)
     return c.ResourceAccounts(
         connector_id=seen.connector_id,
         is_target=is_target,
         rows=tuple(
-            _row(visit, each, own_choice.get(each.resource), named.get(each.resource), is_target=is_target)
+            _row(
+                visit,
+                each,
+                own_choice.get(each.resource),
+                named.get(each.resource),
+                differences.get(each.resource, 0),
+                is_target=is_target,
+            )
             for each in books.resources
         ),
         stated_text=f"the source spoke last {spoke} ago" if spoke else "",
@@ -69,11 +77,16 @@ async def _resources(visit: Visit, seen: Situation, books: Books) -> c.ResourceA
 
 
 def _row(
-    visit: Visit, each: ResourceAccount, choice: str | None, named: gaps.ResourceGaps | None, *, is_target: bool
+    visit: Visit,
+    each: ResourceAccount,
+    choice: str | None,
+    named: gaps.ResourceGaps | None,
+    difference: int | None,
+    *,
+    is_target: bool,
 ) -> c.ResourceAccountRow:
     settings, own = visit.site.settings, each.own
     overflow = choice or settings.outbox_full
-    more = own.differs_by(each.stated_by_source) if is_target else 0
     return c.ResourceAccountRow(
         alias=each.resource,
         accepted_count=own.accepted,
@@ -81,13 +94,21 @@ def _row(
         queued_count=own.queued,
         quarantined_count=own.quarantined,
         dropped=dropped_of(own, settings.retention_days),
-        difference_count=own.accepted - own.applied - own.queued - own.quarantined - own.dropped or abs(more or 0),
-        is_compared=more is not None,
-        compared_text=compared(own, each.stated_by_source, "the source") if is_target and each.resource else "",
+        difference_count=own.accepted - own.applied - own.queued - own.quarantined - own.dropped
+        or abs(difference or 0),
+        is_compared=difference is not None,
+        compared_text=_compared_text(each, difference) if is_target and each.resource else "",
         overflow_text=overflow_words(overflow) if each.resource and not is_target else "",
         gap_count=named.notices if named is not None else 0,
         is_defined=choice is not None,
     )
+
+
+def _compared_text(each: ResourceAccount, difference: int | None) -> str:
+    more = each.own.differs_by(each.stated_by_source)
+    if more and not difference:
+        return f"the source was restored, and counts {formats.count(more)} of these under no resource"
+    return compared(each.own, each.stated_by_source, "the source")
 
 
 def _room(visit: Visit, books: Books) -> c.RoomCard | None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from connector.connectors import Pair
+from connector.resource_accounts import cut_differences, list_resource_accounts
+from shared.core.completion import PairState
 from shared.core.engine_effects import Effect
 from shared.core.entries import CAUSE_ORIGIN_RESTORED, GapNotice
 from shared.limits import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, TAIL_AGE_MS_MAX
 from shared.sealing import Side
+from tests.core.stores import CONNECTOR
 from tests.simulation.demands import notices
 from tests.simulation.hub import PAIR_ID
 from tests.simulation.stories import healed, take
@@ -31,6 +35,28 @@ def a_day_goes_with_the_disk(world: World) -> tuple[bytes, int, int]:
     lost_ms = world.now_ms
     world.sleep(DAY_MS)
     return copy, lost_ms - 60, lost_ms
+
+
+def test_what_a_restored_source_adopted_leaves_no_resource_unexplained_at_its_target(world: World) -> None:
+    take(world, 2)
+    world.drain()
+    copy = world.source.connection.serialize()
+    take(world, 8)
+    world.drain()
+    put_back(world, copy)
+    healed(world)
+    take(world, 2)
+    world.drain()
+    world.pass_time(HOUR_MS)
+    pair = Pair(
+        CONNECTOR, PAIR_ID, Side.TARGET, PairState.PAIRED, b"", b"", "F", "s", "there", "D", b"", 0, 0, 0, accepted=True
+    )
+    accounts = list_resource_accounts(world.target.connection, pair)
+    raw = {each.resource: each.own.differs_by(each.stated_by_source) for each in accounts}
+    assert any(raw.values()), "the source counts what it adopted under no resource"
+    assert not any(cut_differences(accounts).values())
+    world.target.connection.execute("UPDATE peer_resource_ledger SET applied_here = applied_here + 9")
+    assert any(cut_differences(list_resource_accounts(world.target.connection, pair)).values())
 
 
 def put_back(world: World, copy: bytes) -> None:
