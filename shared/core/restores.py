@@ -16,17 +16,21 @@ class Restores:
 
     def __init__(self) -> None:
         self._is_named = False  # since the last comparison
+        self._gap_id = ""  # of that notice; what is undone is given again under the same
         self._is_compared = False  # on this start
 
     def load(self, store: OutboxStore) -> None:
         """Note what the store knows of at a start; also to be called after a unit of work that was undone."""
+        self._is_named = False
         found = store.beginning()
         if found is None or (found.is_compared and not self._is_compared):
             store.save_beginning(Beginning(store.known_times_ms()))
+        else:
+            self._is_compared = found.is_compared
 
     def on_compared(self, store: OutboxStore) -> None:
         """Both sides know by now what the other has: what is missing from here on is of a later restore."""
-        self._is_named = False
+        self._is_named, self._gap_id = False, ""
         found = store.beginning()
         if not self._is_compared and found is not None:
             store.save_beginning(Beginning(found.known_ms, is_compared=True))
@@ -34,9 +38,9 @@ class Restores:
 
     def on_backup(self, store: OutboxStore, *, backup_ms: int, restored_ms: int, now_ms: int) -> GapNotice | None:
         """This state is of a backup made at `backup_ms`; return the notice of it, None where it is given already."""
-        self._is_named = True
+        self._is_named, self._gap_id = True, f"restored-{restored_ms:x}"
         store.save_beginning(Beginning([restored_ms]))
-        notice = _notice(f"restored-{restored_ms:x}", backup_ms, restored_ms, now_ms)
+        notice = _notice(self._gap_id, backup_ms, restored_ms, now_ms)
         return notice if store.add_gap(notice, ours=True) else None
 
     def on_found(self, store: OutboxStore, gap_id: str, *, peer_ms: int, now_ms: int) -> GapNotice | None:
@@ -46,13 +50,13 @@ class Restores:
         """
         if self._is_named:
             return None
-        self._is_named = True
+        self._is_named, self._gap_id = True, self._gap_id or gap_id
         found = store.beginning()
         known_ms = store.known_times_ms() if found is None else found.known_ms
         last_ms = max(now_ms, peer_ms)
         # What lies ahead of both clocks was written by one that has been set since.
         first_ms = max((each for each in known_ms if each < last_ms), default=last_ms)
-        notice = _notice(gap_id, first_ms, last_ms, now_ms)
+        notice = _notice(self._gap_id, first_ms, last_ms, now_ms)
         return notice if store.add_gap(notice, ours=True) else None
 
 

@@ -9,7 +9,8 @@ from connector.resource_accounts import cut_differences, list_resource_accounts
 from shared.core.completion import PairState
 from shared.core.engine_effects import Effect
 from shared.core.entries import CAUSE_ORIGIN_RESTORED, GapNotice
-from shared.limits import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, TAIL_AGE_MS_MAX
+from shared.core.ports import PairStore
+from shared.limits import BACKFILL_IN_FLIGHT_MAX, DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, TAIL_AGE_MS_MAX
 from shared.sealing import Side
 from tests.core.stores import CONNECTOR
 from tests.simulation.demands import notices
@@ -57,6 +58,49 @@ def test_what_a_restored_source_adopted_leaves_no_resource_unexplained_at_its_ta
     assert not any(cut_differences(accounts).values())
     world.target.connection.execute("UPDATE peer_resource_ledger SET applied_here = applied_here + 9")
     assert any(cut_differences(list_resource_accounts(world.target.connection, pair)).values())
+
+
+@pytest.mark.parametrize("undone", [False, True])
+def test_a_restore_is_named_although_the_disk_refused_the_first_word_of_it(world: World, undone: bool) -> None:
+    take(world, 3)
+    world.drain()
+    copy = world.source.connection.serialize()
+    world.cut_all()
+    world.sleep(DAY_MS)
+    world.dial(Side.SOURCE)
+    for _ in range(BACKFILL_IN_FLIGHT_MAX * 2):
+        take(world, 1)  # the hub has these, the target does not: its first word cannot compare all
+        world.pass_time(TAIL_AGE_MS_MAX + SECOND_MS)
+    world.cut_all()
+    take(world, 2)
+    put_back(world, copy)
+    assert world.source.engine is not None
+    lane, found = world.source.engine._control, list[bool]()
+    note_found = lane.note_found
+
+    def refused_at_first(store: PairStore, peer_ms: int, now_ms: int) -> list[Effect]:
+        effects = note_found(store, peer_ms, now_ms)
+        found.append(bool(effects))
+        if undone and len(found) == 1:
+            world.source.armed = "undone"
+        return effects
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(lane, "note_found", refused_at_first)
+        for _ in range(2):
+            world.dial()
+            world.drain()
+            world.pass_time(SECOND_MS)
+    healed(world)
+    world.cut_all()
+    world.dial()
+    world.drain()
+    assert found[0]
+    named = [each for each in notices(world.source, ours=True).values() if each.cause == CAUSE_ORIGIN_RESTORED]
+    assert len(named) == 1
+    beginning = world.source.store().beginning()
+    assert beginning is not None
+    assert beginning.is_compared
 
 
 def put_back(world: World, copy: bytes) -> None:
