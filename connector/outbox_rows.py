@@ -93,8 +93,9 @@ class OutboxRows(AccountRows, GapRows):
         return [_chunk(row) for row in rows]
 
     def remove_tail(self, chunks: Sequence[TailChunk]) -> None:
-        rows = [chunk.row for chunk in chunks]
-        self._mend_counts("tail", "row BETWEEN ? AND ?", min(rows, default=0), max(rows, default=0))
+        rows = msgspec.json.encode([chunk.row for chunk in chunks]).decode()
+        # By their keys: the index of the connector would lead through all of a long tail.
+        self._mend_counts("tail", "+connector_id = ? AND row IN (SELECT value FROM json_each(?))", rows)
         self._connection.executemany("DELETE FROM tail WHERE row = ?", [(chunk.row,) for chunk in chunks])
         self._count(
             tail_count=-sum(chunk.count for chunk in chunks),
@@ -107,16 +108,18 @@ class OutboxRows(AccountRows, GapRows):
         _log.error("%d readings that wait cannot be read and stay behind", chunk.count, extra={"connector": self._id})
 
     def tail_counts(self, chunk: TailChunk) -> dict[str, int]:
-        self._mend_counts("tail", "row = ?", chunk.row)
+        self._mend_counts("tail", "connector_id = ? AND row = ?", chunk.row)
         (counts,) = self._run("SELECT counts FROM tail WHERE row = ?", (chunk.row,)).fetchone()
         return read_counts(counts)
 
-    def _mend_counts(self, table: Literal["tail", "segment"], which: str, *values: int) -> None:
+    def _mend_counts(self, table: Literal["tail", "segment"], which: str, *values: int | str) -> None:
         """Let rows whose counts the disk damaged count what of all that waits no other row does: triggers go by them.
+
+        `which` takes the connector first, then the `values`.
 
         SQLite notices least the loss of a row's last page, which is where they stand.
         """
-        where = f"connector_id = ? AND {which} AND NOT json_valid(counts)"
+        where = f"{which} AND NOT json_valid(counts)"
         damaged = self._run(f"SELECT row, count FROM {table} WHERE {where}", (self._id, *values)).fetchall()  # noqa: S608  # words of ours
         for row, left in damaged:
             counts: dict[str, int] = {}
@@ -244,7 +247,7 @@ class OutboxRows(AccountRows, GapRows):
         """
         for low, high in numbers.intervals():
             which = (self._id, epoch, low, high)
-            self._mend_counts("segment", "epoch = ? AND number BETWEEN ? AND ?", epoch, low, high)
+            self._mend_counts("segment", "connector_id = ? AND epoch = ? AND number BETWEEN ? AND ?", epoch, low, high)
             self._run(
                 "INSERT OR REPLACE INTO sent_segment SELECT connector_id, epoch, number, count, first_ms, last_ms, series,"
                 " MAX(?5, last_ms), counts FROM segment WHERE connector_id = ?1 AND epoch = ?2 AND number BETWEEN ?3 AND ?4",
@@ -264,7 +267,7 @@ class OutboxRows(AccountRows, GapRows):
         )
 
     def drop_segment(self, segment: Segment, cause: str) -> None:
-        self._mend_counts("segment", "row = ?", segment.row)
+        self._mend_counts("segment", "connector_id = ? AND row = ?", segment.row)
         self._run("UPDATE segment SET dropped = ?, body = x'' WHERE row = ?", (cause, segment.row))
         size = len(segment.body)
         self._count(outbox_count=-segment.count, outbox_bytes=-size, **_kept(segment.kept, -size))
