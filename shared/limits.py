@@ -222,7 +222,8 @@ HUB_ANSWER_BYTES_MAX: Final = 1024 * 1024
 HELD_TOLD_EVERY_MS: Final = SECOND_MS
 # A side that was quiet hears it so often without waiting: at the opening, and once its pair has an engine or a new link.
 HELD_TOLD_AT_ONCE_MAX: Final = 2
-# Intervals of numbers that a hub has of one pair and direction: tens are usual, and listing so many takes 10 ms.
+# Intervals of numbers that a hub has of one pair and direction: tens are usual, and listing so many takes 10 ms. While the
+# destination is linked, and for the log of edits, it may be twice as many.
 HUB_HELD_INTERVALS_MAX: Final = 16_384
 PING_INTERVAL_S: Final = 10.0
 PING_TIMEOUT_S: Final = 20.0
@@ -248,7 +249,8 @@ HUB_COPY_DELAY_MS: Final = 750
 # Unwritten segments the hub keeps in memory per pair and direction before it stops granting credit.
 HUB_MEMORY_BYTES_PER_STREAM: Final = 8 * 1024 * 1024
 # What all streams of a hub may keep in memory while its disk refuses; beyond it a stream whose peer is away keeps nothing,
-# and one whose peer is linked so much, until there is room again: the origins keep it, and ask about it again.
+# and one whose peer is linked so much, until there is room again: the origins keep it, and send it again once the peer is
+# linked.
 HUB_MEMORY_BYTES_MAX: Final = 256 * 1024 * 1024
 HUB_MEMORY_BYTES_SHORT: Final = 512 * 1024
 # While the peer keeps acknowledging, a backlog that passes through need not be written; but the origin may want to leave.

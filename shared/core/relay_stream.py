@@ -87,6 +87,7 @@ class StreamRelay:
         self._unstored: dict[Key, None] = {}  # in memory and not handed to the store; in order of arrival
         self._storing = False
         self._is_refused = False  # by the disk, when it was last asked
+        self._may_try = False  # the disk again, with one copy, although the hub is short of memory
         self._store_retry_ms = 0
         self._control: deque[Key] = deque()
         self._live: deque[Key] = deque()
@@ -210,7 +211,7 @@ class StreamRelay:
 
     def on_store_failed(self, copies: Iterable[Copy], now_ms: int) -> None:
         """The disk refused: the copies stay in memory, as far as there is some, unannounced, and are tried again later."""
-        self._storing, self._is_refused = False, True
+        self._storing, self._is_refused, self._may_try = False, True, False
         self._store_retry_ms = now_ms + HUB_STORE_RETRY_MS
         again = [key for copy in copies if (key := (copy.kind, copy.epoch, copy.number)) in self._memory]
         self._unstored = dict.fromkeys(again) | self._unstored
@@ -271,6 +272,8 @@ class StreamRelay:
         if self._trims:
             yield from self._trims
             self._trims.clear()
+        if self._is_refused:
+            self._may_try = now_ms >= self._store_retry_ms
         if self._unstored and not self._storing:
             yield from self._store(now_ms)
         if self.origin_linked:
@@ -303,7 +306,7 @@ class StreamRelay:
         """How much of this stream may be in memory."""
         if not (self._is_refused and self._all_memory.is_short):
             return HUB_MEMORY_BYTES_PER_STREAM
-        return HUB_MEMORY_BYTES_SHORT if self.destination_linked else 0
+        return HUB_MEMORY_BYTES_SHORT if self.destination_linked else int(self._may_try)
 
     def _is_full(self, copy: Copy, before: _Waiting | None) -> bool:
         """Whether there is no room for a copy, in the place of one `before` it; alone it always has, where there is any."""
@@ -321,7 +324,9 @@ class StreamRelay:
         known = (self._memory_numbers, self.held)
         if any(numbers.touches(key) for numbers in known):
             return False
-        if sum(numbers.intervals_count() for numbers in known) >= HUB_HELD_INTERVALS_MAX:
+        # What passes through to a linked destination, and the log of edits, find room beside all that a long outage left.
+        has_more = self.destination_linked or copy.kind is Kind.CONTROL
+        if sum(numbers.intervals_count() for numbers in known) >= HUB_HELD_INTERVALS_MAX * (2 if has_more else 1):
             return True
         if self._memory_numbers.has_any(copy.kind, copy.epoch) or self.held.has_any(copy.kind, copy.epoch):
             return False

@@ -310,6 +310,28 @@ def test_what_no_disk_takes_is_bounded_over_all_pairs_and_those_that_are_both_th
     assert {bench.stored[-1].number for bench in (*alone, both)} == {40}
 
 
+def test_a_stream_that_was_let_go_asks_the_disk_again_while_others_keep_memory_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shared.core.relay_memory.HUB_MEMORY_BYTES_MAX", 2_000)
+    memory = RelayMemory()
+    busy = Bench(memory=memory).link(S, T)
+    for number in range(1, 11):
+        busy.frame(S, sealed(number, body=b"b" * 1_000))
+    alone = Bench(memory=memory).link(S)
+    alone.disk_full = True
+    alone.frame(S, sealed(1))
+    assert alone.relay.streams[S].dropped_copies == 1
+    alone.disk_full = False
+    alone.frame(S, sealed(2))
+    assert alone.stored == []
+    alone.passing(HUB_STORE_RETRY_MS)
+    for number in (3, 4, 5, 6):
+        alone.frame(S, sealed(number))
+    assert memory.is_short
+    assert [copy.number for copy in alone.stored][-1] == 6
+
+
 def test_small_ones_that_come_again_as_great_ones_are_bounded_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.core.relay_stream.HUB_MEMORY_BYTES_PER_STREAM", 4_000)
     memory = RelayMemory()
@@ -594,6 +616,23 @@ def test_an_origin_whose_numbers_are_too_scattered_gets_none_kept_that_stands_al
     bench.frame(T, statement(20, 20))
     bench.frame(S, sealed(50))
     assert bench.numbers(T)[-1] == 50
+
+
+def test_what_a_linked_destination_takes_at_once_and_edits_find_room_beside_all_that_an_outage_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shared.core.relay_stream.HUB_HELD_INTERVALS_MAX", 3)
+    bench = Bench().link(S)
+    for number in (10, 20, 30, 40):
+        bench.frame(S, sealed(number))
+    assert bench.relay.streams[S].dropped_copies == 1
+    bench.frame(S, sealed(1, kind=Kind.CONTROL))
+    assert bench.relay.streams[S].dropped_copies == 1
+    bench.holding_back = []
+    bench.link(T)
+    bench.frame(S, sealed(50))
+    assert bench.numbers(T)[-1] == 50
+    assert bench.relay.streams[S].dropped_copies == 1
 
 
 def test_an_origin_of_more_epochs_than_a_destination_states_gets_no_further_ones_kept(
