@@ -78,7 +78,11 @@ def test_bench_idle_weighs_quiet_links(bench: Bench) -> None:
 def test_bench_drain_times_live_readings_lookups_and_edits_beside_a_backlog(bench: Bench) -> None:
     found = bench("drain")
     for what in "live", "lookup", "edit":
-        assert 0 <= found[f"{what}_p50_ms"] <= found[f"{what}_p99_ms"]
+        p50_ms, p99_ms = found[f"{what}_p50_ms"], found[f"{what}_p99_ms"]
+        # On a busy machine so small a backlog may be through before there are two of each.
+        assert (p50_ms is None) == (p99_ms is None)
+        assert p50_ms is None or 0 <= p50_ms <= p99_ms
+    assert found["live_readings"] > 0
     first_per_s, last_per_s = found["streams_per_s"]
     assert min(first_per_s, last_per_s) <= found["stream_per_s"] <= max(first_per_s, last_per_s)
     assert found["drain_ratio"] == pytest.approx(found["drain_per_s"] / found["stream_per_s"], abs=0.001)

@@ -30,6 +30,7 @@ _LIVE: Final = "live"
 _LIVE_PER_S: Final = 50.0
 _LOOKUPS_PER_S: Final = 20.0
 _EDITS_PER_S: Final = 4.0
+_SAMPLES_MIN: Final = 2
 _BATCH: Final = 500
 _STREAM_READINGS_MAX: Final = 1_000_000
 # The hub is killed when so much of the backlog is through, and is away for so long.
@@ -61,6 +62,11 @@ async def measure(behind: int, say: Callable[[str], None]) -> dict[str, Any]:
             "rss_mib": {name: round(peak, 1) for name, peak in peaks.items()},
             "cpu_count": psutil.cpu_count(),
         }
+
+
+def _figure(durations_ms: list[float], part: float) -> float | None:
+    """Return a quantile; None where a small backlog was through before there was anything to take one of."""
+    return quantile(durations_ms, part) if len(durations_ms) >= _SAMPLES_MIN else None
 
 
 class _Drain:
@@ -119,13 +125,13 @@ class _Drain:
         edit_ms = edits.delays_ms(*steady)
         lookup_ms = [1_000 * took for at, took in self._lookups if steady[0] <= at < steady[1]]
         return {
-            "live_p99_ms": quantile(live_ms, 0.99),
-            "live_p50_ms": quantile(live_ms, 0.50),
-            "lookup_p99_ms": quantile(lookup_ms, 0.99),
-            "lookup_p50_ms": quantile(lookup_ms, 0.50),
-            "edit_p99_ms": quantile(edit_ms, 0.99),
-            "edit_p50_ms": quantile(edit_ms, 0.50),
-            "accept_p99_ms": quantile(accept_ms, 0.99),
+            "live_p99_ms": _figure(live_ms, 0.99),
+            "live_p50_ms": _figure(live_ms, 0.50),
+            "lookup_p99_ms": _figure(lookup_ms, 0.99),
+            "lookup_p50_ms": _figure(lookup_ms, 0.50),
+            "edit_p99_ms": _figure(edit_ms, 0.99),
+            "edit_p50_ms": _figure(edit_ms, 0.50),
+            "accept_p99_ms": _figure(accept_ms, 0.99),
             "live_readings": len(live_ms),
             "lookups": len(lookup_ms),
             "edits": len(edit_ms),
