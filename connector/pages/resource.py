@@ -196,7 +196,9 @@ class _Live:
             more = (part for part in (chart, readings, replays) if part is not None)
             self._parts = (facts, _series_list(asked, found), *more)
             ended_ms = clock.monotonic_ms()
-            self._due_ms = ended_ms + max(_DRAW_AGAIN_TIMES * (ended_ms - started_ms), _wait_ms(asked, chart))
+            # One drawing that took long, for the machine had much else to do, must not keep the page as it was for minutes.
+            rest_ms = min(_DRAW_AGAIN_TIMES * (ended_ms - started_ms), _DRAW_AGAIN_MS[1])
+            self._due_ms = ended_ms + max(rest_ms, _wait_ms(asked, chart))
         shell = await visit.shell(c.Section.RESOURCES, seen)
         return (*frame_parts(shell), *self._parts)
 

@@ -25,8 +25,10 @@ from web import contexts as c
 from web import formats, paths
 
 # While a page stays open, looking at every series and notice again waits this many times as long as it took: a
-# twentieth of one reader, however many there are.
+# twentieth of one reader, however many there are; but no longer than this: one look that took long, for the machine had
+# much else to do, must not keep the page as it was for minutes.
 _LOOK_AGAIN_TIMES: Final = 20
+LOOK_AGAIN_MS_MAX: Final = 10_000
 ROWS_MAX: Final = 100
 SEARCH_CHARS_MAX: Final = 100
 # Names of resources in one form.
@@ -62,7 +64,7 @@ class _Live:
             started_ms = clock.monotonic_ms()
             self._found = await _find(visit, seen)
             ended_ms = clock.monotonic_ms()
-            self._due_ms = ended_ms + _LOOK_AGAIN_TIMES * (ended_ms - started_ms)
+            self._due_ms = ended_ms + min(_LOOK_AGAIN_TIMES * (ended_ms - started_ms), LOOK_AGAIN_MS_MAX)
         shell = await visit.shell(c.Section.RESOURCES, seen)
         return (*frame_parts(shell), _table(visit, seen, self._found))
 
