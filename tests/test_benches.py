@@ -20,7 +20,7 @@ _WORDS: Final = {
     "live": ("--readings", "50", "--per-s", "50"),
     "lookup": ("--devices", "60", "--lookups", "50"),
     "idle": ("--links", "20", "--settle-s", "0.2", "--watch-s", "0.5"),
-    "drain": ("--behind", "150000"),
+    "drain": ("--behind", "1500000"),
     "pairs": ("--pairs", "3", "--seconds", "0.5"),
     "stream": ("--readings", "1000", "--outage", "300", "--series", "SERIES"),
 }
@@ -78,11 +78,7 @@ def test_bench_idle_weighs_quiet_links(bench: Bench) -> None:
 def test_bench_drain_times_live_readings_lookups_and_edits_beside_a_backlog(bench: Bench) -> None:
     found = bench("drain")
     for what in "live", "lookup", "edit":
-        p50_ms, p99_ms = found[f"{what}_p50_ms"], found[f"{what}_p99_ms"]
-        # On a busy machine so small a backlog may be through before there are two of each.
-        assert (p50_ms is None) == (p99_ms is None)
-        assert p50_ms is None or 0 <= p50_ms <= p99_ms
-    assert found["live_readings"] > 0
+        assert 0 <= found[f"{what}_p50_ms"] <= found[f"{what}_p99_ms"]
     first_per_s, last_per_s = found["streams_per_s"]
     assert min(first_per_s, last_per_s) <= found["stream_per_s"] <= max(first_per_s, last_per_s)
     assert found["drain_ratio"] == pytest.approx(found["drain_per_s"] / found["stream_per_s"], abs=0.001)

@@ -32,9 +32,8 @@ async def test_n6_a_minute_of_chaos_loses_doubles_and_forgets_nothing(tmp_path: 
     fired = ("cuts", "half_open", "slow", "disks_full", "clock_shifts", "restores")
     assert all(found[fault] >= 1 for fault in fired), found
     assert found["readings"] >= 60_000
-    # That there were some: how many a machine gets done beside all else is its own matter.
-    assert found["edits"] >= 10
-    assert found["lookups"] >= 10
+    assert found["edits"] >= 20
+    assert found["lookups"] >= 20
     # Of two sites, several times a second; one that starts, or whose disk is full, does not answer.
     assert all(count >= 60 for count in found["looks"].values()), found
     assert found["looks"].keys() == {"account", "status", "metrics"}

@@ -46,7 +46,7 @@ async def test_a_task_group_that_fails_is_begun_again_as_anything_else(caplog: p
         begun += 1
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(fail())
-            tasks.create_task(asyncio.sleep(0.01))
+            tasks.create_task(asyncio.sleep(0))
 
     await supervised("looking", work, told=told.append)
     assert (begun, told) == (3, ["looking", "looking"])
