@@ -98,12 +98,8 @@ def held(connection: sqlite3.Connection, pair_id: bytes) -> dict[Side, list[Held
     )
     before: tuple[int, int, int] | None = None
     flat: list[int] = []
-    for (
-        side,
-        kind,
-        epoch,
-        number,
-    ) in rows:  # there may be a million: in their order, the last interval is all to look at
+    # There may be a million: in their order, the last interval is all to look at.
+    for side, kind, epoch, number in rows:
         of = (side, kind, epoch)
         if of != before:
             before, flat = of, [number, number]

@@ -39,7 +39,7 @@ _AWAY_S: Final = 1.0
 _ARRIVE_S: Final = 0.5
 _FIRST_S: Final = 60.0
 _SETTLE_S: Final = 3_600.0
-# The random walks lie one behind the other: 20 ms a reading.
+# The random walks lie one behind the other: a reading takes 20 ms of them.
 _READING_MS: Final = 25
 _STREAM_SEED: Final = 2
 _BEHIND_FROM_MS: Final = START_MS + _READING_MS * _STREAM_READINGS_MAX

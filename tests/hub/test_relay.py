@@ -341,9 +341,8 @@ def test_small_ones_that_come_again_as_great_ones_are_bounded_as_well(monkeypatc
         for number in range(1, 11):
             bench.frame(S, sealed(number, body=body, nonce=nonce))
     assert memory.kept_bytes < 4_000 + 10 * 256
-    for (
-        effect
-    ) in bench.holding_back:  # what was on its way to the disk and is not wanted any more leaves nothing behind
+    # What was on its way to the disk and is not wanted any more leaves nothing behind.
+    for effect in bench.holding_back:
         bench.store(effect)
     bench.holding_back = None
     bench.passing(HUB_STORE_RETRY_MS)

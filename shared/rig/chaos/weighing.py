@@ -92,9 +92,8 @@ class Scales:
     found: int = 0
     strangers: int = 0
     repeated: int = 0
-    shown_forgotten: int = (
-        0  # the target has them, and the source does not: by these a source learns of its own restore
-    )
+    # The target has them, and the source does not: by these a source learns of its own restore.
+    shown_forgotten: int = 0
     verdict: Verdict = field(default_factory=Verdict)
     _missing: list[_Missing] = field(default_factory=list)
     _allotment: Allotment = field(init=False)
@@ -111,9 +110,10 @@ class Scales:
         kept: Mapping[int, float],
         repeated: int = 0,
     ) -> None:
-        """Put a series in: what was `sent` as (value, when it was answered) by time, `found` at the target, `kept` at the
+        """Put a series in: what was `sent` as (value, when it was answered) by time, and what each side has of it.
 
-        source (asked only where something is missing, or the source was restored), and times that came more than once.
+        `found` is at the target, `kept` at the source (asked only where something is missing, or the source was restored);
+        `repeated` are times that came more than once.
         """
         self.sent += len(sent)
         self.repeated += repeated
