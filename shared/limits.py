@@ -278,7 +278,7 @@ BACKFILL_READINGS_AT_ONCE: Final = 2_048
 BACKFILL_FRAMES_AT_ONCE: Final = 16
 # While live readings or questions come, a destination rests after each such unit of work for so many times what it
 # took: they find the writer and the interpreter free more often than not, and a drain needs less than all of both.
-BACKFILL_REST_SHARE: Final = 5.5
+BACKFILL_REST_SHARE: Final = 4.0
 BACKFILL_REST_S_MAX: Final = 0.08
 BACKFILL_WATCHED_S: Final = 1.0
 # Credit that backfill leaves to live.
