@@ -29,11 +29,17 @@ class ClockWatch:
         self._was_in_doubt = False
 
     async def load(self, *, has_peers: bool) -> None:
-        """Compare the time with that of the last run. A site without peers has nobody to ask, so it may rest longer."""
+        """Compare the time with that of the last run. A site without peers has nobody to ask, so it may rest longer.
+
+        The first run notes it at once: doubt may come before the next note, and what is accepted in it has to be safe from a
+        clock that is set while the site is down.
+        """
         seen_ms = await self._database.read(lambda connection: read_meta(connection, _SEEN))
         if isinstance(seen_ms, int):
             away_ms_max = CLOCK_JUMP_MS_MAX if has_peers else CLOCK_AWAY_ALONE_MS_MAX
             self._guard.on_start(self._clock.wall_ms(), seen_ms, away_ms_max=away_ms_max)
+        else:
+            await self.note()
 
     async def run(self) -> None:
         """Look at the clocks until cancelled, and note the time now and then."""

@@ -8,6 +8,7 @@ from typing import Final, cast
 from shared.batches import BatchCodec
 from shared.core import cells as cell_rules
 from shared.core.entries import CAUSE_ORIGIN_RESTORED, CAUSE_RETENTION, GapNotice
+from shared.core.fields import EXISTS, device_object, generation_of
 from shared.core.intervals import IntervalSet
 from shared.errors import SealBroken, Undecodable
 from shared.limits import DAY_MS, MINUTE_MS
@@ -57,13 +58,18 @@ def outstanding(world: World) -> list[str]:
 
 
 def _held(world: World) -> int:
-    """Count what is held, without what waits its 30 days: of a device whose making a restored source has forgotten."""
+    """Count what is held, without what waits its 30 days: of a device whose making a restored source has forgotten.
+
+    Nobody knows of its generation then, be the device there in an earlier one or deleted.
+    """
     codec, target = BatchCodec(), world.target
-    here = {row[0]: row[1] for row in target.rows("SELECT identity, generation FROM device")}
-    chunks = [codec.decode_columns(cast("bytes", body)) for (body,) in target.rows("SELECT body FROM held")]
+    bodies = target.rows("SELECT body FROM held")
+    if not (bodies and world.source.restored):
+        return len(bodies)
+    known = {cell.object: abs(generation_of(cell.value)) for cell in target.store().cells() if cell.field == EXISTS}
+    chunks = [codec.decode_columns(cast("bytes", body)) for (body,) in bodies]
     devices = [(chunk, chunk.series[0][0]) for chunk in chunks]
-    forgotten = [chunk for chunk, device in devices if chunk.generation(device) > cast("int", here.get(device, 0)) > 0]
-    return len(chunks) - (len(forgotten) if world.source.restored else 0)
+    return sum(not chunk.generation(device) > known.get(device_object(device), 0) > 0 for chunk, device in devices)
 
 
 _OLD = "old "

@@ -109,7 +109,9 @@ class Shell:
         )
         self.engine = engine
         self.guard = ClockGuard()
-        if self.clock_seen_ms is not None and self.world.clocks_are_off:
+        if self.clock_seen_ms is None:
+            self.clock_seen_ms = self.now_ms
+        elif self.world.clocks_are_off:
             self.guard.on_start(self.now_ms, self.clock_seen_ms)
         self.start_id = self.world.chance.randbytes(8)
 
