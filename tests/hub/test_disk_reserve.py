@@ -37,18 +37,20 @@ async def test_n6_a_disk_that_a_backlog_filled_takes_copies_again_once_it_was_de
     monkeypatch.setattr("shared.disk_reserve.shutil.disk_usage", lambda _: disk)
     reserve = DiskReserve(tmp_path / DATABASE_NAME, 4 * _MIB, _SteppedClock(), "no copies are kept")
     store = await SqliteStore.open(tmp_path, reserve)
-    pair = TestPair(TestSite("plant"), TestSite("office"))
-    await store.register_pair(pair.certificate, pair.packed, now_ms=1)
-    copies = [make_copy(number, body=b"b" * 60_000) for number in range(1, 71)]
-    await store.store_copies(pair.pair_id, copies)
-    disk.free = 2 * _MIB
-    with pytest.raises(StorageFailed, match="less than its reserve"):
+    try:
+        pair = TestPair(TestSite("plant"), TestSite("office"))
+        await store.register_pair(pair.certificate, pair.packed, now_ms=1)
+        copies = [make_copy(number, body=b"b" * 60_000) for number in range(1, 71)]
+        await store.store_copies(pair.pair_id, copies)
+        disk.free = 2 * _MIB
+        with pytest.raises(StorageFailed, match="less than its reserve"):
+            await store.store_copies(pair.pair_id, [make_copy(101)])
+        assert "no copies are kept" in store.figures().problem
+        await store.trim_copies(pair.pair_id, Side.SOURCE, Kind.SEGMENT, copies[0].epoch, (1, 70))
+        assert store.figures().problem == ""
         await store.store_copies(pair.pair_id, [make_copy(101)])
-    assert "no copies are kept" in store.figures().problem
-    await store.trim_copies(pair.pair_id, Side.SOURCE, Kind.SEGMENT, copies[0].epoch, (1, 70))
-    assert store.figures().problem == ""
-    await store.store_copies(pair.pair_id, [make_copy(101)])
-    disk.free = _MIB // 2  # the log would have no room
-    with pytest.raises(StorageFailed, match="less than its reserve"):
-        await store.store_copies(pair.pair_id, [make_copy(102)])
-    await store.close()
+        disk.free = _MIB // 2  # the log would have no room
+        with pytest.raises(StorageFailed, match="less than its reserve"):
+            await store.store_copies(pair.pair_id, [make_copy(102)])
+    finally:
+        await store.close()  # else its threads would keep a run from ending in which this fails
